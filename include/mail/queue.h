@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MAIL_QUEUE_H
+#define MAIL_QUEUE_H
+
+#include <mail/base.h>
+#include <mail/envelope.h>
+#include <mail/log.h>
+#include <mail/reply.h>
+#include <mail/sink.h>
+#include <mail/smtp_client.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * A durable queue of messages. A message is in it exactly while its record is in
+ * the log and not marked done: once an intake's `finish` has succeeded it is on the
+ * disk, and a crash repeats at most the deliveries that were in flight.
+ *
+ * A queue blocks on files, and its writer thread is its own. All functions here
+ * belong to one thread, that of the delivery agent, but for the intake: any number of
+ * threads, each with a `mail_intake` of its own, may take messages in.
+ */
+typedef struct mail_queue mail_queue;
+
+/** The length of a queue id's text with its final NUL. Unique for a year and across restarts. */
+#define MAIL_QUEUE_ID_SIZE 20
+
+typedef struct mail_queue_options {
+    size_t size; /* MAIL_QUEUE_OPTIONS_INIT */
+    const mail_mem *mem; /* thread-safe */
+    const mail_log *log; /* thread-safe; borrowed until close */
+    bool in_memory;      /* keep everything in memory, nothing survives (tests, capture) */
+    bool read_only;      /* for looking at a spool, owned by a process or not: takes no lock */
+    const mail_duration *retry; /* delays between tries, the last repeats; default 5m 10m 20m 30m 1h 2h 4h */
+    size_t retry_count;
+    mail_duration give_up;    /* default 5 days */
+    mail_duration warn_after; /* default 4 hours */
+    uint64_t segment_bytes;   /* default 64 MiB, a multiple of 4096 */
+    uint64_t large_bytes;     /* a body above it gets a file of its own; default 1 MiB */
+    uint64_t reserve_bytes;   /* refuse while the disk has less free; default 64 MiB */
+    void (*on_due)(void *arg); /* from any thread: mail_queue_due_at has become earlier */
+    void *on_due_arg;
+    mail_time (*now)(void *arg);  /* monotonic; NULL: CLOCK_MONOTONIC. Thread-safe */
+    mail_wall (*wall)(void *arg); /* NULL: CLOCK_REALTIME. Thread-safe */
+    void *clock_arg;
+    const struct mail_files *files; /* private to libmail's tests: NULL is the system's files */
+} mail_queue_options;
+
+#define MAIL_QUEUE_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        .size = sizeof(mail_queue_options)                                                         \
+    }
+
+/**
+ * Opens the spool in folder `dir` (made 0700 if missing; ignored in memory) and
+ * recovers what it holds.
+ *
+ * Errors: MAIL_EBUSY owned by another process; MAIL_EPERM not ours; MAIL_EVERSION; MAIL_EIO;
+ * MAIL_ENOSPC; MAIL_ENOMEM; `err` says it in one line.
+ */
+MAIL_API int mail_queue_open(mail_queue **out, const char *dir, const mail_queue_options *opts,
+                             mail_error *err);
+
+/** Finishes what the writer has begun and closes. All intakes and leases must be gone. */
+MAIL_API void mail_queue_close(mail_queue *queue);
+
+/** One thread's door into the queue. */
+typedef struct mail_intake mail_intake;
+
+/**
+ * Opens a door. `wake` is called from the writer thread when `mail_intake_poll` has
+ * something to do (once until it is called): ring a bell of your loop with it.
+ */
+MAIL_API int mail_intake_open(mail_intake **out, mail_queue *queue, mail_wake_fn *wake, void *arg);
+
+/** Closes it; no message may be begun and unfinished. */
+MAIL_API void mail_intake_close(mail_intake *intake);
+
+/** Runs, on this thread, the `finish` and `on_room` callbacks that have come due. */
+MAIL_API void mail_intake_poll(mail_intake *intake);
+
+/**
+ * Begins a message for `envelope` (copied; at least one recipient). `expected` is the
+ * size to reserve, 0 unknown. The message goes into `*out`, CRLF line ends, trace fields
+ * first; its `finish` gives MAIL_EAGAIN and later, through `poll`, MAIL_OK once it is on
+ * the disk.
+ *
+ * Errors: MAIL_ENOSPC (452 4.3.1), MAIL_EIO (451 4.3.0), MAIL_ENOMEM.
+ */
+MAIL_API int mail_intake_begin(mail_intake *intake, const mail_envelope *envelope,
+                               uint64_t expected, char id[MAIL_QUEUE_ID_SIZE], mail_sink **out);
+
+/**
+ * Whether a message of `expected` octets would find room now: for the reply to MAIL.
+ * Errors: MAIL_ENOSPC, MAIL_EIO. Thread-safe.
+ */
+MAIL_API int mail_queue_has_room(mail_queue *queue, uint64_t expected);
+
+/**
+ * A lane holds what waits for one recipient domain. It is offered when something in it
+ * is due, belongs to the taker until given back, and what is deferred as a whole (a dead
+ * host) costs nothing, however many messages wait in it.
+ */
+typedef struct mail_lane mail_lane;
+
+/** A lane with something due that nobody has taken; NULL: none. */
+MAIL_API mail_lane *mail_queue_take_lane(mail_queue *queue);
+
+/** The domain, canonical, in lower case; empty for addresses without one. */
+MAIL_API mail_span mail_lane_domain(const mail_lane *lane);
+
+/**
+ * Gives a lane back. It is not offered before `not_before` (MAIL_NEVER: not until
+ * something new arrives for it and then only by `mail_queue_flush`). The lane may be gone afterwards.
+ */
+MAIL_API void mail_lane_give_back(mail_lane *lane, mail_time not_before);
+
+/** When `mail_queue_take_lane` may give something; MAIL_NEVER: not before `on_due`. */
+MAIL_API mail_time mail_queue_due_at(const mail_queue *queue);
+
+/** One message with those of its recipients that are to be tried together. */
+typedef struct mail_lease mail_lease;
+
+/**
+ * Leases the next due message of a taken lane. Errors: MAIL_ENOENT none is due;
+ * MAIL_EIO, MAIL_EDAMAGED (set aside and logged; ask again), MAIL_ENOMEM.
+ */
+MAIL_API int mail_lane_lease(mail_lane *lane, mail_lease **out);
+
+/**
+ * Adds the same message's recipients in other domains for which `same` says true, as far as they
+ * are due or fresh and not leased: those that go to the same host in one transaction. Errors: MAIL_ENOMEM.
+ */
+MAIL_API int mail_lease_widen(mail_lease *lease, bool (*same)(mail_span domain, void *arg),
+                              void *arg);
+
+MAIL_API const char *mail_lease_id(const mail_lease *lease);
+/** The envelope with the leased recipients only. Ownership: lends until the lease ends. */
+MAIL_API const mail_envelope *mail_lease_envelope(const mail_lease *lease);
+MAIL_API const mail_smtp_content *mail_lease_content(const mail_lease *lease);
+MAIL_API mail_wall mail_lease_arrival(const mail_lease *lease);
+/** How often recipient `index` was tried before. */
+MAIL_API unsigned mail_lease_attempts(const mail_lease *lease, size_t index);
+/** Whether the message is so old that what cannot be delivered now must be given up. */
+MAIL_API bool mail_lease_expires(const mail_lease *lease);
+/** Whether a notice of delay is due for recipient `index`: old enough, none sent yet. */
+MAIL_API bool mail_lease_warns(const mail_lease *lease, size_t index);
+
+/**
+ * Opens the message for reading, from its start, wire form. Any number of times in a lease.
+ * Ownership: gives; close it before the lease ends. Errors: MAIL_EIO, MAIL_EDAMAGED, MAIL_ENOMEM.
+ */
+MAIL_API int mail_lease_body(mail_lease *lease, mail_source **out);
+
+typedef enum mail_queue_verdict {
+    MAIL_QUEUE_DONE,  /* delivered, or failed and reported: never again */
+    MAIL_QUEUE_RETRY, /* try again by the schedule; `reply` is kept for the operator */
+    MAIL_QUEUE_AGAIN, /* not tried: due as before */
+    MAIL_QUEUE_HELD   /* wait for an operator */
+} mail_queue_verdict;
+
+/**
+ * Says what became of recipient `index`; `reply` may be NULL. `warned`: its notice of delay has
+ * been queued. Recipients not reported when the lease ends count as AGAIN.
+ */
+MAIL_API void mail_lease_report(mail_lease *lease, size_t index, mail_queue_verdict verdict,
+                                const mail_reply *reply, bool warned);
+
+/** When recipient `index`, reported as RETRY, will be tried next (for the log and notices). */
+MAIL_API mail_wall mail_lease_next_try(const mail_lease *lease, size_t index);
+
+/** Writes the reports into the log (not waited for) and ends the lease. */
+MAIL_API void mail_lease_end(mail_lease *lease);
+
+/** Messages an operator means. All zero: none. */
+typedef struct mail_queue_selector {
+    const char *const *ids;
+    size_t id_count;
+    mail_span domain; /* recipients in it */
+    mail_span sender; /* canonical address */
+    bool all;
+} mail_queue_selector;
+
+/** Each says how many messages it changed, or a negative code. Idempotent; safe during delivery. */
+MAIL_API int64_t mail_queue_hold(mail_queue *queue, const mail_queue_selector *which);
+MAIL_API int64_t mail_queue_unhold(mail_queue *queue, const mail_queue_selector *which);
+/** Due now, whatever the schedule and the back-off of its lanes say. */
+MAIL_API int64_t mail_queue_flush(mail_queue *queue, const mail_queue_selector *which);
+MAIL_API int64_t mail_queue_remove(mail_queue *queue, const mail_queue_selector *which);
+
+typedef enum mail_queue_state {
+    MAIL_QUEUE_WAITING,
+    MAIL_QUEUE_ACTIVE,
+    MAIL_QUEUE_ON_HOLD
+} mail_queue_state;
+
+/** A recipient as the list shows it. */
+typedef struct mail_queue_recipient {
+    mail_span address;
+    bool done;
+    unsigned attempts;
+    mail_wall next_try;
+    mail_span last_reply; /* as mail_reply_print wrote it; empty: none yet */
+} mail_queue_recipient;
+
+/** A message as the list shows it. */
+typedef struct mail_queue_item {
+    const char *id;
+    mail_queue_state state;
+    mail_wall arrival;
+    uint64_t size;
+    mail_span sender;
+    const mail_queue_recipient *recipients;
+    size_t recipient_count;
+} mail_queue_item;
+
+/**
+ * Shows the messages that `which` means, oldest first, to `fn` until it returns false. Spans lend for
+ * the call. Errors: MAIL_ENOMEM, MAIL_EIO.
+ */
+MAIL_API int mail_queue_list(mail_queue *queue, const mail_queue_selector *which,
+                             bool (*fn)(const mail_queue_item *item, void *arg), void *arg);
+
+/** Opens the message `id` for reading. Errors: MAIL_ENOENT and those of mail_lease_body. */
+MAIL_API int mail_queue_read(mail_queue *queue, const char *id, mail_source **out);
+
+typedef struct mail_queue_stats {
+    uint64_t messages, recipients, held, leased;
+    uint64_t accepted, done, retried, removed; /* since open */
+    uint64_t syncs, bytes_written;             /* since open */
+    uint64_t segments_live, segments_free, log_bytes_live;
+    uint64_t damaged; /* records set aside at open */
+} mail_queue_stats;
+
+MAIL_API void mail_queue_stats_read(mail_queue *queue, mail_queue_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

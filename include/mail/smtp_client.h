@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MAIL_SMTP_CLIENT_H
+#define MAIL_SMTP_CLIENT_H
+
+#include <mail/base.h>
+#include <mail/envelope.h>
+#include <mail/reply.h>
+#include <mail/sink.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * The client's half of one SMTP or LMTP session: any number of transactions on
+ * one connection, without names, ports or retries.
+ *
+ *     create -> (out, sent, feed …) -> EV_READY -> begin -> EV_BODY -> write the message into
+ *     `body` -> EV_DONE, results per recipient -> begin again, or quit -> EV_CLOSED
+ *
+ * Bytes are taken by `feed`; the engine keeps no input and allocates nothing per command.
+ */
+typedef struct mail_smtp_client mail_smtp_client;
+
+typedef enum mail_smtp_client_event {
+    MAIL_SMTP_CLIENT_NONE,  /* more input, or room in out */
+    MAIL_SMTP_CLIENT_READY, /* greeted and EHLO'd: begin or quit. Also after DONE, once more is possible */
+    MAIL_SMTP_CLIENT_BODY,  /* the peer takes the message: write it into mail_smtp_client_body */
+    MAIL_SMTP_CLIENT_DONE,  /* the transaction is over: every recipient has its result */
+    MAIL_SMTP_CLIENT_CLOSED /* the session is over; see mail_smtp_client_failure. A transaction under
+                               way has given DONE before */
+} mail_smtp_client_event;
+
+MAIL_API const char *mail_smtp_client_event_name(mail_smtp_client_event event);
+
+/** What became of one recipient in one transaction. */
+typedef enum mail_outcome_kind {
+    MAIL_OUTCOME_UNTRIED,   /* no verdict: the session ended first, or a limit split it off */
+    MAIL_OUTCOME_ACCEPTED,  /* the peer took responsibility */
+    MAIL_OUTCOME_TRANSIENT, /* refused for now */
+    MAIL_OUTCOME_PERMANENT, /* refused for good */
+    MAIL_OUTCOME_AMBIGUOUS  /* all sent, the final reply lost: retry, it may come twice (RFC 1047) */
+} mail_outcome_kind;
+
+/** `untried`, `accepted`, `transient`, `permanent`, `ambiguous`. */
+MAIL_API const char *mail_outcome_kind_name(mail_outcome_kind kind);
+
+typedef struct mail_outcome {
+    mail_outcome_kind kind;
+    bool is_local;    /* the verdict is ours (5.6.3, 5.6.7, 5.3.4 …): no remote reply decided */
+    mail_reply reply; /* what decided; text lends from the engine until the next begin or destroy */
+} mail_outcome;
+
+typedef struct mail_smtp_client_options {
+    size_t size; /* MAIL_SMTP_CLIENT_OPTIONS_INIT */
+    const mail_mem *mem;
+    mail_span hostname; /* for EHLO: a domain or address literal; required; copied */
+    bool lmtp;
+    bool no_pipelining, no_chunking; /* as if not offered */
+    size_t out_bytes;   /* what `out` may hold; default 64 KiB */
+    mail_duration max_timeout; /* upper bound for every phase; 0: RFC 5321, 4.5.3.2 */
+} mail_smtp_client_options;
+
+#define MAIL_SMTP_CLIENT_OPTIONS_INIT                                                              \
+    {                                                                                              \
+        .size = sizeof(mail_smtp_client_options)                                                   \
+    }
+
+/** Errors: MAIL_EINVAL for a bad hostname, MAIL_ENOMEM. */
+MAIL_API int mail_smtp_client_create(mail_smtp_client **out, const mail_smtp_client_options *opts,
+                                     mail_time now);
+MAIL_API void mail_smtp_client_destroy(mail_smtp_client *cl);
+
+/** What the peer offered in its reply to EHLO. */
+typedef struct mail_smtp_offer {
+    bool pipelining, chunking, eightbit, binary, smtputf8, dsn, size, starttls, enhanced;
+    uint64_t max_size;       /* SIZE; 0: no limit given */
+    uint32_t rcpt_max;       /* LIMITS (RFC 9422); 0: none given */
+    uint32_t rcpt_domain_max;
+    uint32_t mail_max;       /* transactions in one session */
+    bool esmtp;              /* false: HELO only */
+} mail_smtp_offer;
+
+MAIL_API const mail_smtp_offer *mail_smtp_client_offer(const mail_smtp_client *cl);
+
+/** What is known of the message to come. */
+typedef struct mail_smtp_content {
+    uint64_t size;       /* octets with CRLF line ends; 0: unknown */
+    bool has_8bit;       /* octets above 127 */
+    bool has_nul;        /* or bare CR or LF: only BINARYMIME carries it */
+    bool has_utf8_header; /* RFC 6532: needs SMTPUTF8 */
+} mail_smtp_content;
+
+/**
+ * Begins a transaction; only after EV_READY. The envelope's recipients are all
+ * tried, within LIMITS: those past a limit end as UNTRIED, for the next transaction.
+ *
+ * Ownership: borrows `envelope` until EV_DONE.
+ * Errors: MAIL_ENOMEM; MAIL_EINVAL for an address that could break out of its command.
+ */
+MAIL_API int mail_smtp_client_begin(mail_smtp_client *cl, mail_time now,
+                                    const mail_envelope *envelope,
+                                    const mail_smtp_content *content);
+
+/**
+ * Between EV_BODY and its `finish` or `abort`: takes the message, CRLF line ends, dots untouched.
+ * Its room is the free space of `out`; `on_room` is never called: look again after `sent`.
+ * `finish` gives MAIL_OK (the verdict comes as EV_DONE); `abort` ends the session, since a
+ * half-sent message can only be cut off. A bare CR or LF under DATA makes `write` fail
+ * with MAIL_EINVAL (then abort; every recipient ends as PERMANENT 5.6.0).
+ */
+MAIL_API mail_sink *mail_smtp_client_body(mail_smtp_client *cl);
+
+/** After EV_DONE, until the next begin: the result of recipient `index`. */
+MAIL_API mail_outcome mail_smtp_client_outcome(const mail_smtp_client *cl, size_t index);
+
+/** Ends the session politely: QUIT, a short wait for 221, EV_CLOSED. */
+MAIL_API void mail_smtp_client_quit(mail_smtp_client *cl, mail_time now);
+
+/**
+ * Why no (further) transaction was possible: the greeting or EHLO that refused,
+ * the 421, the broken protocol, the time-out. Code 0 after an orderly end.
+ */
+MAIL_API mail_reply mail_smtp_client_failure(const mail_smtp_client *cl);
+
+/** The phase the session is in, for the log: `greeting`, `ehlo`, `mail`, `rcpt`, `data`, `body`, `dot`, `quit`. */
+MAIL_API const char *mail_smtp_client_phase(const mail_smtp_client *cl);
+
+MAIL_API int mail_smtp_client_feed(mail_smtp_client *cl, mail_time now, mail_span in, size_t *used,
+                                   mail_smtp_client_event *ev);
+MAIL_API int mail_smtp_client_eof(mail_smtp_client *cl, mail_smtp_client_event *ev);
+MAIL_API int mail_smtp_client_tick(mail_smtp_client *cl, mail_time now, mail_smtp_client_event *ev);
+MAIL_API mail_span mail_smtp_client_out(const mail_smtp_client *cl);
+MAIL_API void mail_smtp_client_sent(mail_smtp_client *cl, mail_time now, size_t n);
+
+/** MAIL_WANTS_READ, MAIL_WANTS_WRITE; 0: it is over. */
+MAIL_API unsigned mail_smtp_client_wants(const mail_smtp_client *cl);
+MAIL_API mail_time mail_smtp_client_deadline(const mail_smtp_client *cl);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

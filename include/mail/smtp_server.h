@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MAIL_SMTP_SERVER_H
+#define MAIL_SMTP_SERVER_H
+
+#include <mail/address.h>
+#include <mail/base.h>
+#include <mail/envelope.h>
+#include <mail/reply.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * The server's half of one SMTP or LMTP session, as bytes in and bytes out
+ * (RFC 5321, RFC 2033 and the extensions named in lib/smtp/README.md).
+ *
+ * The caller moves bytes and answers questions:
+ *
+ *     feed bytes -> one event -> (a question? answer it, now or in an hour) -> out, sent
+ *
+ * The engine keeps no input, calls nothing, reads no clock and, once created,
+ * allocates only when `out` outgrows what it has.
+ */
+typedef struct mail_smtp_server mail_smtp_server;
+
+typedef enum mail_smtp_event_type {
+    MAIL_SMTP_EV_NONE,    /* more input, or an answer, or room in out is needed */
+    MAIL_SMTP_EV_CONNECT, /* question: greet? 220 greets; 4yz or 5yz refuses (RFC 5321, 3.1) */
+    MAIL_SMTP_EV_HELO,    /* question: HELO, EHLO or LHLO with `name` */
+    MAIL_SMTP_EV_MAIL,    /* question: `path`, `mail` */
+    MAIL_SMTP_EV_RCPT,    /* question: `path`, `rcpt` */
+    MAIL_SMTP_EV_DATA,    /* question: take a message for the accepted recipients? 354 begins it */
+    MAIL_SMTP_EV_BODY,    /* `body`: the next bytes of the message, dots removed */
+    MAIL_SMTP_EV_END,     /* question: the message is whole. LMTP: one answer a recipient, in order */
+    MAIL_SMTP_EV_ABORT,   /* the message begun with DATA will not be whole: drop what was taken */
+    MAIL_SMTP_EV_RESET,   /* the transaction is over without a message: drop the envelope */
+    MAIL_SMTP_EV_VRFY,    /* question: `argument` */
+    MAIL_SMTP_EV_EXPN,    /* question: `argument` */
+    MAIL_SMTP_EV_REFUSED, /* for the log: the engine itself refused a command with `reply` */
+    MAIL_SMTP_EV_CLOSE    /* last event: flush out, then close. `reply` is the last one sent */
+} mail_smtp_event_type;
+
+/** `CONNECT`, `HELO` …: the name without its prefix. */
+MAIL_API const char *mail_smtp_event_name(mail_smtp_event_type type);
+
+/** The parameters of MAIL FROM (all spans lend as the event does). */
+typedef struct mail_smtp_mail {
+    uint64_t size;    /* octets declared with SIZE; 0: not declared */
+    mail_body body;
+    mail_ret ret;
+    mail_span envid;  /* decoded; empty: none */
+    bool smtputf8;
+} mail_smtp_mail;
+
+/** The parameters of RCPT TO. */
+typedef struct mail_smtp_rcpt {
+    mail_span orcpt;  /* as received, checked; empty: none */
+    uint8_t notify;   /* MAIL_NOTIFY_… */
+} mail_smtp_rcpt;
+
+/**
+ * What has happened, or what is asked. Spans and pointers lend from the engine
+ * and from the bytes fed, until the next call of `feed`, `eof` or `tick`.
+ */
+typedef struct mail_smtp_event {
+    mail_smtp_event_type type;
+    mail_span name;            /* HELO: as received, checked (RFC 5321, 4.1.1.1) */
+    bool esmtp;                /* HELO: EHLO or LHLO */
+    const mail_path *path;     /* MAIL, RCPT */
+    const mail_smtp_mail *mail; /* MAIL */
+    const mail_smtp_rcpt *rcpt; /* RCPT */
+    bool by_bdat;              /* DATA: chunks, no 354 goes out (RFC 3030) */
+    mail_span body;            /* BODY */
+    uint64_t size;             /* END: octets of the message */
+    size_t index;              /* END in LMTP: which accepted recipient is asked for, from 0 */
+    mail_span argument;        /* VRFY, EXPN */
+    const mail_reply *reply;   /* REFUSED, CLOSE; may be NULL in CLOSE */
+} mail_smtp_event;
+
+/** What to do with a CR or LF that is not part of a CRLF in a message (SMTP smuggling). */
+typedef enum mail_bare_newline {
+    MAIL_BARE_NEWLINE_REJECT,   /* 550 5.6.0 at the first, then close */
+    MAIL_BARE_NEWLINE_NORMALISE /* becomes CRLF; never ends the message */
+} mail_bare_newline;
+
+typedef struct mail_smtp_server_options {
+    size_t size; /* MAIL_SMTP_SERVER_OPTIONS_INIT */
+    const mail_mem *mem;
+    mail_span hostname;        /* ours, in the greeting and replies; required; copied */
+    bool lmtp;
+    mail_bare_newline bare_newline;
+    uint64_t max_message_bytes; /* default 50 MiB */
+    uint32_t max_recipients;   /* accepted for a message; default 1000, at least 100 */
+    uint32_t max_errors;       /* then 421 4.7.0; default 20 */
+    uint32_t max_junk;         /* NOOP, RSET, VRFY, HELP … without a message; default 100 */
+    mail_duration command_timeout; /* default 5 min (RFC 5321, 4.5.3.2.7) */
+    mail_duration data_timeout;    /* without one byte of message; default 3 min */
+    uint32_t min_data_rate;    /* octets per second of a message, averaged from its start after one minute of grace; default 100 */
+    bool no_pipelining, no_chunking, no_8bitmime, no_smtputf8, no_dsn, no_vrfy; /* not offered */
+    bool expn;                 /* offer EXPN and ask for it */
+} mail_smtp_server_options;
+
+#define MAIL_SMTP_SERVER_OPTIONS_INIT                                                              \
+    {                                                                                              \
+        .size = sizeof(mail_smtp_server_options)                                                   \
+    }
+
+/**
+ * Creates the engine; the first `feed`, even of nothing, asks EV_CONNECT.
+ *
+ * Errors: MAIL_EINVAL for bad options, MAIL_ENOMEM.
+ */
+MAIL_API int mail_smtp_server_create(mail_smtp_server **out, const mail_smtp_server_options *opts,
+                                     mail_time now);
+MAIL_API void mail_smtp_server_destroy(mail_smtp_server *srv);
+
+/**
+ * Uses bytes of `in`, `*used` of them, up to the first event. Offer the unused
+ * ones again, more appended. With `MAIL_SMTP_EV_NONE` nothing more can be done with them.
+ *
+ * A `body` is never longer than `in` plus two bytes, so that a caller whose sink has
+ * little room feeds less.
+ *
+ * Errors: MAIL_ENOMEM (destroy the engine).
+ */
+MAIL_API int mail_smtp_server_feed(mail_smtp_server *srv, mail_time now, mail_span in, size_t *used,
+                                   mail_smtp_event *ev);
+
+/** The peer has closed. Call until EV_CLOSE: a message under way gives EV_ABORT first. */
+MAIL_API int mail_smtp_server_eof(mail_smtp_server *srv, mail_smtp_event *ev);
+
+/** Time has passed: gives EV_ABORT and EV_CLOSE once the deadline is over, else EV_NONE. */
+MAIL_API int mail_smtp_server_tick(mail_smtp_server *srv, mail_time now, mail_smtp_event *ev);
+
+/**
+ * Ends the session from our side, with 421 and `text`, as soon as no question
+ * is open and no message under way (`force`: at once). EV_CLOSE comes from the next `feed`.
+ */
+MAIL_API void mail_smtp_server_shutdown(mail_smtp_server *srv, mail_span text, bool force);
+
+/**
+ * Answers the open question. `reply` NULL: the ordinary positive answer. The
+ * code must fit the question (220 CONNECT, 250 most, 354 DATA, 4yz and 5yz all).
+ * A 421 ends the session.
+ *
+ * Errors: MAIL_ENOMEM.
+ */
+MAIL_API int mail_smtp_server_answer(mail_smtp_server *srv, mail_time now, const mail_reply *reply);
+
+/** Whether a question is open. */
+MAIL_API bool mail_smtp_server_asks(const mail_smtp_server *srv);
+
+/** Bytes to send. Ownership: lends until the next call of anything but `wants`. */
+MAIL_API mail_span mail_smtp_server_out(const mail_smtp_server *srv);
+
+/** Says that the first `n` bytes of `out` are on their way. */
+MAIL_API void mail_smtp_server_sent(mail_smtp_server *srv, size_t n);
+
+/** What the engine waits for; WRITE means that `out` is not empty. 0: it is over. */
+MAIL_API unsigned mail_smtp_server_wants(const mail_smtp_server *srv);
+
+/** When to call `tick`; MAIL_NEVER while only an answer is awaited. */
+MAIL_API mail_time mail_smtp_server_deadline(const mail_smtp_server *srv);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MAIL_SMTP_SERVICE_H
+#define MAIL_SMTP_SERVICE_H
+
+#include <mail/base.h>
+#include <mail/log.h>
+#include <mail/loop.h>
+#include <mail/sink.h>
+#include <mail/smtp_server.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * SMTP sessions on a loop: listeners, connections, engines, and one policy that
+ * answers the engines' questions.
+ */
+typedef struct mail_smtp_service mail_smtp_service;
+
+/**
+ * The right to answer one question once. A plain value of 16 bytes: keep it, copy it. Answering
+ * after the session has gone, or twice, is harmless and gives MAIL_ECANCELED.
+ */
+typedef struct mail_ticket {
+    void *service;
+    uint32_t slot;
+    uint32_t serial;
+} mail_ticket;
+
+/** What the policy may know of a session; lends for the call. `user` is the policy's own. */
+typedef struct mail_smtp_session {
+    mail_endpoint peer;
+    bool peer_is_unix; /* by a unix socket: `peer` means nothing */
+    mail_span helo;    /* as last given; empty: none yet */
+    bool esmtp;
+    bool lmtp;
+    uint64_t serial;   /* unique within the service */
+    void *listener_arg;
+    void *user;
+} mail_smtp_session;
+
+/**
+ * Called for each event but BODY (which goes to the sink) and END (which the
+ * sink's `finish` answers, unless `on_end` is set). For a question keep or use `ticket`:
+ * `mail_smtp_service_answer`, now or later. A question left to `on_event` NULL gets the ordinary answer.
+ * EV_CLOSE is the session's last: free `session->user` there.
+ */
+typedef void mail_smtp_service_fn(mail_smtp_session *session, mail_ticket ticket,
+                                  const mail_smtp_event *ev, void *arg);
+
+typedef struct mail_smtp_service_options {
+    size_t size; /* MAIL_SMTP_SERVICE_OPTIONS_INIT */
+    const mail_mem *mem;
+    const mail_log *log;
+    mail_smtp_service_fn *on_event;
+    void *arg;
+    uint32_t max_sessions;            /* then 421 4.3.2 and close; default 10000 */
+    uint32_t max_sessions_per_client; /* of one address; default 200; loopback unlimited unless `limit_loopback` */
+    bool limit_loopback;
+    const struct mail_sockets *sockets; /* private to libmail's tests */
+} mail_smtp_service_options;
+
+#define MAIL_SMTP_SERVICE_OPTIONS_INIT                                                             \
+    {                                                                                              \
+        .size = sizeof(mail_smtp_service_options)                                                  \
+    }
+
+MAIL_API int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
+                                      const mail_smtp_service_options *opts);
+
+/** Closes all sessions at once (each gives EV_ABORT, EV_CLOSE) and all listeners. */
+MAIL_API void mail_smtp_service_destroy(mail_smtp_service *service);
+
+/**
+ * Listens on `endpoint` (port 0: a free one), with an engine of `engine` options for
+ * each session (copied, `hostname` too). `*bound` (optional) is where.
+ *
+ * Errors: MAIL_EBUSY address in use; MAIL_EPERM; MAIL_ESYS; MAIL_ENOMEM.
+ */
+MAIL_API int mail_smtp_service_listen(mail_smtp_service *service, const mail_endpoint *endpoint,
+                                      const mail_smtp_server_options *engine, void *listener_arg,
+                                      mail_endpoint *bound, mail_error *err);
+
+/** The same on a unix socket; a dead one left behind is replaced. */
+MAIL_API int mail_smtp_service_listen_unix(mail_smtp_service *service, const char *path,
+                                           const mail_smtp_server_options *engine,
+                                           void *listener_arg, mail_error *err);
+
+/** Serves a connected socket. Ownership: takes `fd` if it succeeds. */
+MAIL_API int mail_smtp_service_adopt(mail_smtp_service *service, int fd,
+                                     const mail_smtp_server_options *engine, void *listener_arg);
+
+/** Answers a question; `reply` NULL: the ordinary positive answer. Errors: MAIL_ECANCELED. */
+MAIL_API int mail_smtp_service_answer(mail_ticket ticket, const mail_reply *reply);
+
+/**
+ * Answers EV_DATA with yes: the message goes into `sink`. Its `finish` answers END: 250 with
+ * `accepted` (copied; empty: `2.0.0 OK`), 452 4.3.1 for MAIL_ENOSPC, 451 4.3.0 otherwise. The service aborts it
+ * when the message breaks off; after that the policy still gets EV_ABORT.
+ *
+ * Errors: MAIL_ECANCELED (the sink has been aborted).
+ */
+MAIL_API int mail_smtp_service_take(mail_ticket ticket, mail_sink *sink, mail_span accepted);
+
+/** Sessions open now. */
+MAIL_API size_t mail_smtp_service_sessions(const mail_smtp_service *service);
+
+/**
+ * Stops listening and ends each session once its message under way is through; calls
+ * `fn` when none is left.
+ */
+MAIL_API void mail_smtp_service_drain(mail_smtp_service *service, void (*fn)(void *arg), void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

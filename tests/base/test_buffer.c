@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/support.h"
+
+#include "base/buffer.h"
+
+static void keeps_bytes_in_order_while_both_ends_move(void **state)
+{
+    mail_test_walk mem;
+    buffer buf;
+
+    (void)state;
+    mail_test_mem_init(&mem);
+    buffer_init(&buf, &mem.mem, 4096);
+    for (unsigned i = 0; i < 2000; i++) {
+        assert_int_equal(buffer_printf(&buf, "%04u", i), MAIL_OK);
+        if (buffer_length(&buf) > 400) {
+            char want[5];
+
+            snprintf(want, sizeof(want), "%04u", i - 100);
+            assert_memory_equal(buffer_bytes(&buf).data, want, 4);
+            buffer_consume(&buf, 4);
+        }
+    }
+    buffer_deinit(&buf);
+    mail_test_mem_check(&mem);
+}
+
+static void refuses_what_passes_its_limit_and_takes_the_rest(void **state)
+{
+    buffer buf;
+
+    (void)state;
+    buffer_init(&buf, NULL, 8);
+    assert_int_equal(buffer_append(&buf, MAIL_SPAN("12345")), MAIL_OK);
+    assert_int_equal(buffer_append(&buf, MAIL_SPAN("6789")), MAIL_ELIMIT);
+    assert_int_equal(buffer_append(&buf, MAIL_SPAN("678")), MAIL_OK);
+    assert_int_equal(buffer_room(&buf), 0);
+    assert_span_equal(buffer_bytes(&buf), "12345678");
+    buffer_consume(&buf, 3);
+    assert_int_equal(buffer_append(&buf, MAIL_SPAN("abc")), MAIL_OK);
+    assert_span_equal(buffer_bytes(&buf), "45678abc");
+    assert_int_equal(buffer_append(&buf, MAIL_SPAN("")), MAIL_OK);
+    buffer_deinit(&buf);
+}
+
+static void gives_a_grown_block_back(void **state)
+{
+    mail_test_walk mem;
+    buffer buf;
+
+    (void)state;
+    mail_test_mem_init(&mem);
+    buffer_init(&buf, &mem.mem, 1 << 20);
+    assert_non_null(buffer_space(&buf, 100));
+    buffer_clear(&buf, 512);
+    assert_int_equal(mem.blocks, 1);
+    assert_non_null(buffer_space(&buf, 5000));
+    buffer_clear(&buf, 512);
+    assert_int_equal(mem.blocks, 0);
+    buffer_deinit(&buf);
+}
+
+static void survives_every_failed_allocation(void **state)
+{
+    (void)state;
+    MAIL_TEST_WALK(walk) {
+        buffer buf;
+        int code;
+
+        buffer_init(&buf, &walk.mem, 1 << 20);
+        code = buffer_append(&buf, MAIL_SPAN("first"));
+        if (code == MAIL_OK) {
+            code = buffer_printf(&buf, "%1000d", 1);
+        }
+        assert_int_equal(code, walk.failed ? MAIL_ENOMEM : MAIL_OK);
+        buffer_deinit(&buf);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keeps_bytes_in_order_while_both_ends_move),
+        cmocka_unit_test(refuses_what_passes_its_limit_and_takes_the_rest),
+        cmocka_unit_test(gives_a_grown_block_back),
+        cmocka_unit_test(survives_every_failed_allocation),
+    };
+
+    return mail_test_run(tests);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/support.h"
+
+#include <mail/log.h>
+
+static void prints_text_and_json_with_hostile_values_escaped(void **state)
+{
+    const mail_log_field fields[] = {
+        {"queue_id", MAIL_SPAN("abc")},
+        {"reply", MAIL_SPAN("550 \"no\"\r\n\x1b[2J")},
+        {"raw", MAIL_SPAN("\xff\xc3\xa4")},
+        {"empty", MAIL_SPAN("")},
+    };
+    char out[512];
+    size_t n;
+
+    (void)state;
+    n = mail_log_print(out, sizeof(out), MAIL_LOG_TEXT, 0, MAIL_LOG_INFO, "accepted", fields, 4);
+    assert_span_equal(mail_span_of(out, n),
+                      "1970-01-01T00:00:00Z info accepted queue_id=abc "
+                      "reply=\"550 \\\"no\\\"\\u000d\\u000a\\u001b[2J\" "
+                      "raw=\"\\u00ff\xc3\xa4\" empty=\"\"\n");
+    n = mail_log_print(out, sizeof(out), MAIL_LOG_JSON, 0, MAIL_LOG_INFO, "accepted", fields, 2);
+    assert_span_equal(mail_span_of(out, n),
+                      "{\"time\":\"1970-01-01T00:00:00Z\",\"level\":\"info\",\"event\":\"accepted\","
+                      "\"queue_id\":\"abc\",\"reply\":\"550 \\\"no\\\"\\u000d\\u000a\\u001b[2J\"}\n");
+}
+
+static void stays_well_formed_when_cut_anywhere(void **state)
+{
+    char value[300];
+    const mail_log_field fields[] = {{"key", {value, sizeof(value)}}, {"next", MAIL_SPAN("v")}};
+    char out[512];
+
+    (void)state;
+    memset(value, '"', sizeof(value));
+    for (size_t size = 90; size < sizeof(out); size++) {
+        size_t n = mail_log_print(out, size, MAIL_LOG_JSON, 0, MAIL_LOG_WARN, "x", fields, 2);
+
+        assert_true(n <= size);
+        assert_memory_equal(out + n - 3, "\"}\n", 3);
+    }
+}
+
+static void count_line(void *arg, mail_log_level level, const char *what,
+                       const mail_log_field *fields, size_t count)
+{
+    (void)level;
+    (void)what;
+    (void)fields;
+    (void)count;
+    ++*(int *)arg;
+}
+
+static void passes_on_only_the_levels_wanted(void **state)
+{
+    int lines = 0;
+    const mail_log log = {count_line, &lines, MAIL_LOG_INFO};
+
+    (void)state;
+    mail_log_line(NULL, MAIL_LOG_ERROR, "x", NULL, 0);
+    mail_log_line(&log, MAIL_LOG_ERROR, "x", NULL, 0);
+    mail_log_line(&log, MAIL_LOG_INFO, "x", NULL, 0);
+    mail_log_line(&log, MAIL_LOG_DEBUG, "x", NULL, 0);
+    assert_int_equal(lines, 2);
+    assert_string_equal(mail_log_level_name(MAIL_LOG_WARN), "warn");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(prints_text_and_json_with_hostile_values_escaped),
+        cmocka_unit_test(stays_well_formed_when_cut_anywhere),
+        cmocka_unit_test(passes_on_only_the_levels_wanted),
+    };
+
+    return mail_test_run(tests);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/support.h"
+
+#include <ftw.h>
+#include <unistd.h>
+
+void mail_test_case(const char *name)
+{
+    print_message("[   CASE   ] %s\n", name);
+}
+
+void mail_test_assert_span(mail_span span, const char *text, size_t length, const char *file,
+                           int line)
+{
+    if (span.length == length && (length == 0 || memcmp(span.data, text, length) == 0)) {
+        return;
+    }
+    print_error("%s:%d: got \"%.*s\" (%zu octets), wanted \"%s\" (%zu)\n", file, line,
+                (int)span.length, span.length > 0 ? span.data : "", span.length, text, length);
+    _fail(file, line);
+}
+
+const char *mail_test_data(const char *name)
+{
+    static char path[4096];
+    const char *base = getenv("MAIL_TEST_DATA");
+
+    snprintf(path, sizeof(path), "%s/%s", base != NULL ? base : ".", name);
+    return path;
+}
+
+char *mail_test_make_dir(void)
+{
+    const char *base = getenv("TMPDIR");
+    char *path = malloc(4096);
+
+    assert_non_null(path);
+    snprintf(path, 4096, "%s/libmail-test.XXXXXX", base != NULL ? base : "/tmp");
+    assert_non_null(mkdtemp(path));
+    return path;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
+{
+    (void)st;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+void mail_test_remove_dir(char *path)
+{
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    free(path);
+}
