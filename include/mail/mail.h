@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MAIL_MAIL_H
+#define MAIL_MAIL_H
+
+/**
+ * libmail: mail transport that you can link.
+ *
+ * The conventions that hold for every header:
+ *
+ * - `int` functions return MAIL_OK (0) or a negative MAIL_E… code; what a remote
+ *   host refuses is no error but a `mail_reply` in a result.
+ * - `create`/`destroy` allocate and free, `init`/`deinit` set up a struct that you hold,
+ *   `open`/`close` are for things outside the process. `destroy(NULL)` does nothing.
+ * - Options structs: zero means default for every field. Those with a field `size` begin with
+ *   their `…_OPTIONS_INIT`.
+ * - `Ownership:` **copies** (yours stays yours), **borrows** (keep yours alive), **takes** (ours
+ *   once it succeeds), **lends** (ours, valid so long), **gives** (you destroy it).
+ * - Memory comes from the `mail_mem` in the options, NULL for malloc; running out of it is
+ *   MAIL_ENOMEM, never an abort.
+ * - Nothing is global. An object that is given a loop belongs to that loop's thread; engines
+ *   belong to whoever calls them.
+ * - Instants and durations are nanoseconds (`mail_time`, `mail_duration`); the calendar is
+ *   seconds (`mail_wall`).
+ *
+ * Where to begin: `mail_send` in <mail/send.h>, `mail_serve` in <mail/serve.h>.
+ */
+
+#include <mail/address.h>
+#include <mail/base.h>
+#include <mail/envelope.h>
+#include <mail/log.h>
+#include <mail/loop.h>
+#include <mail/mx.h>
+#include <mail/queue.h>
+#include <mail/rate.h>
+#include <mail/reply.h>
+#include <mail/resolver.h>
+#include <mail/sink.h>
+#include <mail/smtp_client.h>
+#include <mail/smtp_connection.h>
+#include <mail/smtp_server.h>
+#include <mail/smtp_service.h>
+#include <mail/version.h>
+
+#endif
