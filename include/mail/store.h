@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MAIL_STORE_H
+#define MAIL_STORE_H
+
+#include <mail/address.h>
+#include <mail/base.h>
+#include <mail/sink.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * A kind of mailboxes and what it needs to reach them. A mailbox is named by a
+ * path, whose meaning belongs to the kind: for Maildir it is a folder.
+ *
+ * The functions of this header block on files: an event loop calls them from its
+ * workers. A store is thread-safe; a mailbox, a sink and a source are used by one
+ * thread at a time.
+ */
+typedef struct mail_store mail_store;
+
+/** One mailbox, open and locked, with the messages it held when it was opened. */
+typedef struct mail_mailbox mail_mailbox;
+
+/** What a kind of store does; see the functions of the same names. */
+typedef struct mail_store_ops {
+    int (*append)(mail_store *store, const char *path, mail_sink **out, mail_error *err);
+    int (*open)(mail_store *store, const char *path, mail_mailbox **out, mail_error *err);
+    void (*destroy)(mail_store *store);
+} mail_store_ops;
+
+/** A kind of store embeds this struct first. */
+struct mail_store {
+    const mail_store_ops *ops;
+};
+
+/**
+ * Begins a new message in the mailbox at `path`, which is made, folders above it
+ * included, if it is missing. The sink takes the message in wire form (CRLF) and
+ * always has room; its `finish` returns MAIL_OK once the message is safely stored.
+ * Until then, and after any failure, the mailbox shows nothing of it.
+ *
+ * Ownership: gives a sink that must be gone before the store.
+ * Errors: MAIL_ENOSPC, MAIL_EIO, MAIL_EPERM, MAIL_ENOMEM, MAIL_EINVAL for something else at `path`.
+ */
+static inline int mail_store_append(mail_store *store, const char *path, mail_sink **out,
+                                    mail_error *err)
+{
+    return store->ops->append(store, path, out, err);
+}
+
+/** All mailboxes, sinks and sources must be gone. */
+static inline void mail_store_destroy(mail_store *store)
+{
+    if (store != NULL) {
+        store->ops->destroy(store);
+    }
+}
+
+/** The longest id of a message, in octets. */
+#define MAIL_MESSAGE_ID_MAX 70
+
+/** A message of an open mailbox. */
+typedef struct mail_mailbox_message {
+    uint64_t size;  /* octets that its source gives */
+    const char *id; /* 1 to 70 octets 0x21 to 0x7E, its own as long as it exists (RFC 1939, section 7) */
+} mail_mailbox_message;
+
+/** What an open mailbox does; see the functions of the same names. */
+typedef struct mail_mailbox_ops {
+    int (*read)(mail_mailbox *box, size_t index, mail_source **out);
+    int (*remove)(mail_mailbox *box, const uint8_t *marks);
+    void (*close)(mail_mailbox *box);
+} mail_mailbox_ops;
+
+/**
+ * The list is frozen, oldest first: what arrives, moves or vanishes meanwhile
+ * changes no index. A kind of mailbox embeds this struct first.
+ */
+struct mail_mailbox {
+    const mail_mailbox_ops *ops;
+    const mail_mailbox_message *messages; /* lends until close */
+    size_t count;
+};
+
+/**
+ * Opens the mailbox at `path` for one session, alone. One that does not exist
+ * yet is empty.
+ *
+ * Errors: MAIL_EBUSY while another session has it; MAIL_EPERM, MAIL_EIO, MAIL_ENOMEM,
+ * MAIL_EINVAL for something else at `path`.
+ */
+static inline int mail_mailbox_open(mail_mailbox **out, mail_store *store, const char *path,
+                                    mail_error *err)
+{
+    return store->ops->open(store, path, out, err);
+}
+
+/** Lets the next session in. Sources still open stay good. NULL does nothing. */
+static inline void mail_mailbox_close(mail_mailbox *box)
+{
+    if (box != NULL) {
+        box->ops->close(box);
+    }
+}
+
+/**
+ * Opens message `index` for reading in wire form: every line, the last too, ends
+ * in CRLF. However large it is, only a piece is ever in memory. `peek` reads files.
+ *
+ * Ownership: gives; close it before the store is destroyed.
+ * Errors: MAIL_ENOENT when it has vanished; MAIL_EPERM, MAIL_EIO, MAIL_ENOMEM.
+ */
+static inline int mail_mailbox_read(mail_mailbox *box, size_t index, mail_source **out)
+{
+    return box->ops->read(box, index, out);
+}
+
+/** The octets that the marks for `count` messages take. */
+#define MAIL_MARKS_SIZE(count) (((count) + 7) / 8)
+
+static inline bool mail_mark_is_set(const uint8_t *marks, size_t index)
+{
+    return (marks[index / 8] >> (index % 8) & 1) != 0;
+}
+
+/**
+ * Removes the messages whose bit in `marks` (MAIL_MARKS_SIZE(count) octets) is set, and no
+ * others. One that has vanished already counts as removed.
+ *
+ * Errors: the first that happened; the others were still tried.
+ */
+static inline int mail_mailbox_remove(mail_mailbox *box, const uint8_t *marks)
+{
+    return box->ops->remove(box, marks);
+}
+
+/** How Maildirs are kept; all may be zero. */
+typedef struct mail_maildir_options {
+    size_t size; /* MAIL_MAILDIR_OPTIONS_INIT */
+    const mail_mem *mem;            /* thread-safe */
+    mail_span hostname;             /* in file names; default: this host's; copied */
+    mail_wall (*wall)(void *arg);   /* NULL: CLOCK_REALTIME. Thread-safe */
+    void *wall_arg;
+    const struct mail_files *files; /* private to libmail's tests: NULL is the system's files */
+} mail_maildir_options;
+
+#define MAIL_MAILDIR_OPTIONS_INIT                                                                  \
+    {                                                                                              \
+        .size = sizeof(mail_maildir_options)                                                       \
+    }
+
+/** Mailboxes as Maildirs: a folder each, a file a message. `opts` NULL: all defaults. Errors: MAIL_ENOMEM. */
+MAIL_API int mail_maildir_create(mail_store **out, const mail_maildir_options *opts);
+
+/** Mailboxes in memory, for tests and for capturing mail; any path names one. Errors: MAIL_ENOMEM. */
+MAIL_API int mail_memory_store_create(mail_store **out, const mail_mem *mem);
+
+/** The longest path of a mailbox, final NUL included. */
+#define MAIL_MAILBOX_PATH_SIZE 4096
+
+/**
+ * Writes the path of the mailbox for `address` below `dir`: `DIR/DOMAIN/LOCALPART`, or
+ * `DIR/LOCALPART` for an address without a domain. The domain is in lower case and as A-labels;
+ * the local part is without quotes. Both are escaped by mail_mailbox_escape.
+ *
+ * Errors: MAIL_ELIMIT when it, or a part of it, would be too long for a file system;
+ * MAIL_EINVAL for the null path.
+ */
+MAIL_API int mail_mailbox_path(const char *dir, const mail_path *address,
+                               char out[MAIL_MAILBOX_PATH_SIZE]);
+
+/** The longest escaped name, final NUL included. */
+#define MAIL_MAILBOX_NAME_SIZE 256
+
+/**
+ * Writes `name` as one component of a path, such that different names stay different
+ * and none can leave its folder: `%` and two upper-case hexadecimal digits stand for a
+ * `/`, `%`, blank, control or non-ASCII octet anywhere, and for a `.`, `~` or `-` in
+ * front. Returns its length.
+ *
+ * Errors: MAIL_EINVAL for an empty name; MAIL_ELIMIT when it does not fit.
+ */
+MAIL_API int mail_mailbox_escape(mail_span name, char out[MAIL_MAILBOX_NAME_SIZE]);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
