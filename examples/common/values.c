@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+#include "options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a suffix multiplies with; the empty one comes first. */
+typedef struct unit {
+    const char *suffix;
+    uint64_t factor;
+} unit;
+
+static const unit *find_unit(const unit *units, size_t count, const char *suffix)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(units[i].suffix, suffix) == 0) {
+            return &units[i];
+        }
+    }
+    return NULL;
+}
+
+/* Digits and a unit, nothing else: no sign, no blank, no wrapping round. */
+static bool read_number(const char *value, const unit *units, size_t count, uint64_t max,
+                        uint64_t *out)
+{
+    const unit *found;
+    uint64_t n = 0;
+    const char *at = value;
+
+    for (; *at >= '0' && *at <= '9'; at++) {
+        uint64_t digit = (uint64_t)(*at - '0');
+
+        if (n > (UINT64_MAX - digit) / 10) {
+            return false;
+        }
+        n = n * 10 + digit;
+    }
+    found = at == value ? NULL : find_unit(units, count, at);
+    if (found == NULL || n > max / found->factor) {
+        return false;
+    }
+    *out = n * found->factor;
+    return true;
+}
+
+static const unit plain[] = {{"", 1}};
+
+int option_set_switch(void *field, const char *value, mail_error *err)
+{
+    static const struct {
+        const char *word;
+        bool on;
+    } words[] = {{"yes", true}, {"true", true},   {"on", true},   {"1", true},
+                 {"no", false}, {"false", false}, {"off", false}, {"0", false}};
+
+    for (size_t i = 0; i < MAIL_COUNT(words); i++) {
+        if (strcmp(value, words[i].word) == 0) {
+            *(bool *)field = words[i].on;
+            return MAIL_OK;
+        }
+    }
+    return mail_error_set(err, MAIL_EINVAL, "\"%s\" is neither yes nor no", value);
+}
+
+int option_set_text(void *field, const char *value, mail_error *err)
+{
+    if (*value == '\0') {
+        return mail_error_set(err, MAIL_EINVAL, "it must not be empty");
+    }
+    *(const char **)field = value;
+    return MAIL_OK;
+}
+
+int option_set_texts(void *field, const char *value, mail_error *err)
+{
+    option_texts *texts = field;
+    const char **items;
+
+    if (*value == '\0') {
+        return mail_error_set(err, MAIL_EINVAL, "it must not be empty");
+    }
+    items = realloc(texts->items, (texts->count + 1) * sizeof(*items));
+    if (items == NULL) {
+        return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
+    }
+    texts->items = items;
+    texts->items[texts->count++] = value;
+    return MAIL_OK;
+}
+
+void option_texts_deinit(option_texts *texts)
+{
+    free(texts->items);
+    *texts = (option_texts){0};
+}
+
+int option_set_count(void *field, const char *value, mail_error *err)
+{
+    uint64_t n;
+
+    if (!read_number(value, plain, MAIL_COUNT(plain), UINT32_MAX, &n) || n == 0) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no number from 1 on", value);
+    }
+    *(uint32_t *)field = (uint32_t)n;
+    return MAIL_OK;
+}
+
+int option_set_port(void *field, const char *value, mail_error *err)
+{
+    uint64_t n;
+
+    if (!read_number(value, plain, MAIL_COUNT(plain), UINT16_MAX, &n) || n == 0) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no port from 1 to 65535", value);
+    }
+    *(uint16_t *)field = (uint16_t)n;
+    return MAIL_OK;
+}
+
+int option_set_size(void *field, const char *value, mail_error *err)
+{
+    static const unit units[] = {{"", 1},        {"k", 1 << 10}, {"K", 1 << 10}, {"m", 1 << 20},
+                                 {"M", 1 << 20}, {"g", 1 << 30}, {"G", 1 << 30}};
+    uint64_t n;
+
+    if (!read_number(value, units, MAIL_COUNT(units), INT64_MAX, &n) || n == 0) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no size such as 52428800 or 50M", value);
+    }
+    *(uint64_t *)field = n;
+    return MAIL_OK;
+}
+
+/* A century is more than anybody means, and leaves sums of instants far from overflow. */
+#define DURATION_MAX (36500 * MAIL_DAY)
+
+static bool read_duration(const char *value, mail_duration *out)
+{
+    static const unit units[] = {{"", MAIL_SECOND},
+                                 {"s", MAIL_SECOND},
+                                 {"m", MAIL_MINUTE},
+                                 {"h", MAIL_HOUR},
+                                 {"d", MAIL_DAY}};
+    uint64_t n;
+
+    if (!read_number(value, units, MAIL_COUNT(units), DURATION_MAX, &n) || n == 0) {
+        return false;
+    }
+    *out = (mail_duration)n;
+    return true;
+}
+
+int option_set_duration(void *field, const char *value, mail_error *err)
+{
+    if (!read_duration(value, field)) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no time such as 90, 5m, 4h or 5d",
+                              value);
+    }
+    return MAIL_OK;
+}
+
+int option_set_durations(void *field, const char *value, mail_error *err)
+{
+    option_durations list = {.count = 0};
+    const char *at = value;
+
+    for (;;) {
+        size_t length = strcspn(at, ",");
+        char item[32];
+
+        if (length >= sizeof(item) || list.count == OPTION_DURATIONS_MAX) {
+            return mail_error_set(err, MAIL_EINVAL, "it is too long");
+        }
+        memcpy(item, at, length);
+        item[length] = '\0';
+        if (!read_duration(item, &list.items[list.count++])) {
+            return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no time such as 90, 5m, 4h or 5d",
+                                  item);
+        }
+        if (at[length] == '\0') {
+            break;
+        }
+        at += length + 1;
+    }
+    *(option_durations *)field = list;
+    return MAIL_OK;
+}
