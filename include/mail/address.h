@@ -37,10 +37,12 @@ enum {
 /**
  * Parses `Path` of RFC 5321, section 4.1.2, with the brackets, at the start of
  * `in`: quoted local parts, address literals, source routes (parsed, dropped).
- * `*used` is what it took; the caller judges what follows.
+ * `*used` is what it took; the caller judges what follows. A refused path leaves
+ * `*path` null.
  *
  * Errors: MAIL_EINVAL; MAIL_ELIMIT when a part is longer than RFC 5321, section
- * 4.5.3.1, and UTF-8 needs (local part 64, domain 255, whole 254 to 320 octets).
+ * 4.5.3.1, and UTF-8 needs (local part 64, domain 253 as A-labels, whole 254 octets in
+ * ASCII and 320 in UTF-8); MAIL_ENOMEM, only where a domain is not ASCII.
  */
 MAIL_API int mail_path_parse(mail_span in, unsigned flags, mail_path *path, size_t *used);
 
@@ -84,9 +86,10 @@ MAIL_API bool mail_path_equal(const mail_path *a, const mail_path *b);
 /**
  * Checks a domain name and writes its DNS form to `out`: lower case, A-labels
  * (RFC 5891, through libidn2), no final dot. Letters, digits, hyphens and (not
- * first in the name's last label) underscores.
+ * first in the name's last label) underscores; the last label is not a number.
  *
- * Errors: MAIL_EINVAL for anything else, an address literal included.
+ * Errors: MAIL_EINVAL for anything else, an address literal included; MAIL_ENOMEM,
+ * only where the name is not ASCII.
  */
 MAIL_API int mail_domain_to_ascii(mail_span domain, char out[MAIL_DOMAIN_SIZE]);
 
@@ -106,7 +109,7 @@ typedef struct mail_endpoint {
 /** The longest text of an address literal, brackets, tag, zone and final NUL included. */
 #define MAIL_IP_TEXT_SIZE 64
 
-/** Parses `127.0.0.1` or `::1`. Errors: MAIL_EINVAL. */
+/** Parses `127.0.0.1`, `::1` or `fe80::1%2` (the zone as a number). Errors: MAIL_EINVAL. */
 MAIL_API int mail_ip_parse(mail_span text, mail_ip *ip);
 
 /** Parses an address literal `[127.0.0.1]` or `[IPv6:::1]` (RFC 5321, section 4.1.3). */
@@ -115,7 +118,7 @@ MAIL_API int mail_ip_parse_literal(mail_span text, mail_ip *ip);
 /** Writes the plain text of `ip` and returns its length. */
 MAIL_API size_t mail_ip_print(const mail_ip *ip, char out[MAIL_IP_TEXT_SIZE]);
 
-/** Writes `[127.0.0.1]` or `[IPv6:::1]` and returns its length. */
+/** Writes `[127.0.0.1]` or `[IPv6:::1]`, without the zone, and returns its length. */
 MAIL_API size_t mail_ip_print_literal(const mail_ip *ip, char out[MAIL_IP_TEXT_SIZE]);
 
 /** Same address; an IPv4 address mapped into IPv6 equals the plain one. */
@@ -141,7 +144,7 @@ MAIL_API int mail_network_parse(mail_span text, mail_network *network);
 
 MAIL_API bool mail_network_contains(const mail_network *network, const mail_ip *ip);
 
-/** Parses `HOST:PORT` or `[IPv6]:PORT`, HOST being an IP address. Errors: MAIL_EINVAL. */
+/** Parses `IPV4:PORT` or `[IPV6]:PORT`; port 0 is allowed. Errors: MAIL_EINVAL. */
 MAIL_API int mail_endpoint_parse(mail_span text, mail_endpoint *endpoint);
 
 /** Writes `127.0.0.1:25` or `[::1]:25` and returns its length. */

@@ -59,11 +59,14 @@ MAIL_API void mail_envelope_reset(mail_envelope *envelope);
 
 /**
  * Sets the reverse-path, before any recipient is added; `path` of length 0 is the null one.
- * `envid` is copied too. Errors: MAIL_ENOMEM.
+ * `envid` is copied too. Errors: MAIL_ENOMEM; MAIL_ELIMIT for a text past 65535 octets.
  */
 MAIL_API int mail_envelope_set_sender(mail_envelope *envelope, mail_span address, mail_span envid);
 
-/** Adds a recipient; its texts are copied. Errors: MAIL_ENOMEM; MAIL_ELIMIT past 2^24 recipients. */
+/**
+ * Adds a recipient; its texts, none of them of this envelope, are copied. Errors: MAIL_ENOMEM;
+ * MAIL_ELIMIT past 2^24 recipients or for a text past 65535 octets.
+ */
 MAIL_API int mail_envelope_add(mail_envelope *envelope, const mail_recipient *recipient);
 
 /** The canonical reverse-path; empty: the null one. Ownership: lends until the envelope changes. */
@@ -92,6 +95,7 @@ MAIL_API mail_span mail_address_local(mail_span address);
 /**
  * xtext of RFC 3461, section 4. Both return the length written to `out`, or
  * MAIL_EINVAL (bad xtext) or MAIL_ELIMIT (`size` too small) as a negative number.
+ * What decodes to anything but printable ASCII is bad: no line end comes in this way.
  */
 MAIL_API int mail_xtext_decode(mail_span in, char *out, size_t size);
 MAIL_API int mail_xtext_encode(mail_span in, char *out, size_t size);

@@ -51,7 +51,7 @@ MAIL_API size_t mail_reply_print(const mail_reply *reply, char *out, size_t size
 /**
  * Writes the reply as it goes on the wire: as many lines as its text has, each
  * of at most 510 octets and CRLF, with the enhanced code on each when `enhanced`.
- * Longer lines are folded into more; characters that must not be sent become `?`.
+ * Longer lines are folded into more; characters other than printable ASCII become `?`.
  *
  * Errors: MAIL_ELIMIT when `size` is too small; `*length_out` is then what it needs.
  */
