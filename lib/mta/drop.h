@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LIB_MTA_DROP_H
+#define LIB_MTA_DROP_H
+
+#include <mail/drop.h>
+
+#include "base/file.h"
+
+#define DROP_DIR     "drop"
+#define DROP_CONTROL "control" /* the owner's socket, beside the folder */
+#define DROP_MAGIC   "libmail drop "
+#define DROP_VERSION "1"
+#define DROP_SUFFIX  ".mail"
+#define DROP_PARTIAL ".part" /* being written: not yet a message */
+#define DROP_BAD     ".bad"
+
+/* Those of <mail/drop.h> over any files. */
+int drop_begin(mail_sink **out, const mail_files *fs, const char *spool,
+               const mail_envelope *envelope, const mail_mem *mem, char *name, mail_error *err);
+int drop_open(mail_drop **out, const mail_files *fs, const char *spool, const char *name,
+              const mail_mem *mem, mail_error *err);
+int drop_list(const mail_files *fs, const char *spool, bool (*fn)(const char *name, void *arg),
+              void *arg);
+int drop_remove(const mail_files *fs, const char *spool, const char *name);
+int drop_set_aside(const mail_files *fs, const char *spool, const char *name);
+
+/* The folder below `spool`, or -errno. */
+int drop_open_dir(const mail_files *fs, const char *spool);
+
+#endif
