@@ -54,6 +54,9 @@ typedef struct mail_smtp_service_options {
     const mail_mem *mem;
     const mail_log *log;
     mail_smtp_service_fn *on_event;
+    /* The reply to the end of a message whose sink failed with `code`, lent for the call: what
+     * the policy has found in it. Unset or NULL: 452 4.3.1 for MAIL_ENOSPC, 451 4.3.0 otherwise. */
+    const mail_reply *(*refusal)(mail_smtp_session *session, int code, void *arg);
     void *arg;
     uint32_t max_sessions;            /* then 421 4.3.2 and close; default 10000 */
     uint32_t max_sessions_per_client; /* of one address; default 200; loopback unlimited unless `limit_loopback` */
@@ -96,8 +99,8 @@ MAIL_API int mail_smtp_service_answer(mail_ticket ticket, const mail_reply *repl
 
 /**
  * Answers EV_DATA with yes: the message goes into `sink`. Its `finish` answers END: 250 with
- * `accepted` (copied; empty: `2.0.0 OK`), 452 4.3.1 for MAIL_ENOSPC, 451 4.3.0 otherwise. The service aborts it
- * when the message breaks off; after that the policy still gets EV_ABORT.
+ * `accepted` (copied; empty: `2.0.0 OK`), or what `refusal` says when it, or a write before it, failed. The
+ * service aborts it when the message breaks off; after that the policy still gets EV_ABORT.
  *
  * Errors: MAIL_ECANCELED (the sink has been aborted).
  */
