@@ -63,8 +63,9 @@ static inline void mail_store_destroy(mail_store *store)
 
 /** A message of an open mailbox. */
 typedef struct mail_mailbox_message {
-    uint64_t size;  /* octets that its source gives */
-    const char *id; /* 1 to 70 octets 0x21 to 0x7E, its own as long as it exists (RFC 1939, section 7) */
+    uint64_t size; /* octets that its source gives */
+    const char
+        *id; /* 1 to 70 octets 0x21 to 0x7E, its own as long as it exists (RFC 1939, section 7) */
 } mail_mailbox_message;
 
 /** What an open mailbox does; see the functions of the same names. */
@@ -129,7 +130,7 @@ static inline bool mail_mark_is_set(const uint8_t *marks, size_t index)
  * Removes the messages whose bit in `marks` (MAIL_MARKS_SIZE(count) octets) is set, and no
  * others. One that has vanished already counts as removed.
  *
- * Errors: the first that happened; the others were still tried.
+ * Errors: one of those that happened; all others were still tried.
  */
 static inline int mail_mailbox_remove(mail_mailbox *box, const uint8_t *marks)
 {
@@ -138,12 +139,13 @@ static inline int mail_mailbox_remove(mail_mailbox *box, const uint8_t *marks)
 
 /** How Maildirs are kept; all may be zero. */
 typedef struct mail_maildir_options {
-    size_t size; /* MAIL_MAILDIR_OPTIONS_INIT */
-    const mail_mem *mem;            /* thread-safe */
-    mail_span hostname;             /* in file names; default: this host's; copied */
-    mail_wall (*wall)(void *arg);   /* NULL: CLOCK_REALTIME. Thread-safe */
+    size_t size;                  /* MAIL_MAILDIR_OPTIONS_INIT */
+    const mail_mem *mem;          /* thread-safe */
+    mail_span hostname;           /* in file names; default: this host's; copied */
+    mail_wall (*wall)(void *arg); /* NULL: CLOCK_REALTIME. Thread-safe */
     void *wall_arg;
-    const struct mail_files *files; /* private to libmail's tests: NULL is the system's files */
+    const struct mail_files *files;   /* private to libmail's tests: NULL is the system's files */
+    const struct mail_random *random; /* private to libmail's tests: NULL is the system's */
 } mail_maildir_options;
 
 #define MAIL_MAILDIR_OPTIONS_INIT                                                                  \

@@ -35,8 +35,11 @@ static int system_open(const mail_files *fs, int dir, const char *name, int flag
 
 static int system_open_dir(const mail_files *fs, int dir, const char *name)
 {
+    int how = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+
     (void)fs;
-    return result(openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    how |= dir != FILE_CWD ? O_NOFOLLOW : 0;
+    return result(openat(dir, name, how));
 }
 
 static void system_close(const mail_files *fs, int fd)

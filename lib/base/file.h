@@ -12,7 +12,8 @@
  * real one and fail, fill up or crash at any operation. What fails returns
  * -errno. Names are single components, or relative paths below `dir`, a handle
  * that `open_dir` gave; FILE_CWD takes a whole path. No symbolic link is followed
- * in the last component. Handles are close-on-exec.
+ * in the last component, but for `open_dir` of a whole path, which an operator chose.
+ * Handles are close-on-exec.
  */
 typedef struct mail_files mail_files;
 

@@ -66,6 +66,8 @@ static void follows_no_link_and_shares_no_lock(void **state)
     (void)state;
     assert_int_equal(symlinkat("/etc/passwd", dir, "link"), 0);
     assert_int_equal(fs->ops->open(fs, dir, "link", FILE_READ), -ELOOP);
+    assert_int_equal(symlinkat("/tmp", dir, "folder"), 0);
+    assert_int_equal(fs->ops->open_dir(fs, dir, "folder"), -ENOTDIR);
     first = fs->ops->open(fs, dir, "lock", FILE_WRITE | FILE_CREATE);
     second = fs->ops->open(fs, dir, "lock", FILE_WRITE | FILE_CREATE);
     assert_int_equal(fs->ops->lock(fs, first), 0);
