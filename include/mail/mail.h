@@ -40,6 +40,7 @@
 #include <mail/smtp_connection.h>
 #include <mail/smtp_server.h>
 #include <mail/smtp_service.h>
+#include <mail/tls.h>
 #include <mail/version.h>
 
 #endif

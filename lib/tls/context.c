@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "tls/context.h"
+
+#include <stdlib.h>
+
+#include <gnutls/x509.h>
+
+#define DEFAULT_PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+/* A chain longer than this is a mistake. */
+#define CHAIN_MAX 16
+
+static gnutls_datum_t datum_of(mail_span span)
+{
+    return (gnutls_datum_t){(unsigned char *)(uintptr_t)span.data, (unsigned)span.length};
+}
+
+static int error_of(int gnutls_code)
+{
+    return gnutls_code == GNUTLS_E_MEMORY_ERROR ? MAIL_ENOMEM : MAIL_EINVAL;
+}
+
+const tls_pair *tls_context_pair(const mail_tls_context *context, const char *name)
+{
+    static const unsigned passes[] = {GNUTLS_VERIFY_DO_NOT_ALLOW_WILDCARDS, 0};
+
+    if (context->pair_count == 0) {
+        return NULL;
+    }
+    for (size_t pass = 0; name != NULL && pass < MAIL_COUNT(passes); pass++) {
+        for (size_t i = 0; i < context->pair_count; i++) {
+            const tls_pair *pair = &context->pairs[i];
+
+            if (gnutls_x509_crt_check_hostname2(pair->leaf, name, passes[pass]) != 0) {
+                return pair;
+            }
+        }
+    }
+    return &context->pairs[0];
+}
+
+/* GnuTLS matches no wildcards by itself, and has only one list for all names: we choose. */
+static int retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
+                    gnutls_pcert_st **certificates, unsigned *count, gnutls_ocsp_data_st **ocsp,
+                    unsigned *ocsp_count, gnutls_privkey_t *key, unsigned *flags)
+{
+    const mail_tls_context *context = gnutls_session_get_ptr(session);
+    const tls_pair *pair;
+    char name[256];
+    size_t length = sizeof(name);
+    unsigned type;
+    bool named;
+
+    (void)info;
+    named =
+        gnutls_server_name_get(session, name, &length, &type, 0) == 0 && type == GNUTLS_NAME_DNS;
+    pair = tls_context_pair(context, named ? name : NULL);
+    *certificates = pair != NULL ? pair->certificates : NULL;
+    *count = pair != NULL ? pair->count : 0;
+    *key = pair != NULL ? pair->key : NULL;
+    *ocsp = NULL;
+    *ocsp_count = 0;
+    *flags = 0;
+    return 0;
+}
+
+static void drop_pair(tls_pair *pair)
+{
+    for (unsigned i = 0; i < pair->count; i++) {
+        gnutls_pcert_deinit(&pair->certificates[i]);
+    }
+    free(pair->certificates);
+    if (pair->leaf != NULL) {
+        gnutls_x509_crt_deinit(pair->leaf);
+    }
+    if (pair->key != NULL) {
+        gnutls_privkey_deinit(pair->key);
+    }
+}
+
+/* Whether the key belongs to the certificate: a mistake best seen before the first handshake. */
+static bool fits(const tls_pair *pair)
+{
+    unsigned char of_certificate[64];
+    unsigned char of_key[64];
+    size_t certificate_length = sizeof(of_certificate);
+    size_t key_length = sizeof(of_key);
+    gnutls_pubkey_t public_key;
+    bool same = false;
+
+    if (gnutls_pubkey_init(&public_key) < 0) {
+        return false;
+    }
+    if (gnutls_pubkey_import_privkey(public_key, pair->key, 0, 0) == 0 &&
+        gnutls_pubkey_get_key_id(public_key, GNUTLS_KEYID_USE_SHA256, of_key, &key_length) == 0 &&
+        gnutls_x509_crt_get_key_id(pair->leaf, GNUTLS_KEYID_USE_SHA256, of_certificate,
+                                   &certificate_length) == 0) {
+        same = key_length == certificate_length && memcmp(of_key, of_certificate, key_length) == 0;
+    }
+    gnutls_pubkey_deinit(public_key);
+    return same;
+}
+
+static int load_chain(tls_pair *pair, mail_span pem, mail_error *err)
+{
+    gnutls_datum_t data = datum_of(pem);
+    gnutls_pcert_st certificates[CHAIN_MAX];
+    unsigned count = CHAIN_MAX;
+    int code;
+
+    code = gnutls_pcert_list_import_x509_raw(certificates, &count, &data, GNUTLS_X509_FMT_PEM,
+                                             GNUTLS_X509_CRT_LIST_FAIL_IF_UNSORTED);
+    if (code < 0) {
+        return mail_error_set(err, error_of(code), "bad certificate: %s", gnutls_strerror(code));
+    }
+    pair->certificates = malloc(count * sizeof(*certificates));
+    if (pair->certificates == NULL) {
+        for (unsigned i = 0; i < count; i++) {
+            gnutls_pcert_deinit(&certificates[i]);
+        }
+        return MAIL_ENOMEM;
+    }
+    memcpy(pair->certificates, certificates, count * sizeof(*certificates));
+    pair->count = count;
+    code = gnutls_pcert_export_x509(&pair->certificates[0], &pair->leaf);
+    return code < 0
+               ? mail_error_set(err, error_of(code), "bad certificate: %s", gnutls_strerror(code))
+               : MAIL_OK;
+}
+
+static int load_pair(tls_pair *pair, const mail_tls_pair *from, mail_error *err)
+{
+    gnutls_datum_t key = datum_of(from->key);
+    int code;
+
+    code = load_chain(pair, from->certificates, err);
+    if (code != MAIL_OK) {
+        return code;
+    }
+    code = gnutls_privkey_init(&pair->key);
+    if (code >= 0) {
+        code = gnutls_privkey_import_x509_raw(pair->key, &key, GNUTLS_X509_FMT_PEM, NULL, 0);
+    }
+    if (code < 0) {
+        return mail_error_set(err, error_of(code), "bad private key: %s", gnutls_strerror(code));
+    }
+    if (!fits(pair)) {
+        return mail_error_set(err, MAIL_EINVAL, "the private key does not fit the certificate");
+    }
+    return MAIL_OK;
+}
+
+static int load_pairs(mail_tls_context *context, const mail_tls_context_options *opts,
+                      mail_error *err)
+{
+    if (opts->pair_count == 0) {
+        return MAIL_OK;
+    }
+    context->pairs = calloc(opts->pair_count, sizeof(*context->pairs));
+    if (context->pairs == NULL) {
+        return MAIL_ENOMEM;
+    }
+    while (context->pair_count < opts->pair_count) {
+        size_t i = context->pair_count++;
+        int code = load_pair(&context->pairs[i], &opts->pairs[i], err);
+
+        if (code != MAIL_OK) {
+            return code;
+        }
+    }
+    return MAIL_OK;
+}
+
+static int load_trust(mail_tls_context *context, const mail_tls_context_options *opts,
+                      mail_error *err)
+{
+    gnutls_datum_t data = datum_of(opts->trust);
+    int code;
+
+    if (opts->no_trust) {
+        return MAIL_OK;
+    }
+    if (opts->trust.length == 0) {
+        /* A machine without a list of authorities verifies nobody; it still can encrypt. */
+        (void)gnutls_certificate_set_x509_system_trust(context->credentials);
+        return MAIL_OK;
+    }
+    code = gnutls_certificate_set_x509_trust_mem(context->credentials, &data, GNUTLS_X509_FMT_PEM);
+    if (code <= 0) {
+        return mail_error_set(err, code < 0 ? error_of(code) : MAIL_EINVAL, "bad trust list: %s",
+                              code < 0 ? gnutls_strerror(code) : "no certificate in it");
+    }
+    return MAIL_OK;
+}
+
+static int load_priority(mail_tls_context *context, const char *text, mail_error *err)
+{
+    const char *where = "";
+    int code;
+
+    code = gnutls_priority_init(&context->priority, text != NULL ? text : DEFAULT_PRIORITY, &where);
+    if (code < 0) {
+        return mail_error_set(err, error_of(code), "bad priority string at \"%.40s\"", where);
+    }
+    return MAIL_OK;
+}
+
+int mail_tls_context_create(mail_tls_context **out, const mail_tls_context_options *opts,
+                            mail_error *err)
+{
+    mail_tls_context *context = calloc(1, sizeof(*context));
+    int code = MAIL_ENOMEM;
+
+    if (context == NULL) {
+        return MAIL_ENOMEM;
+    }
+    context->references = 1;
+    context->ask_client_certificate = opts->ask_client_certificate;
+    context->tickets = !opts->no_tickets;
+    if (gnutls_certificate_allocate_credentials(&context->credentials) < 0 ||
+        gnutls_session_ticket_key_generate(&context->ticket_key) < 0) {
+        goto fail;
+    }
+    gnutls_certificate_set_retrieve_function3(context->credentials, retrieve);
+    code = load_pairs(context, opts, err);
+    if (code == MAIL_OK) {
+        code = load_trust(context, opts, err);
+    }
+    if (code == MAIL_OK) {
+        code = load_priority(context, opts->priority, err);
+    }
+    if (code != MAIL_OK) {
+        goto fail;
+    }
+    *out = context;
+    return MAIL_OK;
+fail:
+    mail_tls_context_unref(context);
+    return code;
+}
+
+mail_tls_context *mail_tls_context_ref(mail_tls_context *context)
+{
+    __atomic_add_fetch(&context->references, 1, __ATOMIC_RELAXED);
+    return context;
+}
+
+void mail_tls_context_unref(mail_tls_context *context)
+{
+    if (context == NULL || __atomic_sub_fetch(&context->references, 1, __ATOMIC_ACQ_REL) > 0) {
+        return;
+    }
+    for (size_t i = 0; i < context->pair_count; i++) {
+        drop_pair(&context->pairs[i]);
+    }
+    free(context->pairs);
+    if (context->credentials != NULL) {
+        gnutls_certificate_free_credentials(context->credentials);
+    }
+    if (context->priority != NULL) {
+        gnutls_priority_deinit(context->priority);
+    }
+    if (context->ticket_key.data != NULL) {
+        gnutls_memset(context->ticket_key.data, 0, context->ticket_key.size);
+        gnutls_free(context->ticket_key.data);
+    }
+    free(context);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_CERTS_H
+#define TESTS_CERTS_H
+
+#include <mail/base.h>
+
+/* A certificate with its key, made for one test. */
+typedef struct mail_test_cert {
+    char *certificate; /* PEM, NUL-terminated */
+    char *key;
+} mail_test_cert;
+
+typedef struct mail_test_cert_options {
+    const mail_test_cert *issuer; /* NULL: signs itself */
+    bool is_authority;
+    const char *dns_name;    /* a DNS name in it; NULL: none */
+    const char *common_name; /* NULL: none */
+    int64_t from;            /* seconds from now; default: a day ago */
+    int64_t until;           /* default: in a day */
+} mail_test_cert_options;
+
+void mail_test_cert_make(mail_test_cert *out, const mail_test_cert_options *opts);
+void mail_test_cert_free(mail_test_cert *cert);
+
+#endif
