@@ -21,6 +21,10 @@ extern "C" {
  *
  * The engine keeps no input, calls nothing, reads no clock and, once created,
  * allocates only when `out` outgrows what it has.
+ *
+ * A transaction begins with a positive answer to EV_MAIL and ends in exactly one way:
+ * EV_RESET before a message was begun, EV_ABORT in the middle of one, or EV_END. What
+ * is in `out` when an event comes was said before it.
  */
 typedef struct mail_smtp_server mail_smtp_server;
 
@@ -32,8 +36,8 @@ typedef enum mail_smtp_event_type {
     MAIL_SMTP_EV_RCPT,    /* question: `path`, `rcpt` */
     MAIL_SMTP_EV_DATA,    /* question: take a message for the accepted recipients? 354 begins it */
     MAIL_SMTP_EV_BODY,    /* `body`: the next bytes of the message, dots removed */
-    MAIL_SMTP_EV_END,     /* question: the message is whole. LMTP: one answer a recipient, in order */
-    MAIL_SMTP_EV_ABORT,   /* the message begun with DATA will not be whole: drop what was taken */
+    MAIL_SMTP_EV_END,     /* question: it is whole. LMTP: one answer a recipient, in order */
+    MAIL_SMTP_EV_ABORT,   /* it will not be whole: drop what was taken, and the envelope */
     MAIL_SMTP_EV_RESET,   /* the transaction is over without a message: drop the envelope */
     MAIL_SMTP_EV_VRFY,    /* question: `argument` */
     MAIL_SMTP_EV_EXPN,    /* question: `argument` */
@@ -46,17 +50,17 @@ MAIL_API const char *mail_smtp_event_name(mail_smtp_event_type type);
 
 /** The parameters of MAIL FROM (all spans lend as the event does). */
 typedef struct mail_smtp_mail {
-    uint64_t size;    /* octets declared with SIZE; 0: not declared */
+    uint64_t size; /* octets declared with SIZE; 0: not declared */
     mail_body body;
     mail_ret ret;
-    mail_span envid;  /* decoded; empty: none */
+    mail_span envid; /* decoded; empty: none */
     bool smtputf8;
 } mail_smtp_mail;
 
 /** The parameters of RCPT TO. */
 typedef struct mail_smtp_rcpt {
-    mail_span orcpt;  /* as received, checked; empty: none */
-    uint8_t notify;   /* MAIL_NOTIFY_… */
+    mail_span orcpt; /* as received, checked; empty: none */
+    uint8_t notify;  /* MAIL_NOTIFY_… */
 } mail_smtp_rcpt;
 
 /**
@@ -65,17 +69,17 @@ typedef struct mail_smtp_rcpt {
  */
 typedef struct mail_smtp_event {
     mail_smtp_event_type type;
-    mail_span name;            /* HELO: as received, checked (RFC 5321, 4.1.1.1) */
-    bool esmtp;                /* HELO: EHLO or LHLO */
-    const mail_path *path;     /* MAIL, RCPT */
+    mail_span name;             /* HELO: as received, checked (RFC 5321, 4.1.1.1) */
+    bool esmtp;                 /* HELO: EHLO or LHLO */
+    const mail_path *path;      /* MAIL, RCPT */
     const mail_smtp_mail *mail; /* MAIL */
     const mail_smtp_rcpt *rcpt; /* RCPT */
-    bool by_bdat;              /* DATA: chunks, no 354 goes out (RFC 3030) */
-    mail_span body;            /* BODY */
-    uint64_t size;             /* END: octets of the message */
-    size_t index;              /* END in LMTP: which accepted recipient is asked for, from 0 */
-    mail_span argument;        /* VRFY, EXPN */
-    const mail_reply *reply;   /* REFUSED, CLOSE; may be NULL in CLOSE */
+    bool by_bdat;               /* DATA: chunks, no 354 goes out (RFC 3030) */
+    mail_span body;             /* BODY */
+    uint64_t size;              /* END: octets of the message */
+    size_t index;               /* END in LMTP: which accepted recipient is asked for, from 0 */
+    mail_span argument;         /* VRFY, EXPN */
+    const mail_reply *reply;    /* REFUSED, CLOSE; may be NULL in CLOSE */
 } mail_smtp_event;
 
 /** What to do with a CR or LF that is not part of a CRLF in a message (SMTP smuggling). */
@@ -87,19 +91,24 @@ typedef enum mail_bare_newline {
 typedef struct mail_smtp_server_options {
     size_t size; /* MAIL_SMTP_SERVER_OPTIONS_INIT */
     const mail_mem *mem;
-    mail_span hostname;        /* ours, in the greeting and replies; required; copied */
+    mail_span hostname; /* ours, in the greeting and replies; required; copied */
     bool lmtp;
     mail_bare_newline bare_newline;
-    uint64_t max_message_bytes; /* default 50 MiB */
-    uint32_t max_recipients;   /* accepted for a message; default 1000, at least 100 */
-    uint32_t max_errors;       /* then 421 4.7.0; default 20 */
-    uint32_t max_junk;         /* NOOP, RSET, VRFY, HELP … without a message; default 100 */
+    uint64_t max_message_bytes;    /* default 50 MiB */
+    uint32_t max_recipients;       /* accepted for a message; default 1000, at least 100 */
+    uint32_t max_errors;           /* then 421 4.7.0; default 20 */
+    uint32_t max_junk;             /* NOOP, RSET, VRFY, HELP … without a message; default 100 */
     mail_duration command_timeout; /* default 5 min (RFC 5321, 4.5.3.2.7) */
     mail_duration data_timeout;    /* without one byte of message; default 3 min */
-    uint32_t min_data_rate;    /* octets per second of a message, averaged from its start after one minute of grace; default 100 */
+    uint32_t min_data_rate;        /* octets a second of a message, after a minute; default 100 */
     bool no_pipelining, no_chunking, no_8bitmime, no_smtputf8, no_dsn, no_vrfy; /* not offered */
     bool expn;                 /* offer EXPN and ask for it */
+    bool allow_early_talk;     /* take commands sent before the greeting was; default: 554, close */
+    mail_duration error_delay; /* for each refusal from the 5th on; default 1 s, negative: none */
 } mail_smtp_server_options;
+
+/** The longest command line, CRLF included: what a caller's input buffer must at least hold. */
+#define MAIL_SMTP_LINE_MAX 2048
 
 #define MAIL_SMTP_SERVER_OPTIONS_INIT                                                              \
     {                                                                                              \
@@ -127,22 +136,40 @@ MAIL_API void mail_smtp_server_destroy(mail_smtp_server *srv);
 MAIL_API int mail_smtp_server_feed(mail_smtp_server *srv, mail_time now, mail_span in, size_t *used,
                                    mail_smtp_event *ev);
 
-/** The peer has closed. Call until EV_CLOSE: a message under way gives EV_ABORT first. */
+/**
+ * The peer has closed. Call until EV_CLOSE: a transaction under way gives EV_ABORT or EV_RESET
+ * first. An open question is withdrawn; after EV_END the message is the taker's, to keep or not.
+ *
+ * A peer that closes only its own half still gets its replies if this is called once `feed` can
+ * use no more and no question is open.
+ */
 MAIL_API int mail_smtp_server_eof(mail_smtp_server *srv, mail_smtp_event *ev);
 
-/** Time has passed: gives EV_ABORT and EV_CLOSE once the deadline is over, else EV_NONE. */
+/**
+ * Time has passed. Once the deadline is over, call it until EV_CLOSE, as `eof`. EV_NONE: the
+ * session goes on; `out` and `wants` may have changed.
+ */
 MAIL_API int mail_smtp_server_tick(mail_smtp_server *srv, mail_time now, mail_smtp_event *ev);
 
 /**
+ * Says that input is held back on purpose, because its sink has no room: until the
+ * next `feed` no deadline comes nearer and the message's average rate stands still.
+ */
+MAIL_API void mail_smtp_server_pause(mail_smtp_server *srv, mail_time now);
+
+/**
  * Ends the session from our side, with 421 and `text`, as soon as no question
- * is open and no message under way (`force`: at once). EV_CLOSE comes from the next `feed`.
+ * is open and no message under way (`force`: at once). EV_CLOSE comes from the next `feed`,
+ * even of nothing.
+ *
+ * Ownership: borrows `text` until EV_CLOSE.
  */
 MAIL_API void mail_smtp_server_shutdown(mail_smtp_server *srv, mail_span text, bool force);
 
 /**
  * Answers the open question. `reply` NULL: the ordinary positive answer. The
- * code must fit the question (220 CONNECT, 250 most, 354 DATA, 4yz and 5yz all).
- * A 421 ends the session.
+ * code must fit the question (220 CONNECT, 2yz most, 354 DATA, 4yz and 5yz all).
+ * A 421 ends the session. To CONNECT and HELO the text follows our name: `220 name text`.
  *
  * Errors: MAIL_ENOMEM.
  */
@@ -157,10 +184,13 @@ MAIL_API mail_span mail_smtp_server_out(const mail_smtp_server *srv);
 /** Says that the first `n` bytes of `out` are on their way. */
 MAIL_API void mail_smtp_server_sent(mail_smtp_server *srv, size_t n);
 
-/** What the engine waits for; WRITE means that `out` is not empty. 0: it is over. */
+/**
+ * What the engine waits for; WRITE means that `out` is not empty. Only an answer, or the
+ * deadline, may be what it waits for. 0: the session is over and `out` empty.
+ */
 MAIL_API unsigned mail_smtp_server_wants(const mail_smtp_server *srv);
 
-/** When to call `tick`; MAIL_NEVER while only an answer is awaited. */
+/** When to call `tick`; MAIL_NEVER while only an answer is awaited, and after EV_CLOSE. */
 MAIL_API mail_time mail_smtp_server_deadline(const mail_smtp_server *srv);
 
 #ifdef __cplusplus

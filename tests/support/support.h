@@ -20,7 +20,8 @@ void mail_test_case(const char *name);
 /* cmocka_run_group_tests with the current row's name on failure. */
 #define mail_test_run(tests) cmocka_run_group_tests(tests, NULL, NULL)
 
-#define assert_span_equal(span, text) mail_test_assert_span((span), (text), strlen(text), __FILE__, __LINE__)
+#define assert_span_equal(span, text)                                                              \
+    mail_test_assert_span((span), (text), strlen(text), __FILE__, __LINE__)
 void mail_test_assert_span(mail_span span, const char *text, size_t length, const char *file,
                            int line);
 

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/ascii.h"
+#include "smtp/server.h"
+
+/* The first octet of a TLS record that holds a ClientHello. */
+#define TLS_HANDSHAKE 0x16
+
+enum {
+    IS_JUNK = 1, /* furthers no message: counted, limited */
+    NO_ARGUMENT = 2,
+    LMTP_ONLY = 4,
+    SMTP_ONLY = 8,
+    UNLISTED = 16 /* not in the reply to HELP */
+};
+
+/* RFC 5321, section 4.1.4: these may come at any time, but after a greeting that refused. */
+#define ANY_TIME (SMTP_IN_COMMANDS & ~SMTP_IN(SMTP_EXPECT_QUIT))
+
+/*
+ * One row a verb. Out of its states it is refused and never runs. BDAT alone runs
+ * everywhere, because its octets must be swallowed before it can be refused.
+ */
+static const struct verb {
+    const char *name;
+    unsigned states;
+    unsigned flags;
+    smtp_verb_fn *run;
+} verbs[] = {
+    {"RCPT", SMTP_IN_ENVELOPE, 0, smtp_server_on_rcpt},
+    {"MAIL", SMTP_IN(SMTP_EXPECT_MAIL), 0, smtp_server_on_mail},
+    {"DATA", SMTP_IN(SMTP_EXPECT_DATA), NO_ARGUMENT, smtp_server_on_data},
+    {"BDAT", SMTP_IN_COMMANDS, 0, smtp_server_on_bdat},
+    {"EHLO", ANY_TIME, IS_JUNK | SMTP_ONLY, smtp_server_on_ehlo},
+    {"HELO", ANY_TIME, IS_JUNK | SMTP_ONLY, smtp_server_on_helo},
+    {"LHLO", ANY_TIME, IS_JUNK | LMTP_ONLY, smtp_server_on_ehlo}, /* RFC 2033, section 4.1 */
+    {"QUIT", SMTP_IN_COMMANDS, NO_ARGUMENT, smtp_server_on_quit},
+    {"RSET", ANY_TIME, IS_JUNK | NO_ARGUMENT, smtp_server_on_rset},
+    {"NOOP", ANY_TIME, IS_JUNK, smtp_server_on_noop},
+    {"VRFY", ANY_TIME, IS_JUNK, smtp_server_on_vrfy},
+    {"EXPN", ANY_TIME, IS_JUNK, smtp_server_on_expn},
+    {"HELP", ANY_TIME, IS_JUNK, smtp_server_on_help},
+    /* Known, and not done here: 502. */
+    {"STARTTLS", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
+    {"AUTH", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
+    {"ETRN", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
+    {"TURN", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
+    {"SEND", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
+    {"SOML", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
+    {"SAML", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
+    {"BURL", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
+    {"XCLIENT", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
+    {"XFORWARD", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
+    {"XEXCH50", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
+    /* A browser that was made to speak to us; what it goes on to say must not be run. */
+    {"GET", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
+    {"POST", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
+    {"PUT", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
+    {"HEAD", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
+    {"CONNECT", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
+    {"OPTIONS", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
+    {"PATCH", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
+    {"DELETE", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
+    {"TRACE", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
+    {"PRI", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign}, /* HTTP/2 */
+};
+
+static const mail_reply TALKED_EARLY = {554, {5, 5, 0}, {"You spoke before the greeting", 29}};
+static const mail_reply IS_TLS = {554, {5, 5, 1}, {"TLS spoken where none is expected", 33}};
+static const mail_reply BARE_LF = {500, {5, 5, 2}, {"Lines end with CR LF", 20}};
+static const mail_reply TOO_LONG = {500, {5, 5, 2}, {"Line too long", 13}};
+static const mail_reply NOT_TEXT = {500, {5, 5, 2}, {"Control characters in a command", 31}};
+static const mail_reply UNKNOWN = {500, {5, 5, 1}, {"Command unknown", 15}};
+static const mail_reply NEEDS_NOTHING = {501, {5, 5, 4}, {"Takes no argument", 17}};
+static const mail_reply TOO_MUCH_JUNK = {421, {4, 7, 0}, {"Too many commands and no mail", 29}};
+
+/* RFC 5321, section 4.1.4: 503, with a word about what would be in order. */
+static const mail_reply *out_of_order(const mail_smtp_server *srv)
+{
+    static const mail_reply replies[] = {
+        [SMTP_EXPECT_HELO] = {503, {5, 5, 1}, {"Say EHLO first", 14}},
+        [SMTP_EXPECT_MAIL] = {503, {5, 5, 1}, {"Say MAIL first", 14}},
+        [SMTP_EXPECT_RCPT] = {503, {5, 5, 1}, {"RCPT is awaited", 15}},
+        [SMTP_EXPECT_DATA] = {503, {5, 5, 1}, {"RCPT or DATA is awaited", 23}},
+        [SMTP_EXPECT_CHUNK] = {503, {5, 5, 1}, {"BDAT is awaited", 15}},
+        [SMTP_EXPECT_QUIT] = {503, {5, 5, 1}, {"QUIT is awaited", 15}},
+    };
+
+    return &replies[srv->state];
+}
+
+mail_span smtp_take_word(mail_span *text)
+{
+    const char *blank = text->length > 0 ? memchr(text->data, ' ', text->length) : NULL;
+    size_t length = blank != NULL ? (size_t)(blank - text->data) : text->length;
+    mail_span word = mail_span_first(*text, length);
+
+    while (length < text->length && text->data[length] == ' ') {
+        length++;
+    }
+    *text = mail_span_from(*text, length);
+    return word;
+}
+
+/* LHLO is unknown to SMTP, and EHLO to LMTP (RFC 2033, section 4.1). */
+static const struct verb *find_verb(const mail_smtp_server *srv, mail_span name)
+{
+    const unsigned hidden = srv->opts.lmtp ? SMTP_ONLY : LMTP_ONLY;
+
+    for (size_t i = 0; i < MAIL_COUNT(verbs); i++) {
+        if ((verbs[i].flags & hidden) == 0 &&
+            mail_span_equal_nocase(name, mail_span_text(verbs[i].name))) {
+            return &verbs[i];
+        }
+    }
+    return NULL;
+}
+
+static bool has_controls(mail_span line)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < line.length; i++) {
+        found |= ascii_is_control(line.data[i]);
+    }
+    return found;
+}
+
+static int run_line(mail_smtp_server *srv, mail_span line, mail_smtp_event *ev)
+{
+    const struct verb *verb;
+    mail_span name;
+
+    /* RFC 5321, section 4.1.1: white space at the end is tolerated. */
+    while (line.length > 0 &&
+           (line.data[line.length - 1] == ' ' || line.data[line.length - 1] == '\t')) {
+        line.length--;
+    }
+    if (has_controls(line)) {
+        return smtp_server_refuse(srv, &NOT_TEXT, ev);
+    }
+    name = smtp_take_word(&line);
+    verb = find_verb(srv, name);
+    if (verb == NULL) {
+        return smtp_server_refuse(srv, &UNKNOWN, ev);
+    }
+    if ((verb->states & SMTP_IN(srv->state)) == 0) {
+        return smtp_server_refuse(srv, out_of_order(srv), ev);
+    }
+    if ((verb->flags & NO_ARGUMENT) != 0 && line.length > 0) {
+        return smtp_server_refuse(srv, &NEEDS_NOTHING, ev);
+    }
+    if ((verb->flags & IS_JUNK) != 0 && !smtp_server_bears_junk(srv)) {
+        return smtp_server_hang_up(srv, &TOO_MUCH_JUNK);
+    }
+    return verb->run(srv, line, ev);
+}
+
+/* Swallows an over-long line, whose end may be far, and answers it once. */
+static int skip_line(mail_smtp_server *srv, mail_span in, size_t *used, mail_smtp_event *ev)
+{
+    const char *end = memmem(in.data, in.length, "\r\n", 2);
+
+    if (end == NULL) {
+        /* A CR at the end may be half of what is looked for. */
+        *used = in.length - (in.data[in.length - 1] == '\r' ? 1 : 0);
+        return *used > 0 ? MAIL_OK : MAIL_EAGAIN;
+    }
+    *used = (size_t)(end - in.data) + 2;
+    srv->skips_line = false;
+    srv->since = srv->now;
+    return smtp_server_refuse(srv, &TOO_LONG, ev);
+}
+
+/*
+ * Cuts one line. Only CRLF ends it (RFC 5321, section 2.3.8); a lone LF is the
+ * mark of somebody who counts lines otherwise than we do, with whom no command
+ * can be safely told from data: that ends the session.
+ */
+int smtp_server_command_step(mail_smtp_server *srv, mail_span in, size_t *used, mail_smtp_event *ev)
+{
+    size_t scan = in.length < MAIL_SMTP_LINE_MAX ? in.length : MAIL_SMTP_LINE_MAX;
+    const char *lf;
+
+    if (in.length == 0) {
+        return MAIL_EAGAIN;
+    }
+    if (srv->talked_early && !srv->opts.allow_early_talk) {
+        return smtp_server_hang_up(srv, &TALKED_EARLY);
+    }
+    if (srv->skips_line) {
+        return skip_line(srv, in, used, ev);
+    }
+    if (in.data[0] == TLS_HANDSHAKE) {
+        return smtp_server_hang_up(srv, &IS_TLS);
+    }
+    lf = memchr(in.data, '\n', scan);
+    if (lf == NULL) {
+        srv->skips_line = in.length >= MAIL_SMTP_LINE_MAX;
+        return srv->skips_line ? MAIL_OK : MAIL_EAGAIN;
+    }
+    if (lf == in.data || lf[-1] != '\r') {
+        return smtp_server_hang_up(srv, &BARE_LF);
+    }
+    *used = (size_t)(lf - in.data) + 1;
+    srv->since = srv->now;
+    return run_line(srv, mail_span_first(in, *used - 2), ev);
+}
+
+/* RFC 5321, section 4.1.1.8. */
+int smtp_server_on_help(mail_smtp_server *srv, mail_span arg, mail_smtp_event *ev)
+{
+    const unsigned hidden = UNLISTED | (srv->opts.lmtp ? SMTP_ONLY : LMTP_ONLY);
+    char text[256] = "Commands:";
+    size_t length = strlen(text);
+
+    (void)arg;
+    (void)ev;
+    for (size_t i = 0; i < MAIL_COUNT(verbs); i++) {
+        if ((verbs[i].flags & hidden) == 0) {
+            text[length++] = ' ';
+            memcpy(text + length, verbs[i].name, 4);
+            length += 4;
+        }
+    }
+    return smtp_server_say(srv, &(mail_reply){214, {2, 0, 0}, mail_span_of(text, length)});
+}

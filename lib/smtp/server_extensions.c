@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "smtp/server.h"
+
+/* What stands behind a keyword in the reply to EHLO. */
+static uint64_t size_limit(const mail_smtp_server_options *opts)
+{
+    return opts->max_message_bytes;
+}
+
+static uint64_t rcpt_limit(const mail_smtp_server_options *opts)
+{
+    return opts->max_recipients;
+}
+
+/* One row a keyword; `number` gives what `%` stands for. */
+static const struct extension {
+    unsigned bit;
+    const char *keyword;
+    uint64_t (*number)(const mail_smtp_server_options *opts);
+} extensions[] = {
+    {SMTP_EXT_PIPELINING, "PIPELINING", NULL},        /* RFC 2920 */
+    {SMTP_EXT_SIZE, "SIZE ", size_limit},             /* RFC 1870 */
+    {SMTP_EXT_8BITMIME, "8BITMIME", NULL},            /* RFC 6152 */
+    {SMTP_EXT_CHUNKING, "CHUNKING", NULL},            /* RFC 3030 */
+    {SMTP_EXT_BINARYMIME, "BINARYMIME", NULL},        /* RFC 3030 */
+    {SMTP_EXT_SMTPUTF8, "SMTPUTF8", NULL},            /* RFC 6531 */
+    {SMTP_EXT_DSN, "DSN", NULL},                      /* RFC 3461 */
+    {SMTP_EXT_ENHANCED, "ENHANCEDSTATUSCODES", NULL}, /* RFC 2034 */
+    {SMTP_EXT_LIMITS, "LIMITS RCPTMAX=", rcpt_limit}, /* RFC 9422 */
+    {SMTP_EXT_VRFY, "VRFY", NULL},                    /* RFC 5321, section 3.5.2 */
+    {SMTP_EXT_EXPN, "EXPN", NULL},                    /* RFC 5321, section 3.5.2 */
+    {SMTP_EXT_HELP, "HELP", NULL},                    /* RFC 5321, section 4.1.1.1 */
+};
+
+/* LMTP must offer pipelining and enhanced codes, whatever the options say (RFC 2033, section 5). */
+unsigned smtp_extensions_of(const mail_smtp_server_options *opts)
+{
+    unsigned bits = SMTP_EXT_SIZE | SMTP_EXT_LIMITS | SMTP_EXT_ENHANCED | SMTP_EXT_HELP;
+
+    bits |= opts->no_pipelining && !opts->lmtp ? 0 : SMTP_EXT_PIPELINING;
+    bits |= opts->no_chunking ? 0 : SMTP_EXT_CHUNKING;
+    bits |= opts->no_dsn ? 0 : SMTP_EXT_DSN;
+    bits |= opts->no_vrfy ? 0 : SMTP_EXT_VRFY;
+    bits |= opts->expn ? SMTP_EXT_EXPN : 0;
+    if (!opts->no_8bitmime) {
+        bits |= SMTP_EXT_8BITMIME;
+        bits |= opts->no_chunking ? 0 : SMTP_EXT_BINARYMIME; /* RFC 3030, section 3 */
+        bits |= opts->no_smtputf8 ? 0 : SMTP_EXT_SMTPUTF8;   /* RFC 6531, section 3.1, item 8 */
+    }
+    return bits;
+}
+
+size_t smtp_extensions_print(const mail_smtp_server *srv, char *out, size_t size)
+{
+    size_t length = 0;
+
+    for (size_t i = 0; i < MAIL_COUNT(extensions); i++) {
+        const struct extension *ext = &extensions[i];
+        char number[24] = "";
+
+        if ((srv->extensions & ext->bit) == 0) {
+            continue;
+        }
+        if (ext->number != NULL) {
+            snprintf(number, sizeof(number), "%" PRIu64, ext->number(&srv->opts));
+        }
+        length += (size_t)snprintf(out + length, size - length, "\n%s%s", ext->keyword, number);
+    }
+    return length;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include <assert.h>
+
+#include "msg/chars.h"
+#include "smtp/server.h"
+
+/* From this error on a refusal is delayed: who guesses shall not guess fast. */
+#define DELAYED_FROM 5
+
+/* What is cut from the embedder's text in a greeting, so that the whole fits a line. */
+#define NAME_TEXT_MAX 200
+
+static const mail_reply TOO_MANY_ERRORS = {421, {4, 7, 0}, {"Too many errors, closing", 24}};
+
+/* What can be written as it is, on one line: what nearly all replies are. */
+static bool is_plain(const mail_reply *reply)
+{
+    bool plain = reply->text.length < 400 && reply->status[1] < 10 && reply->status[2] < 10;
+
+    for (size_t i = 0; plain && i < reply->text.length; i++) {
+        plain = char_is_printable(reply->text.data[i]);
+    }
+    return plain;
+}
+
+/* `250 2.1.0 OK` and CRLF. */
+static int write_plain(mail_smtp_server *srv, const mail_reply *reply, bool enhanced)
+{
+    char *start = buffer_space(&srv->out, reply->text.length + 12);
+    char *to = start;
+
+    if (start == NULL) {
+        return MAIL_ENOMEM;
+    }
+    *to++ = (char)('0' + reply->code / 100);
+    *to++ = (char)('0' + reply->code / 10 % 10);
+    *to++ = (char)('0' + reply->code % 10);
+    *to++ = ' ';
+    for (size_t i = 0; enhanced && i < 3; i++) {
+        *to++ = (char)('0' + reply->status[i]);
+        *to++ = i < 2 ? '.' : ' ';
+    }
+    if (reply->text.length > 0) {
+        memcpy(to, reply->text.data, reply->text.length);
+        to += reply->text.length;
+    }
+    *to++ = '\r';
+    *to++ = '\n';
+    buffer_added(&srv->out, (size_t)(to - start));
+    return MAIL_OK;
+}
+
+static int write_any(mail_smtp_server *srv, const mail_reply *reply, bool enhanced)
+{
+    size_t size = reply->text.length + 32; /* enough for all that have one line */
+    size_t length;
+    char *to = buffer_space(&srv->out, size);
+
+    if (to != NULL && mail_reply_write(reply, enhanced, to, size, &length) == MAIL_ELIMIT) {
+        size = length;
+        to = buffer_space(&srv->out, size);
+        if (to != NULL) {
+            mail_reply_write(reply, enhanced, to, size, &length);
+        }
+    }
+    if (to == NULL) {
+        return MAIL_ENOMEM;
+    }
+    buffer_added(&srv->out, length);
+    return MAIL_OK;
+}
+
+/* RFC 2034, section 4: behind EHLO each reply but 3yz has an enhanced code, of its own class. */
+int smtp_server_say(mail_smtp_server *srv, const mail_reply *reply)
+{
+    uint16_t class = reply->code / 100;
+    bool enhanced = srv->esmtp && class != 3;
+    mail_reply repaired = *reply;
+
+    if (enhanced && repaired.status[0] != class) {
+        repaired.status[0] = class;
+        repaired.status[1] = 0;
+        repaired.status[2] = 0;
+    }
+    return is_plain(&repaired) ? write_plain(srv, &repaired, enhanced)
+                               : write_any(srv, &repaired, enhanced);
+}
+
+/* RFC 2034, section 3: neither the greeting nor the reply to EHLO has enhanced codes. */
+int smtp_server_say_name(mail_smtp_server *srv, uint16_t code, mail_span text, mail_span more)
+{
+    const char *end = text.length > 0 ? memchr(text.data, '\n', text.length) : NULL;
+    size_t length = end != NULL ? (size_t)(end - text.data) : text.length;
+    mail_reply reply = {.code = code};
+    char all[1024];
+    size_t at = srv->opts.hostname.length;
+
+    memcpy(all, srv->hostname, at);
+    length = length < NAME_TEXT_MAX ? length : NAME_TEXT_MAX;
+    if (length > 0) {
+        all[at++] = ' ';
+        memcpy(all + at, text.data, length);
+        at += length;
+    }
+    assert(more.length <= sizeof(all) - at);
+    memcpy(all + at, more.data, more.length);
+    reply.text = mail_span_of(all, at + more.length);
+    return write_any(srv, &reply, false);
+}
+
+/* Refusals that are the peer's fault, and not those of a limit that an honest one may meet. */
+static bool is_error(const mail_reply *reply)
+{
+    return reply->code >= 500 && reply->code != 552;
+}
+
+int smtp_server_refuse(mail_smtp_server *srv, const mail_reply *reply, mail_smtp_event *ev)
+{
+    size_t before = buffer_length(&srv->out);
+    int code;
+
+    if (is_error(reply) && ++srv->errors >= srv->opts.max_errors) {
+        return smtp_server_hang_up(srv, &TOO_MANY_ERRORS);
+    }
+    code = smtp_server_say(srv, reply);
+    if (is_error(reply) && srv->errors >= DELAYED_FROM && srv->opts.error_delay > 0) {
+        srv->held += buffer_length(&srv->out) - before;
+        srv->release_at = srv->now + srv->opts.error_delay;
+    }
+    ev->type = MAIL_SMTP_EV_REFUSED;
+    ev->reply = reply;
+    return code;
+}
+
+int smtp_server_hang_up(mail_smtp_server *srv, const mail_reply *reply)
+{
+    int code = smtp_server_say(srv, reply);
+
+    smtp_server_close(srv, reply);
+    return code;
+}
+
+bool smtp_server_bears_junk(mail_smtp_server *srv)
+{
+    return srv->junk++ < srv->opts.max_junk;
+}
+
+void smtp_server_release(mail_smtp_server *srv)
+{
+    if (srv->held > 0 && !srv->discards && srv->now >= srv->release_at) {
+        srv->held = 0;
+    }
+}

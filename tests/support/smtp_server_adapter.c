@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/smtp_server_adapter.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+
+#include <mail/smtp_server.h>
+
+#include "support/support.h"
+
+typedef struct adapter {
+    const mail_mem *mem;
+    mail_smtp_server *srv;
+    char text[512]; /* of a shutdown */
+    bool paused;    /* the sink has no room: nothing is fed */
+} adapter;
+
+typedef enum kind {
+    FLAG,
+    NEWLINE,
+    U32,
+    U64,
+    SECONDS
+} kind;
+
+#define FIELD(name) offsetof(mail_smtp_server_options, name)
+
+static const struct option {
+    const char *name;
+    kind kind;
+    size_t offset;
+} options[] = {
+    {"lmtp", FLAG, FIELD(lmtp)},
+    {"normalise", NEWLINE, FIELD(bare_newline)},
+    {"max_message_bytes", U64, FIELD(max_message_bytes)},
+    {"max_recipients", U32, FIELD(max_recipients)},
+    {"max_errors", U32, FIELD(max_errors)},
+    {"max_junk", U32, FIELD(max_junk)},
+    {"command_timeout", SECONDS, FIELD(command_timeout)},
+    {"data_timeout", SECONDS, FIELD(data_timeout)},
+    {"min_data_rate", U32, FIELD(min_data_rate)},
+    {"no_pipelining", FLAG, FIELD(no_pipelining)},
+    {"no_chunking", FLAG, FIELD(no_chunking)},
+    {"no_8bitmime", FLAG, FIELD(no_8bitmime)},
+    {"no_smtputf8", FLAG, FIELD(no_smtputf8)},
+    {"no_dsn", FLAG, FIELD(no_dsn)},
+    {"no_vrfy", FLAG, FIELD(no_vrfy)},
+    {"expn", FLAG, FIELD(expn)},
+    {"allow_early_talk", FLAG, FIELD(allow_early_talk)},
+    {"error_delay", SECONDS, FIELD(error_delay)},
+};
+
+static void set_option(mail_smtp_server_options *opts, const char *text)
+{
+    char name[64] = "";
+    uint64_t number = 0;
+
+    sscanf(text, "%63s %" SCNu64, name, &number);
+    for (size_t i = 0; i < MAIL_COUNT(options); i++) {
+        void *field = (char *)opts + options[i].offset;
+
+        if (strcmp(options[i].name, name) != 0) {
+            continue;
+        }
+        switch (options[i].kind) {
+        case FLAG:
+            *(bool *)field = true;
+            break;
+        case NEWLINE:
+            *(mail_bare_newline *)field = MAIL_BARE_NEWLINE_NORMALISE;
+            break;
+        case U32:
+            *(uint32_t *)field = (uint32_t)number;
+            break;
+        case U64:
+            *(uint64_t *)field = number;
+            break;
+        case SECONDS:
+            *(mail_duration *)field = (mail_duration)number * MAIL_SECOND;
+            break;
+        }
+        return;
+    }
+    print_error("no such option: %s\n", text);
+    fail();
+}
+
+static void *adapter_create(const char *const *texts, size_t count, const mail_mem *mem,
+                            mail_time now)
+{
+    mail_smtp_server_options opts = MAIL_SMTP_SERVER_OPTIONS_INIT;
+    adapter *ad = calloc(1, sizeof(*ad));
+    int code;
+
+    assert_non_null(ad);
+    opts.mem = mem;
+    opts.hostname = MAIL_SPAN("mx.example");
+    opts.error_delay = -1;
+    for (size_t i = 0; i < count; i++) {
+        set_option(&opts, texts[i]);
+    }
+    code = mail_smtp_server_create(&ad->srv, &opts, now);
+    if (code == MAIL_ENOMEM) {
+        free(ad);
+        return NULL;
+    }
+    assert_int_equal(code, MAIL_OK);
+    return ad;
+}
+
+static void adapter_destroy(void *engine)
+{
+    adapter *ad = engine;
+
+    if (ad != NULL) {
+        mail_smtp_server_destroy(ad->srv);
+        free(ad);
+    }
+}
+
+static void add(transcript_event *to, const char *format, ...)
+{
+    size_t length = strlen(to->text);
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(to->text + length, sizeof(to->text) - length, format, args);
+    va_end(args);
+}
+
+static void add_span(transcript_event *to, const char *name, mail_span span)
+{
+    if (span.length > 0) {
+        add(to, " %s%.*s", name, (int)span.length, span.data);
+    }
+}
+
+static void add_path(transcript_event *to, const mail_path *path)
+{
+    add(to, " <%.*s>", (int)path->length, path->text);
+}
+
+static void add_mail(transcript_event *to, const mail_smtp_mail *mail)
+{
+    static const char *const bodies[] = {"", " body=8bitmime", " body=binarymime"};
+    static const char *const rets[] = {"", " ret=full", " ret=hdrs"};
+
+    if (mail->size > 0) {
+        add(to, " size=%" PRIu64, mail->size);
+    }
+    add(to, "%s%s%s", bodies[mail->body], mail->smtputf8 ? " smtputf8" : "", rets[mail->ret]);
+    add_span(to, "envid=", mail->envid);
+}
+
+static void add_rcpt(transcript_event *to, const mail_smtp_rcpt *rcpt)
+{
+    static const char *const words[] = {"success", "failure", "delay", "never"};
+    const char *divider = " notify=";
+
+    for (size_t i = 0; i < MAIL_COUNT(words); i++) {
+        if ((rcpt->notify & 1U << i) != 0) {
+            add(to, "%s%s", divider, words[i]);
+            divider = ",";
+        }
+    }
+    add_span(to, "orcpt=", rcpt->orcpt);
+}
+
+static void translate(const adapter *ad, const mail_smtp_event *ev, transcript_event *to)
+{
+    to->asks = mail_smtp_server_asks(ad->srv);
+    if (ev->type == MAIL_SMTP_EV_BODY) {
+        to->body = ev->body;
+        return;
+    }
+    if (ev->type == MAIL_SMTP_EV_NONE) {
+        assert_false(to->asks);
+        return;
+    }
+    add(to, "%s", mail_smtp_event_name(ev->type));
+    add_span(to, "", ev->name);
+    add_span(to, "", ev->argument);
+    if (ev->type == MAIL_SMTP_EV_HELO) {
+        add(to, "%s", ev->esmtp ? " esmtp" : "");
+    } else if (ev->type == MAIL_SMTP_EV_MAIL) {
+        add_path(to, ev->path);
+        add_mail(to, ev->mail);
+    } else if (ev->type == MAIL_SMTP_EV_RCPT) {
+        add_path(to, ev->path);
+        add_rcpt(to, ev->rcpt);
+    } else if (ev->type == MAIL_SMTP_EV_DATA) {
+        add(to, "%s", ev->by_bdat ? " by-bdat" : "");
+    } else if (ev->type == MAIL_SMTP_EV_END) {
+        add(to, " %" PRIu64, ev->size);
+        if (ev->index > 0) {
+            add(to, " index=%zu", ev->index);
+        }
+    } else if (ev->reply != NULL) {
+        add(to, " %u", ev->reply->code);
+    }
+    to->is_last = ev->type == MAIL_SMTP_EV_CLOSE;
+}
+
+static int adapter_feed(void *engine, mail_time now, mail_span in, size_t *used,
+                        transcript_event *to)
+{
+    adapter *ad = engine;
+    bool asked = mail_smtp_server_asks(ad->srv);
+    mail_smtp_event ev;
+    int code;
+
+    if (ad->paused) {
+        return MAIL_OK;
+    }
+    code = mail_smtp_server_feed(ad->srv, now, in, used, &ev);
+
+    if (code == MAIL_OK && asked && ev.type == MAIL_SMTP_EV_NONE) {
+        assert_int_equal(*used, 0);
+        return MAIL_OK;
+    }
+    if (code == MAIL_OK) {
+        translate(ad, &ev, to);
+    }
+    return code;
+}
+
+static int adapter_eof(void *engine, mail_time now, transcript_event *to)
+{
+    adapter *ad = engine;
+    mail_smtp_event ev;
+    int code = mail_smtp_server_eof(ad->srv, &ev);
+
+    (void)now;
+    translate(ad, &ev, to);
+    return code;
+}
+
+static int adapter_tick(void *engine, mail_time now, transcript_event *to)
+{
+    adapter *ad = engine;
+    mail_smtp_event ev;
+    int code = mail_smtp_server_tick(ad->srv, now, &ev);
+
+    if (code == MAIL_OK && ev.type != MAIL_SMTP_EV_NONE) {
+        translate(ad, &ev, to);
+    }
+    return code;
+}
+
+static bool takes_word(mail_span *text, const char *word)
+{
+    size_t length = strlen(word);
+
+    if (text->length < length || memcmp(text->data, word, length) != 0) {
+        return false;
+    }
+    *text = mail_span_from(*text, length);
+    return true;
+}
+
+static void shut_down(adapter *ad, mail_span text, bool force)
+{
+    snprintf(ad->text, sizeof(ad->text), "%.*s", (int)text.length, text.data);
+    mail_smtp_server_shutdown(ad->srv, mail_span_text(ad->text), force);
+}
+
+static int adapter_act(void *engine, mail_time now, mail_span text)
+{
+    adapter *ad = engine;
+    mail_reply reply;
+
+    if (text.length == 0) {
+        return mail_smtp_server_answer(ad->srv, now, NULL);
+    }
+    if (takes_word(&text, "pause")) {
+        ad->paused = true;
+        mail_smtp_server_pause(ad->srv, now);
+        return MAIL_OK;
+    }
+    if (takes_word(&text, "resume")) {
+        ad->paused = false;
+        return MAIL_OK;
+    }
+    if (takes_word(&text, "shutdown! ")) {
+        shut_down(ad, text, true);
+        return MAIL_OK;
+    }
+    if (takes_word(&text, "shutdown ")) {
+        shut_down(ad, text, false);
+        return MAIL_OK;
+    }
+    assert_int_equal(mail_reply_parse(text, &reply), MAIL_OK);
+    return mail_smtp_server_answer(ad->srv, now, &reply);
+}
+
+static mail_span adapter_out(void *engine)
+{
+    return mail_smtp_server_out(((adapter *)engine)->srv);
+}
+
+static void adapter_sent(void *engine, mail_time now, size_t n)
+{
+    (void)now;
+    mail_smtp_server_sent(((adapter *)engine)->srv, n);
+}
+
+static unsigned adapter_wants(void *engine)
+{
+    return mail_smtp_server_wants(((adapter *)engine)->srv);
+}
+
+static mail_time adapter_deadline(void *engine)
+{
+    return mail_smtp_server_deadline(((adapter *)engine)->srv);
+}
+
+/* SS-029: what was not whole is dropped, and nothing else is heard of it. */
+static bool may_follow_loss(const char *text)
+{
+    return strcmp(text, "ABORT") == 0 || strcmp(text, "RESET") == 0 || strcmp(text, "CLOSE") == 0 ||
+           strncmp(text, "CLOSE ", 6) == 0;
+}
+
+const transcript_engine smtp_server_transcripts = {
+    .peer = 'C',
+    .create = adapter_create,
+    .destroy = adapter_destroy,
+    .feed = adapter_feed,
+    .eof = adapter_eof,
+    .tick = adapter_tick,
+    .act = adapter_act,
+    .out = adapter_out,
+    .sent = adapter_sent,
+    .wants = adapter_wants,
+    .deadline = adapter_deadline,
+    .may_follow_loss = may_follow_loss,
+};
