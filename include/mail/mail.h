@@ -27,6 +27,7 @@
 
 #include <mail/address.h>
 #include <mail/base.h>
+#include <mail/dns.h>
 #include <mail/envelope.h>
 #include <mail/log.h>
 #include <mail/loop.h>
