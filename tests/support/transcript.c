@@ -3,37 +3,8 @@
 
 #include <dirent.h>
 
+#include "support/script.h"
 #include "support/support.h"
-
-typedef enum step_kind {
-    STEP_INPUT,  /* the peer says */
-    STEP_OUTPUT, /* the engine says */
-    STEP_EVENT,
-    STEP_ANSWER,
-    STEP_BODY,
-    STEP_DO,
-    STEP_TIME,
-    STEP_EOF,
-    STEP_WAIT
-} step_kind;
-
-typedef struct step {
-    step_kind kind;
-    unsigned line;
-    char *text; /* escapes decoded, line end included; a final NUL behind it */
-    size_t length;
-} step;
-
-typedef struct script {
-    const transcript_engine *engine;
-    const char *file;
-    char *name; /* of the session */
-    char **options;
-    size_t option_count;
-    step *steps;
-    size_t count;
-    size_t input_octets;
-} script;
 
 typedef enum manner {
     WHOLE,
@@ -70,174 +41,6 @@ typedef struct replay {
     bool is_over; /* the last event has come, or the engine ran out of memory */
     bool is_lost; /* the peer has gone before its time */
 } replay;
-
-static void *grown(void *array, size_t count, size_t size)
-{
-    void *bigger = realloc(array, (count + 1) * size);
-
-    assert_non_null(bigger);
-    return bigger;
-}
-
-static int hex_digit(char c)
-{
-    const char *digits = "0123456789abcdef";
-    const char *at = c != '\0' ? strchr(digits, c) : NULL;
-
-    return at != NULL ? (int)(at - digits) : -1;
-}
-
-/* Decodes \r \n \t \0 \\ and \xHH of `in`, and `*times` if it ends in one, into `out`. */
-static size_t decode(mail_span in, char *out)
-{
-    static const char letters[] = "rnt0\\", octets[] = "\r\n\t\0\\";
-    size_t length = 0;
-
-    for (size_t i = 0; i < in.length; i++) {
-        const char *at;
-
-        if (in.data[i] != '\\' || i + 1 == in.length) {
-            out[length++] = in.data[i];
-            continue;
-        }
-        i++;
-        at = memchr(letters, in.data[i], sizeof(letters) - 1);
-        if (at != NULL) {
-            out[length++] = octets[at - letters];
-        } else if (in.data[i] == 'x' && i + 2 < in.length) {
-            out[length++] = (char)(hex_digit(in.data[i + 1]) * 16 + hex_digit(in.data[i + 2]));
-            i += 2;
-        }
-    }
-    return length;
-}
-
-/* `{N}text` is text, N times: the one way to write a long line down. */
-static size_t repetition(mail_span *text)
-{
-    size_t times = 0;
-    size_t i = 1;
-
-    if (text->length < 3 || text->data[0] != '{') {
-        return 1;
-    }
-    while (i < text->length && text->data[i] >= '0' && text->data[i] <= '9') {
-        times = times * 10 + (size_t)(text->data[i++] - '0');
-    }
-    if (i == 1 || i == text->length || text->data[i] != '}') {
-        return 1;
-    }
-    *text = mail_span_from(*text, i + 1);
-    return times;
-}
-
-static void add_step(script *sc, step_kind kind, unsigned line, mail_span text, const char *end)
-{
-    size_t times = repetition(&text);
-    char *once = malloc(text.length + 1);
-    size_t length;
-    step *st;
-
-    assert_non_null(once);
-    length = decode(text, once);
-    sc->steps = grown(sc->steps, sc->count, sizeof(*sc->steps));
-    st = &sc->steps[sc->count++];
-    *st = (step){.kind = kind, .line = line};
-    st->text = malloc(length * times + 3);
-    assert_non_null(st->text);
-    for (size_t i = 0; i < times; i++) {
-        memcpy(st->text + i * length, once, length);
-    }
-    st->length = length * times + strlen(end);
-    memcpy(st->text + length * times, end, strlen(end) + 1);
-    free(once);
-    if (kind == STEP_INPUT) {
-        sc->input_octets += st->length;
-    }
-}
-
-static void bad_line(const script *sc, unsigned line)
-{
-    print_error("%s:%u: not a line of a transcript\n", sc->file, line);
-    fail();
-}
-
-static char *text_copy(mail_span text)
-{
-    char *copy = malloc(text.length + 1);
-
-    assert_non_null(copy);
-    if (text.length > 0) {
-        memcpy(copy, text.data, text.length);
-    }
-    copy[text.length] = '\0';
-    return copy;
-}
-
-static void read_line(script *sc, unsigned line, mail_span text)
-{
-    mail_span rest;
-    const char *end;
-    bool ends_line;
-
-    if (text.length == 0 || text.data[0] == '#') {
-        return;
-    }
-    if (mail_span_equal(text, MAIL_SPAN("..."))) {
-        add_step(sc, STEP_WAIT, line, MAIL_SPAN(""), "");
-        return;
-    }
-    if (text.length < 2 || (text.data[1] != ':' && text.data[1] != '+')) {
-        bad_line(sc, line);
-    }
-    /* `C: text` is a line, `C+ text` the bare octets. */
-    ends_line = text.data[1] == ':';
-    end = ends_line ? "\r\n" : "";
-    rest = mail_span_from(text, text.length > 2 && text.data[2] == ' ' ? 3 : 2);
-    switch (text.data[0]) {
-    case 'C':
-    case 'S':
-        add_step(sc, text.data[0] == sc->engine->peer ? STEP_INPUT : STEP_OUTPUT, line, rest, end);
-        break;
-    case 'B':
-        add_step(sc, STEP_BODY, line, rest, end);
-        break;
-    case 'E':
-        add_step(sc, STEP_EVENT, line, rest, "");
-        break;
-    case 'A':
-        add_step(sc, STEP_ANSWER, line, rest, "");
-        break;
-    case 'D':
-        add_step(sc, STEP_DO, line, rest, "");
-        break;
-    case 'T':
-        add_step(sc, STEP_TIME, line, rest, "");
-        break;
-    case 'X':
-        add_step(sc, STEP_EOF, line, MAIL_SPAN(""), "");
-        break;
-    case 'O':
-        sc->options = grown(sc->options, sc->option_count, sizeof(*sc->options));
-        sc->options[sc->option_count++] = text_copy(rest);
-        break;
-    default:
-        bad_line(sc, line);
-    }
-}
-
-static void script_deinit(script *sc)
-{
-    for (size_t i = 0; i < sc->count; i++) {
-        free(sc->steps[i].text);
-    }
-    for (size_t i = 0; i < sc->option_count; i++) {
-        free(sc->options[i]);
-    }
-    free(sc->steps);
-    free(sc->options);
-    free(sc->name);
-}
 
 static void print_octets(const char *what, mail_span text)
 {
@@ -457,7 +260,7 @@ static void pump(replay *rp)
 
 static void give(replay *rp, mail_span octets)
 {
-    rp->pending = grown(rp->pending, rp->pending_length + octets.length, 1);
+    rp->pending = script_grown(rp->pending, rp->pending_length + octets.length, 1);
     memcpy(rp->pending + rp->pending_length, octets.data, octets.length);
     rp->pending_length += octets.length;
     rp->given += octets.length;
@@ -526,7 +329,7 @@ static void feed_batch(replay *rp)
         const step *st = &rp->script->steps[i];
 
         if (st->kind == STEP_INPUT) {
-            batch = grown(batch, length + st->length, 1);
+            batch = script_grown(batch, length + st->length, 1);
             memcpy(batch + length, st->text, st->length);
             length += st->length;
         } else if (rp->manner != FLOODED || st->kind >= STEP_DO) {
@@ -644,88 +447,68 @@ static void run_steps(replay *rp)
     }
 }
 
-static void run_once(const script *sc, manner how, size_t place, const mail_mem *mem)
+static void run_once(const transcript_engine *engine, const script *sc, manner how, size_t place,
+                     const mail_mem *mem)
 {
-    replay rp = {
-        .script = sc, .engine = sc->engine, .manner = how, .place = place, .now = START_TIME};
+    replay rp = {.script = sc, .engine = engine, .manner = how, .place = place, .now = START_TIME};
 
-    rp.pending = grown(NULL, 0, 1);
-    rp.object = sc->engine->create((const char *const *)sc->options, sc->option_count, mem, rp.now);
+    rp.pending = script_grown(NULL, 0, 1);
+    rp.object = engine->create((const char *const *)sc->options, sc->option_count, mem, rp.now);
     if (rp.object != NULL) {
         run_steps(&rp);
     } else {
         assert_int_equal(how, STARVED);
     }
-    sc->engine->destroy(rp.object);
+    engine->destroy(rp.object);
     free(rp.pending);
 }
 
-static void run_counted(const script *sc, manner how, size_t place)
+static void run_counted(const transcript_engine *engine, const script *sc, manner how, size_t place)
 {
     mail_test_walk walk;
 
     mail_test_mem_init(&walk);
-    run_once(sc, how, place, &walk.mem);
+    run_once(engine, sc, how, place, &walk.mem);
     mail_test_mem_check(&walk);
 }
 
 /* A session whose input is a flood is cut at 4,000 places, spread evenly. */
 #define MAX_PLACES 4000
 
-static void run_script(const script *sc)
+static void run_script(const transcript_engine *engine, const script *sc)
 {
     size_t stride = sc->input_octets / MAX_PLACES + 1;
 
-    run_counted(sc, WHOLE, 0);
-    run_counted(sc, BYTE_BY_BYTE, 0);
-    if (!sc->engine->is_lockstep) {
-        run_counted(sc, FLOODED, 0);
+    run_counted(engine, sc, WHOLE, 0);
+    run_counted(engine, sc, BYTE_BY_BYTE, 0);
+    if (!engine->is_lockstep) {
+        run_counted(engine, sc, FLOODED, 0);
     }
     for (size_t place = 0; place < sc->input_octets; place += stride) {
-        run_counted(sc, CUT, place);
-        run_counted(sc, LOST, place);
+        run_counted(engine, sc, CUT, place);
+        run_counted(engine, sc, LOST, place);
     }
     MAIL_TEST_WALK(walk)
     {
-        run_once(sc, STARVED, 0, &walk.mem);
+        run_once(engine, sc, STARVED, 0, &walk.mem);
     }
-}
-
-static void begin_script(script *sc, const transcript_engine *engine, const char *file,
-                         mail_span name)
-{
-    *sc = (script){.engine = engine, .file = file, .name = text_copy(name)};
-}
-
-static void end_script(script *sc)
-{
-    if (sc->count > 0) {
-        run_script(sc);
-    }
-    script_deinit(sc);
 }
 
 void transcript_run_text(const transcript_engine *engine, const char *name, mail_span text)
 {
-    unsigned line = 0;
+    script_reader reader = {.file = name, .peer = engine->peer, .text = text};
+    size_t count = 0;
     script sc;
 
-    begin_script(&sc, engine, name, mail_span_text(name));
-    while (text.length > 0) {
-        const char *end = memchr(text.data, '\n', text.length);
-        size_t length = end != NULL ? (size_t)(end - text.data) : text.length;
-        mail_span one = mail_span_first(text, length);
-
-        line++;
-        if (one.length > 3 && memcmp(one.data, "== ", 3) == 0) {
-            end_script(&sc);
-            begin_script(&sc, engine, name, mail_span_from(one, 3));
-        } else {
-            read_line(&sc, line, one);
-        }
-        text = mail_span_from(text, end != NULL ? length + 1 : length);
+    while (script_next(&reader, &sc)) {
+        run_script(engine, &sc);
+        script_deinit(&sc);
+        count++;
     }
-    end_script(&sc);
+    if (count == 0) {
+        print_error("%s: no session in it\n", name);
+        fail();
+    }
 }
 
 static void run_file(const transcript_engine *engine, const char *path, const char *name)
