@@ -61,14 +61,13 @@ int mail_reply_parse(mail_span text, mail_reply *reply)
 /* How much of `text`, one line, goes on a line of `room` octets: up to a blank if there is one. */
 static size_t fold_at(mail_span text, size_t room)
 {
-    const char *blank;
-
     if (text.length <= room) {
         return text.length;
     }
-    blank = memrchr(text.data, ' ', room + 1);
-    if (blank != NULL && blank != text.data) {
-        return (size_t)(blank - text.data);
+    for (size_t n = room; n > 0; n--) {
+        if (text.data[n] == ' ') {
+            return n;
+        }
     }
     /* Not inside a UTF-8 character, which becomes one `?`. */
     while (room > 1 && ((unsigned char)text.data[room] & 0xc0) == 0x80) {
