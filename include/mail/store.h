@@ -4,6 +4,7 @@
 
 #include <mail/address.h>
 #include <mail/base.h>
+#include <mail/maildrop.h>
 #include <mail/sink.h>
 
 #ifdef __cplusplus
@@ -58,16 +59,6 @@ static inline void mail_store_destroy(mail_store *store)
     }
 }
 
-/** The longest id of a message, in octets. */
-#define MAIL_MESSAGE_ID_MAX 70
-
-/** A message of an open mailbox. */
-typedef struct mail_mailbox_message {
-    uint64_t size; /* octets that its source gives */
-    const char
-        *id; /* 1 to 70 octets 0x21 to 0x7E, its own as long as it exists (RFC 1939, section 7) */
-} mail_mailbox_message;
-
 /** What an open mailbox does; see the functions of the same names. */
 typedef struct mail_mailbox_ops {
     int (*read)(mail_mailbox *box, size_t index, mail_source **out);
@@ -81,7 +72,7 @@ typedef struct mail_mailbox_ops {
  */
 struct mail_mailbox {
     const mail_mailbox_ops *ops;
-    const mail_mailbox_message *messages; /* lends until close */
+    const mail_maildrop_message *messages; /* lends until close */
     size_t count;
 };
 
@@ -116,14 +107,6 @@ static inline void mail_mailbox_close(mail_mailbox *box)
 static inline int mail_mailbox_read(mail_mailbox *box, size_t index, mail_source **out)
 {
     return box->ops->read(box, index, out);
-}
-
-/** The octets that the marks for `count` messages take. */
-#define MAIL_MARKS_SIZE(count) (((count) + 7) / 8)
-
-static inline bool mail_mark_is_set(const uint8_t *marks, size_t index)
-{
-    return (marks[index / 8] >> (index % 8) & 1) != 0;
 }
 
 /**

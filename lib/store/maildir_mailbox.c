@@ -42,7 +42,7 @@ typedef struct maildir_mailbox {
     item *items;
     size_t count;
     size_t capacity;
-    mail_mailbox_message *messages;
+    mail_maildrop_message *messages;
 } maildir_mailbox;
 
 static void forget_items(maildir_mailbox *mb)
@@ -358,7 +358,7 @@ static int show_messages(maildir_mailbox *mb)
         return MAIL_ENOMEM;
     }
     for (size_t i = 0; i < mb->count; i++) {
-        mb->messages[i] = (mail_mailbox_message){mb->items[i].size, mb->items[i].id};
+        mb->messages[i] = (mail_maildrop_message){mb->items[i].size, mb->items[i].id};
     }
     mb->box.messages = mb->messages;
     mb->box.count = mb->count;

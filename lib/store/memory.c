@@ -45,7 +45,7 @@ typedef struct session {
     memory_store *ms;
     mailbox *of;
     message **held;
-    mail_mailbox_message *shown;
+    mail_maildrop_message *shown;
 } session;
 
 typedef struct message_source {
@@ -305,7 +305,7 @@ static int freeze(session *ss)
         msg->holders++;
         ss->held[i] = msg;
         ss->shown[i++] =
-            (mail_mailbox_message){mail_sink_memory_bytes(&msg->content).length, msg->id};
+            (mail_maildrop_message){mail_sink_memory_bytes(&msg->content).length, msg->id};
     }
     ss->box.messages = ss->shown;
     return MAIL_OK;

@@ -54,11 +54,63 @@ static void refuses_what_is_no_name(void **state)
     assert_int_equal(mail_mailbox_escape(mail_span_of(name, 86), out), MAIL_ELIMIT);
 }
 
+static void finds_the_path_of_an_address(void **state)
+{
+    static const struct {
+        const char *address;
+        const char *want;
+    } cases[] = {
+        {"alice@example.org", "mail/example.org/alice"},
+        {"Alice@EXAMPLE.org", "mail/example.org/Alice"},
+        {"postmaster", "mail/postmaster"},
+        {"\"a b\"@example.org", "mail/example.org/a%20b"},
+        {"\"../x\"@example.org", "mail/example.org/%2E.%2Fx"},
+        {"\"..\"@example.org", "mail/example.org/%2E."},
+        {"a@b\xc3\xbc"
+         "cher.example",
+         "mail/xn--bcher-kva.example/a"},
+        {"\xc3\xa4@example.org", "mail/example.org/%C3%A4"},
+        {"a@[127.0.0.1]", "mail/[127.0.0.1]/a"},
+        {"a@[IPv6:::1]", "mail/[IPv6:::1]/a"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        char out[MAIL_MAILBOX_PATH_SIZE];
+        mail_path path;
+
+        mail_test_case(cases[i].address);
+        assert_int_equal(mail_path_from_text(mail_span_text(cases[i].address),
+                                             MAIL_PATH_UTF8 | MAIL_PATH_BARE, &path),
+                         MAIL_OK);
+        assert_int_equal(mail_mailbox_path("mail", &path, out), MAIL_OK);
+        assert_string_equal(out, cases[i].want);
+    }
+}
+
+static void refuses_paths_that_do_not_fit(void **state)
+{
+    static char dir[MAIL_MAILBOX_PATH_SIZE];
+    char out[MAIL_MAILBOX_PATH_SIZE];
+    mail_path path = {.length = 0};
+
+    (void)state;
+    assert_int_equal(mail_mailbox_path("mail", &path, out), MAIL_EINVAL);
+    assert_int_equal(mail_path_from_text(MAIL_SPAN("a@b"), 0, &path), MAIL_OK);
+    memset(dir, 'd', sizeof(dir) - 5); /* and room for /b/a and the NUL */
+    assert_int_equal(mail_mailbox_path(dir, &path, out), MAIL_OK);
+    assert_int_equal(strlen(out), sizeof(out) - 1);
+    strcat(dir, "d");
+    assert_int_equal(mail_mailbox_path(dir, &path, out), MAIL_ELIMIT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_every_name_inside_its_folder),
         cmocka_unit_test(refuses_what_is_no_name),
+        cmocka_unit_test(finds_the_path_of_an_address),
+        cmocka_unit_test(refuses_paths_that_do_not_fit),
     };
 
     return mail_test_run(tests);

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+#include "pop3/server.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/ascii.h"
+#include "base/mem.h"
+
+#define DEFAULT_IDLE_TIMEOUT (10 * MAIL_MINUTE)
+#define DEFAULT_MAX_ERRORS   20
+#define DEFAULT_MAX_LOGINS   3
+#define DEFAULT_OUT_BYTES    ((size_t)65536)
+#define MIN_OUT_BYTES        ((size_t)4096)
+
+/* What of `out` is kept while there is nothing in it. */
+#define OUT_KEPT 1024
+
+const char *mail_pop3_event_name(mail_pop3_event_type type)
+{
+    static const char *const names[] = {
+        [MAIL_POP3_EV_NONE] = "NONE",     [MAIL_POP3_EV_CONNECT] = "CONNECT",
+        [MAIL_POP3_EV_LOGIN] = "LOGIN",   [MAIL_POP3_EV_MESSAGE] = "MESSAGE",
+        [MAIL_POP3_EV_UPDATE] = "UPDATE", [MAIL_POP3_EV_CLOSE] = "CLOSE",
+    };
+
+    return (size_t)type < MAIL_COUNT(names) ? names[type] : "?";
+}
+
+const char *mail_pop3_code_name(mail_pop3_code code)
+{
+    static const char *const names[] = {
+        [MAIL_POP3_NO_CODE] = "",
+        [MAIL_POP3_IN_USE] = "IN-USE",
+        [MAIL_POP3_LOGIN_DELAY] = "LOGIN-DELAY",
+        [MAIL_POP3_SYS_TEMP] = "SYS/TEMP",
+        [MAIL_POP3_SYS_PERM] = "SYS/PERM",
+        [MAIL_POP3_AUTH] = "AUTH",
+    };
+
+    return (size_t)code < MAIL_COUNT(names) ? names[code] : "";
+}
+
+static bool is_hostname(mail_span name)
+{
+    for (size_t i = 0; i < name.length; i++) {
+        char c = name.data[i];
+
+        /* Nothing that could look like APOP's timestamp (RFC 1939, section 7). */
+        if (c <= ' ' || c > '~' || c == '<' || c == '>') {
+            return false;
+        }
+    }
+    return name.length > 0 && name.length < sizeof(((mail_pop3_server *)0)->hostname);
+}
+
+int mail_pop3_server_create(mail_pop3_server **out, const mail_pop3_server_options *opts,
+                            mail_time now)
+{
+    size_t out_bytes = opts->out_bytes > 0 ? opts->out_bytes : DEFAULT_OUT_BYTES;
+    mail_pop3_server *srv;
+
+    if (!is_hostname(opts->hostname) || out_bytes < MIN_OUT_BYTES || opts->idle_timeout < 0) {
+        return MAIL_EINVAL;
+    }
+    srv = mem_alloc(opts->mem, sizeof(*srv));
+    if (srv == NULL) {
+        return MAIL_ENOMEM;
+    }
+    srv->mem = opts->mem;
+    srv->state = EXPECT_START;
+    srv->active_at = now;
+    srv->idle_timeout = opts->idle_timeout > 0 ? opts->idle_timeout : DEFAULT_IDLE_TIMEOUT;
+    srv->errors_left = opts->max_errors > 0 ? opts->max_errors : DEFAULT_MAX_ERRORS;
+    srv->logins_left = opts->max_logins > 0 ? opts->max_logins : DEFAULT_MAX_LOGINS;
+    srv->no_login = opts->no_login;
+    memcpy(srv->hostname, opts->hostname.data, opts->hostname.length);
+    buffer_init(&srv->out, opts->mem, out_bytes);
+    *out = srv;
+    return MAIL_OK;
+}
+
+void mail_pop3_server_destroy(mail_pop3_server *srv)
+{
+    if (srv == NULL) {
+        return;
+    }
+    mem_free(srv->mem, srv->marks, MAIL_MARKS_SIZE(srv->count));
+    buffer_deinit(&srv->out);
+    mem_free(srv->mem, srv, sizeof(*srv));
+}
+
+int pop3_say(mail_pop3_server *srv, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    int length;
+
+    va_start(args, format);
+    length = vsnprintf(text, sizeof(text) - 2, format, args);
+    va_end(args);
+    /* RFC 1939, section 3: at most 512 octets with the CRLF. */
+    assert(length >= 0 && (size_t)length < sizeof(text) - 2);
+    memcpy(text + length, "\r\n", 2);
+    return buffer_append(&srv->out, mail_span_of(text, (size_t)length + 2));
+}
+
+int pop3_fault(mail_pop3_server *srv, const char *text)
+{
+    if (srv->state == EXPECT_PASS) {
+        srv->state = EXPECT_USER;
+    }
+    if (--srv->errors_left == 0) {
+        srv->state = CLOSING;
+        return pop3_say(srv, "-ERR %s; too many errors, closing", text);
+    }
+    return pop3_say(srv, "-ERR %s", text);
+}
+
+/* The length up to and with the first CRLF, or 0. Only CRLF ends a line. */
+static size_t find_line_end(mail_span in)
+{
+    size_t from = 0;
+
+    while (from < in.length) {
+        const char *lf = memchr(in.data + from, '\n', in.length - from);
+
+        if (lf == NULL) {
+            break;
+        }
+        from = (size_t)(lf - in.data) + 1;
+        if (from >= 2 && lf[-1] == '\r') {
+            return from;
+        }
+    }
+    return 0;
+}
+
+/* Uses what belongs to a line that is too long, and refuses it at its end. */
+static int eat(mail_pop3_server *srv, mail_span in, size_t *used)
+{
+    size_t length = srv->eating_cr && in.data[0] == '\n' ? 1 : find_line_end(in);
+
+    *used += length > 0 ? length : in.length;
+    srv->eating = length == 0;
+    srv->eating_cr = length == 0 && in.data[in.length - 1] == '\r';
+    return srv->eating ? MAIL_OK : pop3_fault(srv, "line too long");
+}
+
+/* Runs the first command of `in`, if it is whole, and adds its length to `*used`. */
+static int run_line(mail_pop3_server *srv, mail_time now, mail_span in, size_t *used,
+                    mail_pop3_event *ev)
+{
+    size_t length = 0;
+
+    if (!srv->eating) {
+        length = find_line_end(in);
+        if (length == 0 && in.length < POP3_LINE_MAX) {
+            return MAIL_OK;
+        }
+    }
+    if (length == 0 || length > POP3_LINE_MAX) {
+        return eat(srv, in, used);
+    }
+    *used += length;
+    srv->active_at = now;
+    return pop3_command(srv, mail_span_first(in, length - 2), ev);
+}
+
+static bool expects_line(const mail_pop3_server *srv)
+{
+    return srv->state == EXPECT_USER || srv->state == EXPECT_PASS || srv->state == EXPECT_COMMAND;
+}
+
+static void close_now(mail_pop3_server *srv, mail_pop3_event *ev)
+{
+    srv->state = CLOSED;
+    ev->type = MAIL_POP3_EV_CLOSE;
+}
+
+/* What can be done without input. Says whether a line may be run now. */
+static bool is_ready_for_line(mail_pop3_server *srv, mail_pop3_event *ev)
+{
+    if (srv->state == EXPECT_START) {
+        srv->state = AWAIT_CONNECT;
+        ev->type = MAIL_POP3_EV_CONNECT;
+        return false;
+    }
+    if (srv->shutting_down && expects_line(srv)) {
+        srv->state = CLOSING;
+    }
+    if (srv->state == CLOSING) {
+        close_now(srv, ev);
+        return false;
+    }
+    return expects_line(srv) && buffer_room(&srv->out) >= POP3_REPLY_ROOM;
+}
+
+int mail_pop3_server_feed(mail_pop3_server *srv, mail_time now, mail_span in, size_t *used,
+                          mail_pop3_event *ev)
+{
+    int code = MAIL_OK;
+
+    *ev = (mail_pop3_event){.type = MAIL_POP3_EV_NONE};
+    *used = 0;
+    for (;;) {
+        size_t before = *used;
+
+        if (srv->state == EXPECT_ROOM) {
+            code = pop3_list_on(srv);
+        }
+        if (code != MAIL_OK || !is_ready_for_line(srv, ev) || *used == in.length) {
+            return code;
+        }
+        code = run_line(srv, now, mail_span_from(in, *used), used, ev);
+        if (code != MAIL_OK || ev->type != MAIL_POP3_EV_NONE || *used == before) {
+            return code;
+        }
+    }
+}
+
+int mail_pop3_server_eof(mail_pop3_server *srv, mail_pop3_event *ev)
+{
+    *ev = (mail_pop3_event){.type = MAIL_POP3_EV_NONE};
+    if (srv->state != CLOSED) {
+        close_now(srv, ev);
+    }
+    return MAIL_OK;
+}
+
+/* RFC 1939, section 3: the session ends without UPDATE and without another word. */
+int mail_pop3_server_tick(mail_pop3_server *srv, mail_time now, mail_pop3_event *ev)
+{
+    *ev = (mail_pop3_event){.type = MAIL_POP3_EV_NONE};
+    if (now >= mail_pop3_server_deadline(srv)) {
+        buffer_clear(&srv->out, 0);
+        close_now(srv, ev);
+    }
+    return MAIL_OK;
+}
+
+void mail_pop3_server_shutdown(mail_pop3_server *srv, bool force)
+{
+    srv->shutting_down = true;
+    if (force && srv->state != CLOSED) {
+        srv->state = CLOSING;
+    }
+}
+
+int mail_pop3_server_accept(mail_pop3_server *srv, mail_time now)
+{
+    srv->active_at = now;
+    switch (srv->state) {
+    case AWAIT_CONNECT:
+        srv->state = EXPECT_USER;
+        return pop3_say(srv, "+OK %s POP3 server ready", srv->hostname);
+    case AWAIT_MESSAGE:
+        srv->state = EXPECT_MESSAGE;
+        return pop3_message_begin(srv);
+    case AWAIT_UPDATE:
+        srv->state = CLOSING;
+        return pop3_say(srv, "+OK bye");
+    case EXPECT_START:
+    case EXPECT_USER:
+    case EXPECT_PASS:
+    case AWAIT_LOGIN:
+    case EXPECT_COMMAND:
+    case EXPECT_MESSAGE:
+    case EXPECT_ROOM:
+    case CLOSING:
+    case CLOSED:
+        break;
+    }
+    assert(srv->state == CLOSING); /* forced down while the question was open */
+    return MAIL_OK;
+}
+
+int mail_pop3_server_login(mail_pop3_server *srv, mail_time now,
+                           const mail_maildrop_message *messages, size_t count)
+{
+    if (srv->state != AWAIT_LOGIN) {
+        assert(srv->state == CLOSING);
+        return MAIL_OK;
+    }
+    if (count > 0) {
+        srv->marks = mem_alloc(srv->mem, MAIL_MARKS_SIZE(count));
+        if (srv->marks == NULL) {
+            return MAIL_ENOMEM;
+        }
+    }
+    srv->active_at = now;
+    srv->state = EXPECT_COMMAND;
+    srv->messages = messages;
+    srv->count = count;
+    srv->left_count = count;
+    for (size_t i = 0; i < count; i++) {
+        srv->left_size += messages[i].size;
+    }
+    return pop3_say(srv, "+OK %zu messages (%llu octets)", count,
+                    (unsigned long long)srv->left_size);
+}
+
+/* `text` as it may stand in a reply. */
+static void clean_text(mail_span text, char out[401])
+{
+    size_t length = text.length < 400 ? text.length : 400;
+
+    for (size_t i = 0; i < length; i++) {
+        out[i] = ascii_is_control(text.data[i]) ? '?' : text.data[i];
+    }
+    out[length] = '\0';
+}
+
+static pop3_state state_after_refusal(mail_pop3_server *srv)
+{
+    if (srv->state == AWAIT_MESSAGE) {
+        return EXPECT_COMMAND;
+    }
+    if (srv->state == AWAIT_LOGIN && --srv->logins_left > 0) {
+        return EXPECT_USER;
+    }
+    return CLOSING;
+}
+
+int mail_pop3_server_refuse(mail_pop3_server *srv, mail_time now, mail_pop3_code code,
+                            mail_span text)
+{
+    const char *name = mail_pop3_code_name(code);
+    char clean[401];
+
+    if (srv->state == CLOSING) {
+        return MAIL_OK;
+    }
+    assert(srv->state == AWAIT_CONNECT || srv->state == AWAIT_LOGIN ||
+           srv->state == AWAIT_MESSAGE || srv->state == AWAIT_UPDATE);
+    srv->active_at = now;
+    srv->state = state_after_refusal(srv);
+    clean_text(text, clean);
+    return *name != '\0' ? pop3_say(srv, "-ERR [%s] %s", name, clean)
+                         : pop3_say(srv, "-ERR %s", clean);
+}
+
+mail_span mail_pop3_server_out(const mail_pop3_server *srv)
+{
+    return buffer_bytes(&srv->out);
+}
+
+void mail_pop3_server_sent(mail_pop3_server *srv, mail_time now, size_t n)
+{
+    srv->active_at = now;
+    buffer_consume(&srv->out, n);
+    if (buffer_length(&srv->out) == 0 && srv->state != EXPECT_MESSAGE) {
+        buffer_clear(&srv->out, OUT_KEPT);
+    }
+}
+
+unsigned mail_pop3_server_wants(const mail_pop3_server *srv)
+{
+    unsigned wants = buffer_length(&srv->out) > 0 ? MAIL_WANTS_WRITE : 0;
+
+    switch (srv->state) {
+    case EXPECT_START:
+    case EXPECT_USER:
+    case EXPECT_PASS:
+    case EXPECT_COMMAND:
+        return buffer_room(&srv->out) >= POP3_REPLY_ROOM ? wants | MAIL_WANTS_READ : wants;
+    case AWAIT_CONNECT:
+    case AWAIT_LOGIN:
+    case AWAIT_MESSAGE:
+    case AWAIT_UPDATE:
+        return wants | MAIL_WANTS_ANSWER;
+    case EXPECT_MESSAGE:
+        return buffer_room(&srv->out) >= POP3_PIECE_ROOM ? wants | MAIL_POP3_WANTS_MESSAGE : wants;
+    case EXPECT_ROOM:
+    case CLOSING:
+    case CLOSED:
+        break;
+    }
+    return wants;
+}
+
+mail_time mail_pop3_server_deadline(const mail_pop3_server *srv)
+{
+    unsigned wants = mail_pop3_server_wants(srv);
+
+    if (srv->state == CLOSED || srv->state == CLOSING || (wants & MAIL_WANTS_ANSWER) != 0 ||
+        wants == MAIL_POP3_WANTS_MESSAGE) {
+        return MAIL_NEVER;
+    }
+    return srv->active_at + srv->idle_timeout;
+}

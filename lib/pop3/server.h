@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LIB_POP3_SERVER_H
+#define LIB_POP3_SERVER_H
+
+#include <mail/pop3_server.h>
+
+#include "base/buffer.h"
+
+/* The longest command, CRLF included (RFC 2449, section 4). */
+#define POP3_LINE_MAX 255
+
+/* A command is run only if so much room is left for its reply. */
+#define POP3_REPLY_ROOM 1024
+
+/* Below this much room the message and the lines of a list wait. */
+#define POP3_PIECE_ROOM 2048
+
+/*
+ *   EXPECT_START --first feed--> AWAIT_CONNECT --accept--> EXPECT_USER <--refuse-- AWAIT_LOGIN
+ *                                                           |    ^                  ^     |
+ *                                                         USER  other              PASS   |
+ *                                                           v    |                  |   login
+ *                                                         EXPECT_PASS --------------+     |
+ *                                                                                         v
+ *   EXPECT_MESSAGE <--accept-- AWAIT_MESSAGE <--RETR, TOP-- EXPECT_COMMAND --LIST, UIDL--> EXPECT_ROOM
+ *        |                          |refuse                   ^ |   ^                        |
+ *        +---------- sent ----------+-------------------------+ |   +-------- listed --------+
+ *                                                       QUIT, something marked
+ *                                                               v
+ *   every state --QUIT, eof, tick, shutdown, too many--> CLOSING <--accept, refuse-- AWAIT_UPDATE
+ *                                                          |
+ *                                                       EV_CLOSE --> CLOSED
+ */
+typedef enum pop3_state {
+    EXPECT_START,
+    AWAIT_CONNECT, /* AWAIT: the embedder owes an answer */
+    EXPECT_USER,
+    EXPECT_PASS,
+    AWAIT_LOGIN,
+    EXPECT_COMMAND,
+    AWAIT_MESSAGE,
+    EXPECT_MESSAGE, /* the embedder sends the message */
+    EXPECT_ROOM,    /* a list goes on when there is room in out */
+    AWAIT_UPDATE,
+    CLOSING, /* EV_CLOSE has not been told yet */
+    CLOSED,
+} pop3_state;
+
+/* The message that is being sent. */
+typedef struct pop3_message {
+    size_t index;
+    uint64_t lines_left; /* of the body; MAIL_POP3_ALL_LINES: all */
+    bool in_header;
+    bool is_blank; /* the current line has nothing but, perhaps, a CR so far */
+    char last;     /* octet sent last; '\n' at the start */
+} pop3_message;
+
+struct mail_pop3_server {
+    const mail_mem *mem;
+    pop3_state state;
+    buffer out;
+    mail_time active_at; /* of the last sign of life */
+    mail_duration idle_timeout;
+    uint32_t errors_left;
+    uint32_t logins_left;
+    bool no_login;
+    bool shutting_down;
+    bool eating;      /* within a line that is too long */
+    bool eating_cr;   /* whose last octet so far is a CR */
+    bool lists_ids;   /* EXPECT_ROOM: UIDL, else LIST */
+    size_t list_next; /* EXPECT_ROOM: index of the message to list next */
+    const mail_maildrop_message *messages;
+    size_t count;
+    uint8_t *marks; /* of messages to remove */
+    size_t left_count;
+    uint64_t left_size;
+    pop3_message message;
+    uint8_t user_length;
+    char user[POP3_LINE_MAX];
+    char hostname[256];
+};
+
+/* Appends a reply, CRLF added. There must be POP3_REPLY_ROOM. MAIL_ENOMEM. */
+int pop3_say(mail_pop3_server *srv, const char *format, ...) MAIL_PRINTF(2, 3);
+
+/* Refuses a command that breaks the protocol; the session ends when there were too many. */
+int pop3_fault(mail_pop3_server *srv, const char *text);
+
+/* Runs one command, `line` being without its CRLF. May fill `ev`. */
+int pop3_command(mail_pop3_server *srv, mail_span line, mail_pop3_event *ev);
+
+/* EXPECT_ROOM: goes on with the list as far as there is room. */
+int pop3_list_on(mail_pop3_server *srv);
+
+/* Begins the message that was asked for: the line before it. */
+int pop3_message_begin(mail_pop3_server *srv);
+
+#endif

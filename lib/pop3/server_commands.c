@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+#include "pop3/server.h"
+
+#include <inttypes.h>
+
+#include "base/ascii.h"
+
+#define IN(s) (1U << (s))
+
+#define AUTHORIZATION (IN(EXPECT_USER) | IN(EXPECT_PASS))
+#define TRANSACTION   IN(EXPECT_COMMAND)
+
+static int on_user(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+{
+    (void)ev;
+    if (srv->no_login) {
+        return pop3_fault(srv, "logging in needs an encrypted connection");
+    }
+    if (arg.length == 0) {
+        return pop3_fault(srv, "USER needs a name");
+    }
+    /* Whoever it is: whether the name exists is not told (RFC 1939, section 7). */
+    memcpy(srv->user, arg.data, arg.length);
+    srv->user_length = (uint8_t)arg.length;
+    srv->state = EXPECT_PASS;
+    return pop3_say(srv, "+OK send PASS");
+}
+
+static int on_pass(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+{
+    *ev = (mail_pop3_event){
+        .type = MAIL_POP3_EV_LOGIN,
+        .user = mail_span_of(srv->user, srv->user_length),
+        .password = arg,
+    };
+    srv->state = AWAIT_LOGIN;
+    return MAIL_OK;
+}
+
+static int on_capa(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+{
+    (void)arg;
+    (void)ev;
+    /* RFC 2449, section 6: in the same order and with the same values in both states. */
+    return pop3_say(srv,
+                    "+OK\r\n%sTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
+                    "EXPIRE NEVER\r\n%s.",
+                    srv->no_login ? "" : "USER\r\n",
+                    srv->state == EXPECT_COMMAND ? "IMPLEMENTATION libmail\r\n" : "");
+}
+
+static int on_noop(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+{
+    (void)arg;
+    (void)ev;
+    return pop3_say(srv, "+OK");
+}
+
+static int on_stat(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+{
+    (void)arg;
+    (void)ev;
+    return pop3_say(srv, "+OK %zu %" PRIu64, srv->left_count, srv->left_size);
+}
+
+/* A whole decimal number; what passes 64 bits is no number of ours. */
+static bool parse_number(mail_span text, uint64_t *out)
+{
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < text.length; i++) {
+        unsigned digit = (unsigned)(text.data[i] - '0');
+
+        if (!ascii_is_digit(text.data[i]) || value > (UINT64_MAX - digit) / 10) {
+            return false;
+        }
+        value = value * 10 + digit;
+    }
+    *out = value;
+    return text.length > 0;
+}
+
+/* The message that `arg` names, if the session has it and it is not marked. */
+static bool find_message(const mail_pop3_server *srv, mail_span arg, size_t *index_out)
+{
+    uint64_t number;
+
+    if (!parse_number(arg, &number) || number < 1 || number > srv->count ||
+        mail_mark_is_set(srv->marks, (size_t)number - 1)) {
+        return false;
+    }
+    *index_out = (size_t)number - 1;
+    return true;
+}
+
+static int no_such_message(mail_pop3_server *srv)
+{
+    return pop3_say(srv, "-ERR no such message");
+}
+
+static int begin_list(mail_pop3_server *srv, bool ids)
+{
+    srv->state = EXPECT_ROOM;
+    srv->lists_ids = ids;
+    srv->list_next = 0;
+    return pop3_say(srv, "+OK %zu messages", srv->left_count);
+}
+
+int pop3_list_on(mail_pop3_server *srv)
+{
+    for (; srv->list_next < srv->count; srv->list_next++) {
+        const mail_maildrop_message *msg = &srv->messages[srv->list_next];
+        int code;
+
+        if (mail_mark_is_set(srv->marks, srv->list_next)) {
+            continue;
+        }
+        if (buffer_room(&srv->out) < POP3_PIECE_ROOM) {
+            return MAIL_OK;
+        }
+        code = srv->lists_ids
+                   ? pop3_say(srv, "%zu %.*s", srv->list_next + 1, MAIL_MESSAGE_ID_MAX, msg->id)
+                   : pop3_say(srv, "%zu %" PRIu64, srv->list_next + 1, msg->size);
+        if (code != MAIL_OK) {
+            return code;
+        }
+    }
+    srv->state = EXPECT_COMMAND;
+    return pop3_say(srv, ".");
+}
+
+static int on_list(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+{
+    size_t index;
+
+    (void)ev;
+    if (arg.length == 0) {
+        return begin_list(srv, false);
+    }
+    if (!find_message(srv, arg, &index)) {
+        return no_such_message(srv);
+    }
+    return pop3_say(srv, "+OK %zu %" PRIu64, index + 1, srv->messages[index].size);
+}
+
+static int on_uidl(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+{
+    size_t index;
+
+    (void)ev;
+    if (arg.length == 0) {
+        return begin_list(srv, true);
+    }
+    if (!find_message(srv, arg, &index)) {
+        return no_such_message(srv);
+    }
+    return pop3_say(srv, "+OK %zu %.*s", index + 1, MAIL_MESSAGE_ID_MAX, srv->messages[index].id);
+}
+
+static int ask_message(mail_pop3_server *srv, size_t index, uint64_t lines, mail_pop3_event *ev)
+{
+    srv->message = (pop3_message){
+        .index = index, .lines_left = lines, .in_header = true, .is_blank = true, .last = '\n'};
+    *ev = (mail_pop3_event){.type = MAIL_POP3_EV_MESSAGE, .index = index, .lines = lines};
+    srv->state = AWAIT_MESSAGE;
+    return MAIL_OK;
+}
+
+static int on_retr(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+{
+    size_t index;
+
+    return find_message(srv, arg, &index) ? ask_message(srv, index, MAIL_POP3_ALL_LINES, ev)
+                                          : no_such_message(srv);
+}
+
+static int on_top(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+{
+    const char *space = arg.length > 0 ? memchr(arg.data, ' ', arg.length) : NULL;
+    size_t before = space != NULL ? (size_t)(space - arg.data) : arg.length;
+    uint64_t lines;
+    size_t index;
+
+    if (space == NULL || !parse_number(mail_span_from(arg, before + 1), &lines)) {
+        return pop3_fault(srv, "TOP needs a message and a number of lines");
+    }
+    if (!find_message(srv, mail_span_first(arg, before), &index)) {
+        return no_such_message(srv);
+    }
+    return ask_message(srv, index, lines < MAIL_POP3_ALL_LINES ? lines : lines - 1, ev);
+}
+
+static int on_dele(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+{
+    size_t index;
+
+    (void)ev;
+    if (!find_message(srv, arg, &index)) {
+        return no_such_message(srv);
+    }
+    mail_mark_set(srv->marks, index);
+    srv->left_count--;
+    srv->left_size -= srv->messages[index].size;
+    return pop3_say(srv, "+OK message %zu will be removed", index + 1);
+}
+
+static int on_rset(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+{
+    (void)arg;
+    (void)ev;
+    if (srv->left_count < srv->count) {
+        memset(srv->marks, 0, MAIL_MARKS_SIZE(srv->count));
+    }
+    srv->left_count = srv->count;
+    srv->left_size = 0;
+    for (size_t i = 0; i < srv->count; i++) {
+        srv->left_size += srv->messages[i].size;
+    }
+    return pop3_say(srv, "+OK %zu messages (%" PRIu64 " octets)", srv->count, srv->left_size);
+}
+
+/* RFC 1939, sections 4 and 6: only QUIT after a login removes anything. */
+static int on_quit(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+{
+    (void)arg;
+    if (srv->left_count < srv->count) {
+        *ev = (mail_pop3_event){.type = MAIL_POP3_EV_UPDATE, .marks = srv->marks};
+        srv->state = AWAIT_UPDATE;
+        return MAIL_OK;
+    }
+    srv->state = CLOSING;
+    return pop3_say(srv, "+OK bye");
+}
+
+typedef enum argument {
+    NONE,    /* there must be none */
+    NUMBERS, /* blanks around it don't matter */
+    VERBATIM /* every octet counts (RFC 1939, section 7, PASS) */
+} argument;
+
+static const struct verb {
+    const char *name;
+    unsigned states; /* where it may come; elsewhere it is refused and never runs */
+    argument takes;
+    int (*run)(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev);
+} verbs[] = {
+    {"CAPA", AUTHORIZATION | TRANSACTION, NONE, on_capa},
+    {"DELE", TRANSACTION, NUMBERS, on_dele},
+    {"LIST", TRANSACTION, NUMBERS, on_list},
+    {"NOOP", TRANSACTION, NONE, on_noop},
+    {"PASS", IN(EXPECT_PASS), VERBATIM, on_pass},
+    {"QUIT", AUTHORIZATION | TRANSACTION, NONE, on_quit},
+    {"RETR", TRANSACTION, NUMBERS, on_retr},
+    {"RSET", TRANSACTION, NONE, on_rset},
+    {"STAT", TRANSACTION, NONE, on_stat},
+    {"TOP", TRANSACTION, NUMBERS, on_top},
+    {"UIDL", TRANSACTION, NUMBERS, on_uidl},
+    {"USER", AUTHORIZATION, VERBATIM, on_user},
+};
+
+static const struct verb *find_verb(mail_span word)
+{
+    for (size_t i = 0; i < MAIL_COUNT(verbs); i++) {
+        if (mail_span_equal_nocase(word, mail_span_text(verbs[i].name))) {
+            return &verbs[i];
+        }
+    }
+    return NULL;
+}
+
+static mail_span trim(mail_span text)
+{
+    while (text.length > 0 && text.data[0] == ' ') {
+        text = mail_span_from(text, 1);
+    }
+    while (text.length > 0 && text.data[text.length - 1] == ' ') {
+        text.length--;
+    }
+    return text;
+}
+
+static bool has_control(mail_span text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        if (ascii_is_control(text.data[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int pop3_command(mail_pop3_server *srv, mail_span line, mail_pop3_event *ev)
+{
+    const char *space = line.length > 0 ? memchr(line.data, ' ', line.length) : NULL;
+    size_t before = space != NULL ? (size_t)(space - line.data) : line.length;
+    mail_span arg = mail_span_from(line, space != NULL ? before + 1 : before);
+    const struct verb *vb = find_verb(mail_span_first(line, before));
+
+    if (vb == NULL) {
+        return pop3_fault(srv, "unknown command");
+    }
+    if ((vb->states & IN(srv->state)) == 0) {
+        return pop3_fault(srv, srv->state == EXPECT_COMMAND ? "already logged in"
+                                                            : "not before USER and PASS");
+    }
+    if (has_control(arg)) { /* a NUL would cut the name short for those who think in C */
+        return pop3_fault(srv, "control character");
+    }
+    if (vb->takes != VERBATIM) {
+        arg = trim(arg);
+    }
+    if (vb->takes == NONE && arg.length > 0) {
+        return pop3_fault(srv, "unexpected argument");
+    }
+    if (srv->state == EXPECT_PASS && vb->run != on_pass) {
+        srv->state = EXPECT_USER; /* PASS only directly after USER (RFC 1939, section 7) */
+    }
+    return vb->run(srv, arg, ev);
+}

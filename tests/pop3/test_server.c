@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/support.h"
+
+#include <errno.h>
+
+#include <mail/pop3_server.h>
+
+#include "support/transcript.h"
+
+#define MAX_MESSAGES 16
+
+/* A source that gives a few octets at a time and, at `fail_at`, fails. */
+typedef struct piece_source {
+    mail_source source;
+    mail_span rest;
+    size_t piece;
+    size_t given;
+    size_t fail_at;
+} piece_source;
+
+static int piece_peek(mail_source *source, mail_span *out)
+{
+    piece_source *src = (piece_source *)source;
+
+    if (src->given >= src->fail_at) {
+        return MAIL_EIO;
+    }
+    *out =
+        mail_span_first(src->rest, src->rest.length < src->piece ? src->rest.length : src->piece);
+    return MAIL_OK;
+}
+
+static void piece_drop(mail_source *source, size_t n)
+{
+    piece_source *src = (piece_source *)source;
+
+    src->rest = mail_span_from(src->rest, n);
+    src->given += n;
+}
+
+static void piece_close(mail_source *source)
+{
+    (void)source;
+}
+
+static void piece_source_init(piece_source *src, mail_span bytes, size_t piece)
+{
+    static const mail_source_ops ops = {piece_peek, piece_drop, piece_close};
+
+    *src =
+        (piece_source){.source = {.ops = &ops}, .rest = bytes, .piece = piece, .fail_at = SIZE_MAX};
+}
+
+/* The engine with a maildrop behind it, as the options of a transcript describe it. */
+typedef struct fixture {
+    mail_pop3_server *srv;
+    mail_maildrop_message messages[MAX_MESSAGES];
+    char *ids[MAX_MESSAGES];
+    char *texts[MAX_MESSAGES];
+    size_t count;
+    piece_source source;
+    mail_pop3_event question; /* its spans are not kept */
+} fixture;
+
+/* `message ID TEXT`, in which | is a CRLF. */
+static void add_message(fixture *fx, const char *text)
+{
+    const char *space = strchr(text, ' ');
+    size_t length = 0;
+    size_t i = fx->count++;
+
+    assert_non_null(space);
+    assert_true(i < MAX_MESSAGES);
+    fx->ids[i] = strndup(text, (size_t)(space - text));
+    fx->texts[i] = malloc(2 * strlen(space) + 1);
+    assert_true(fx->ids[i] != NULL && fx->texts[i] != NULL);
+    for (const char *c = space + 1; *c != '\0'; c++) {
+        if (*c == '|') {
+            fx->texts[i][length++] = '\r';
+        }
+        fx->texts[i][length++] = *c == '|' ? '\n' : *c;
+    }
+    fx->texts[i][length] = '\0';
+    fx->messages[i] = (mail_maildrop_message){length, fx->ids[i]};
+}
+
+static void read_option(fixture *fx, const char *text, mail_pop3_server_options *opts)
+{
+    if (strncmp(text, "message ", 8) == 0) {
+        add_message(fx, text + 8);
+    } else if (strcmp(text, "no login") == 0) {
+        opts->no_login = true;
+    } else if (sscanf(text, "max errors %u", &opts->max_errors) != 1) {
+        fail_msg("no such option: %s", text);
+    }
+}
+
+static void destroy(void *engine)
+{
+    fixture *fx = engine;
+
+    if (fx == NULL) {
+        return;
+    }
+    mail_pop3_server_destroy(fx->srv);
+    for (size_t i = 0; i < fx->count; i++) {
+        free(fx->ids[i]);
+        free(fx->texts[i]);
+    }
+    free(fx);
+}
+
+static void *create(const char *const *options, size_t count, const mail_mem *mem, mail_time now)
+{
+    mail_pop3_server_options opts = MAIL_POP3_SERVER_OPTIONS_INIT;
+    fixture *fx = calloc(1, sizeof(*fx));
+
+    assert_non_null(fx);
+    opts.mem = mem;
+    opts.hostname = MAIL_SPAN("pop.example");
+    for (size_t i = 0; i < count; i++) {
+        read_option(fx, options[i], &opts);
+    }
+    if (mail_pop3_server_create(&fx->srv, &opts, now) != MAIL_OK) {
+        destroy(fx);
+        return NULL;
+    }
+    return fx;
+}
+
+static void print_event(fixture *fx, const mail_pop3_event *pop3, transcript_event *ev)
+{
+    size_t size = sizeof(ev->text);
+    int n = snprintf(ev->text, size, "%s", mail_pop3_event_name(pop3->type));
+
+    switch (pop3->type) {
+    case MAIL_POP3_EV_NONE:
+        ev->text[0] = '\0';
+        return;
+    case MAIL_POP3_EV_LOGIN:
+        snprintf(ev->text + n, size - (size_t)n, " %.*s %.*s", (int)pop3->user.length,
+                 pop3->user.data, (int)pop3->password.length, pop3->password.data);
+        break;
+    case MAIL_POP3_EV_MESSAGE:
+        n += snprintf(ev->text + n, size - (size_t)n, " %zu", pop3->index);
+        if (pop3->lines != MAIL_POP3_ALL_LINES) {
+            snprintf(ev->text + n, size - (size_t)n, " lines %llu",
+                     (unsigned long long)pop3->lines);
+        }
+        break;
+    case MAIL_POP3_EV_UPDATE:
+        for (size_t i = 0; i < fx->count; i++) {
+            if (mail_mark_is_set(pop3->marks, i)) {
+                n += snprintf(ev->text + n, size - (size_t)n, " %zu", i);
+            }
+        }
+        break;
+    case MAIL_POP3_EV_CONNECT:
+    case MAIL_POP3_EV_CLOSE:
+        break;
+    }
+    fx->question = *pop3;
+    ev->is_last = pop3->type == MAIL_POP3_EV_CLOSE;
+    ev->asks = !ev->is_last;
+}
+
+static int feed(void *engine, mail_time now, mail_span in, size_t *used, transcript_event *ev)
+{
+    fixture *fx = engine;
+    mail_pop3_event pop3;
+    int code;
+
+    if ((mail_pop3_server_wants(fx->srv) & MAIL_POP3_WANTS_MESSAGE) != 0) {
+        code = mail_pop3_server_send(fx->srv, now, &fx->source.source);
+        if (code == MAIL_ENOMEM) {
+            return code;
+        }
+    }
+    code = mail_pop3_server_feed(fx->srv, now, in, used, &pop3);
+    print_event(fx, &pop3, ev);
+    return code;
+}
+
+static int eof(void *engine, mail_time now, transcript_event *ev)
+{
+    fixture *fx = engine;
+    mail_pop3_event pop3;
+    int code = mail_pop3_server_eof(fx->srv, &pop3);
+
+    (void)now;
+    print_event(fx, &pop3, ev);
+    return code;
+}
+
+static int tick(void *engine, mail_time now, transcript_event *ev)
+{
+    fixture *fx = engine;
+    mail_pop3_event pop3;
+    int code = mail_pop3_server_tick(fx->srv, now, &pop3);
+
+    print_event(fx, &pop3, ev);
+    return code;
+}
+
+static int say_yes(fixture *fx, mail_time now, size_t fail_at)
+{
+    int code;
+
+    if (fx->question.type == MAIL_POP3_EV_LOGIN) {
+        return mail_pop3_server_login(fx->srv, now, fx->messages, fx->count);
+    }
+    code = mail_pop3_server_accept(fx->srv, now);
+    if (fx->question.type == MAIL_POP3_EV_MESSAGE && code == MAIL_OK) {
+        piece_source_init(&fx->source, mail_span_text(fx->texts[fx->question.index]), 3);
+        fx->source.fail_at = fail_at;
+        code = mail_pop3_server_send(fx->srv, now, &fx->source.source);
+        code = code == MAIL_ENOMEM ? MAIL_ENOMEM : MAIL_OK;
+    }
+    return code;
+}
+
+/* `no CODE TEXT` refuses; `fails after N` accepts with a source that breaks. */
+static int act(void *engine, mail_time now, mail_span text)
+{
+    fixture *fx = engine;
+    char code[16];
+    size_t fail_at;
+    int n;
+
+    if (text.length == 0) {
+        return say_yes(fx, now, SIZE_MAX);
+    }
+    if (sscanf(text.data, "fails after %zu", &fail_at) == 1) {
+        return say_yes(fx, now, fail_at);
+    }
+    if (strcmp(text.data, "shutdown") == 0 || strcmp(text.data, "shutdown now") == 0) {
+        mail_pop3_server_shutdown(fx->srv, strlen(text.data) > 8);
+        return MAIL_OK;
+    }
+    assert_int_equal(sscanf(text.data, "no %15s %n", code, &n), 1);
+    for (mail_pop3_code c = MAIL_POP3_NO_CODE; c <= MAIL_POP3_AUTH; c++) {
+        if (strcmp(mail_pop3_code_name(c), code) == 0 ||
+            (c == MAIL_POP3_NO_CODE && strcmp(code, "-") == 0)) {
+            return mail_pop3_server_refuse(fx->srv, now, c, mail_span_from(text, (size_t)n));
+        }
+    }
+    fail_msg("no such answer: %s", text.data);
+    return MAIL_OK;
+}
+
+static mail_span out(void *engine)
+{
+    return mail_pop3_server_out(((fixture *)engine)->srv);
+}
+
+static void sent(void *engine, mail_time now, size_t n)
+{
+    mail_pop3_server_sent(((fixture *)engine)->srv, now, n);
+}
+
+static unsigned wants(void *engine)
+{
+    return mail_pop3_server_wants(((fixture *)engine)->srv);
+}
+
+static mail_time deadline(void *engine)
+{
+    return mail_pop3_server_deadline(((fixture *)engine)->srv);
+}
+
+static bool may_follow_loss(const char *text)
+{
+    return strncmp(text, "CLOSE", 5) == 0; /* PO-016: above all no UPDATE */
+}
+
+static void says_what_its_transcripts_say(void **state)
+{
+    static const transcript_engine engine = {
+        .peer = 'C',
+        .create = create,
+        .destroy = destroy,
+        .feed = feed,
+        .eof = eof,
+        .tick = tick,
+        .act = act,
+        .out = out,
+        .sent = sent,
+        .wants = wants,
+        .deadline = deadline,
+        .may_follow_loss = may_follow_loss,
+    };
+
+    (void)state;
+    transcript_run_folder(&engine, mail_test_data("transcripts"));
+}
+
+/* Feeds `text`, answering with yes and `messages`, until the engine has nothing more to do. */
+static void talk(mail_pop3_server *srv, const char *text, const mail_maildrop_message *messages,
+                 size_t count)
+{
+    mail_span in = mail_span_text(text);
+    mail_pop3_event ev;
+    size_t used;
+
+    do {
+        assert_int_equal(mail_pop3_server_feed(srv, 0, in, &used, &ev), MAIL_OK);
+        in = mail_span_from(in, used);
+        if (ev.type == MAIL_POP3_EV_LOGIN) {
+            assert_int_equal(mail_pop3_server_login(srv, 0, messages, count), MAIL_OK);
+        } else if (ev.type != MAIL_POP3_EV_NONE) {
+            assert_int_equal(mail_pop3_server_accept(srv, 0), MAIL_OK);
+        }
+    } while (ev.type != MAIL_POP3_EV_NONE);
+}
+
+static mail_pop3_server *logged_in(size_t out_bytes, const mail_maildrop_message *messages,
+                                   size_t count)
+{
+    mail_pop3_server_options opts = MAIL_POP3_SERVER_OPTIONS_INIT;
+    mail_pop3_server *srv;
+
+    opts.hostname = MAIL_SPAN("pop.example");
+    opts.out_bytes = out_bytes;
+    assert_int_equal(mail_pop3_server_create(&srv, &opts, 0), MAIL_OK);
+    talk(srv, "USER a\r\nPASS b\r\n", messages, count);
+    mail_pop3_server_sent(srv, 0, mail_pop3_server_out(srv).length);
+    return srv;
+}
+
+/* HOSTILE 9: a long list, and whoever does not read it, cost no more than `out_bytes`. */
+static void lists_a_large_maildrop_piece_by_piece(void **state)
+{
+    static mail_maildrop_message messages[20000];
+    char want[64];
+    size_t next = 1;
+    mail_pop3_server *srv;
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(messages); i++) {
+        messages[i] = (mail_maildrop_message){UINT64_MAX / 40000, "id"};
+    }
+    srv = logged_in(4096, messages, MAIL_COUNT(messages));
+    talk(srv, "LIST\r\n", NULL, 0);
+    mail_pop3_server_sent(srv, 0, strlen("+OK 20000 messages\r\n"));
+    while (next <= MAIL_COUNT(messages)) {
+        mail_span bytes = mail_pop3_server_out(srv);
+
+        assert_in_range(bytes.length, 1, 4096);
+        snprintf(want, sizeof(want), "%zu %llu\r\n", next, (unsigned long long)messages[0].size);
+        assert_memory_equal(bytes.data, want, strlen(want));
+        mail_pop3_server_sent(srv, 0, strlen(want));
+        if (mail_pop3_server_out(srv).length < 100) {
+            talk(srv, "", NULL, 0);
+        }
+        next++;
+    }
+    assert_span_equal(mail_pop3_server_out(srv), ".\r\n");
+    mail_pop3_server_destroy(srv);
+}
+
+/* The same as the engine, by the letter of RFC 1939, section 3. */
+static size_t stuffed(mail_span in, char *to)
+{
+    size_t length = 0;
+
+    for (size_t i = 0; i < in.length; i++) {
+        if (in.data[i] == '.' && (i == 0 || in.data[i - 1] == '\n')) {
+            to[length++] = '.';
+        }
+        to[length++] = in.data[i];
+    }
+    memcpy(to + length, ".\r\n", 3);
+    return length + 3;
+}
+
+/* PO-004, HOSTILE 9: large messages and lines, sources and readers of any speed. */
+static void sends_a_large_message_in_pieces_of_any_size(void **state)
+{
+    static const size_t pieces[] = {1, 2, 100, 4095, 4096, 1 << 20};
+    static char text[100000];
+    static char want[200100];
+    mail_maildrop_message msg = {sizeof(text), "id"};
+    size_t length;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(text); i++) {
+        text[i] = i < 50000 ? "..\r\n"[i % 4] : 'x';
+    }
+    memcpy(text + sizeof(text) - 2, "\r\n", 2);
+    length = stuffed(mail_span_of(text, sizeof(text)), want);
+    for (size_t i = 0; i < MAIL_COUNT(pieces); i++) {
+        mail_pop3_server *srv = logged_in(4096, &msg, 1);
+        piece_source src;
+        size_t offset = 0;
+        int code = MAIL_EAGAIN;
+
+        talk(srv, "RETR 1\r\n", NULL, 0);
+        mail_pop3_server_sent(srv, 0, strlen("+OK 100000 octets\r\n"));
+        piece_source_init(&src, mail_span_of(text, sizeof(text)), pieces[i]);
+        while (code == MAIL_EAGAIN || mail_pop3_server_out(srv).length > 0) {
+            mail_span bytes;
+
+            if (code == MAIL_EAGAIN) {
+                code = mail_pop3_server_send(srv, 0, &src.source);
+            }
+            bytes = mail_pop3_server_out(srv);
+            assert_in_range(bytes.length, 1, 4096);
+            bytes = mail_span_first(bytes, (bytes.length + 1) / 2);
+            assert_true(offset + bytes.length <= length);
+            assert_memory_equal(bytes.data, want + offset, bytes.length);
+            offset += bytes.length;
+            mail_pop3_server_sent(srv, 0, bytes.length);
+        }
+        assert_int_equal(code, MAIL_OK);
+        assert_int_equal(offset, length);
+        mail_pop3_server_destroy(srv);
+    }
+}
+
+static void refuses_bad_options(void **state)
+{
+    static const struct {
+        const char *name;
+        mail_pop3_server_options opts;
+    } cases[] = {
+        {"no hostname", {.size = sizeof(mail_pop3_server_options)}},
+        {"a blank in the hostname", {.hostname = {"a b", 3}}},
+        {"what looks like a timestamp for APOP", {.hostname = {"<1@a>", 5}}},
+        {"a control character", {.hostname = {"a\r\n", 3}}},
+        {"too little out", {.hostname = {"a", 1}, .out_bytes = 4095}},
+        {"a negative time", {.hostname = {"a", 1}, .idle_timeout = -1}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_pop3_server *srv;
+
+        mail_test_case(cases[i].name);
+        assert_int_equal(mail_pop3_server_create(&srv, &cases[i].opts, 0), MAIL_EINVAL);
+    }
+}
+
+/* PO-003: however long what the embedder says, the reply is one line of at most 512 octets. */
+static void keeps_refusals_to_one_short_line(void **state)
+{
+    mail_pop3_server *srv = logged_in(0, &(mail_maildrop_message){1, "id"}, 1);
+    mail_pop3_event ev;
+    mail_span bytes;
+    char text[1000];
+    size_t used;
+
+    (void)state;
+    memset(text, '\n', sizeof(text));
+    assert_int_equal(mail_pop3_server_feed(srv, 0, MAIL_SPAN("RETR 1\r\n"), &used, &ev), MAIL_OK);
+    assert_int_equal(ev.type, MAIL_POP3_EV_MESSAGE);
+    assert_int_equal(
+        mail_pop3_server_refuse(srv, 0, MAIL_POP3_SYS_TEMP, mail_span_of(text, sizeof(text))),
+        MAIL_OK);
+    bytes = mail_pop3_server_out(srv);
+    assert_in_range(bytes.length, 400, 512);
+    assert_memory_equal(bytes.data, "-ERR [SYS/TEMP] ???", 19);
+    assert_ptr_equal(memchr(bytes.data, '\n', bytes.length), bytes.data + bytes.length - 1);
+    mail_pop3_server_destroy(srv);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(says_what_its_transcripts_say),
+        cmocka_unit_test(lists_a_large_maildrop_piece_by_piece),
+        cmocka_unit_test(sends_a_large_message_in_pieces_of_any_size),
+        cmocka_unit_test(refuses_bad_options),
+        cmocka_unit_test(keeps_refusals_to_one_short_line),
+    };
+
+    return mail_test_run(tests);
+}
