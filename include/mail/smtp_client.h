@@ -23,10 +23,11 @@ extern "C" {
 typedef struct mail_smtp_client mail_smtp_client;
 
 typedef enum mail_smtp_client_event {
-    MAIL_SMTP_CLIENT_NONE,  /* more input, or room in out */
+    MAIL_SMTP_CLIENT_NONE, /* more input, or room in out */
     MAIL_SMTP_CLIENT_READY, /* greeted and EHLO'd: begin or quit. Also after DONE, once more is possible */
     MAIL_SMTP_CLIENT_BODY,  /* the peer takes the message: write it into mail_smtp_client_body */
-    MAIL_SMTP_CLIENT_DONE,  /* the transaction is over: every recipient has its result */
+    MAIL_SMTP_CLIENT_DONE,  /* the transaction is over: every recipient has its result. It may
+                               come while the body is being written: don't finish or abort it then */
     MAIL_SMTP_CLIENT_CLOSED /* the session is over; see mail_smtp_client_failure. A transaction under
                                way has given DONE before */
 } mail_smtp_client_event;
@@ -35,11 +36,12 @@ MAIL_API const char *mail_smtp_client_event_name(mail_smtp_client_event event);
 
 /** What became of one recipient in one transaction. */
 typedef enum mail_outcome_kind {
-    MAIL_OUTCOME_UNTRIED,   /* no verdict: the session ended first, or a limit split it off */
+    MAIL_OUTCOME_UNTRIED,   /* no verdict: the session ended first (the reply says how), or a
+                               limit split it off (code 0) */
     MAIL_OUTCOME_ACCEPTED,  /* the peer took responsibility */
     MAIL_OUTCOME_TRANSIENT, /* refused for now */
     MAIL_OUTCOME_PERMANENT, /* refused for good */
-    MAIL_OUTCOME_AMBIGUOUS  /* all sent, the final reply lost: retry, it may come twice (RFC 1047) */
+    MAIL_OUTCOME_AMBIGUOUS /* all sent, the final reply lost: retry, it may come twice (RFC 1047) */
 } mail_outcome_kind;
 
 /** `untried`, `accepted`, `transient`, `permanent`, `ambiguous`. */
@@ -57,8 +59,8 @@ typedef struct mail_smtp_client_options {
     mail_span hostname; /* for EHLO: a domain or address literal; required; copied */
     bool lmtp;
     bool no_pipelining, no_chunking; /* as if not offered */
-    size_t out_bytes;   /* what `out` may hold; default 64 KiB */
-    mail_duration max_timeout; /* upper bound for every phase; 0: RFC 5321, 4.5.3.2 */
+    size_t out_bytes;                /* what `out` may hold; default 64 KiB, at least 16 KiB */
+    mail_duration max_timeout;       /* upper bound for every phase; 0: RFC 5321, 4.5.3.2 */
 } mail_smtp_client_options;
 
 #define MAIL_SMTP_CLIENT_OPTIONS_INIT                                                              \
@@ -74,29 +76,32 @@ MAIL_API void mail_smtp_client_destroy(mail_smtp_client *cl);
 /** What the peer offered in its reply to EHLO. */
 typedef struct mail_smtp_offer {
     bool pipelining, chunking, eightbit, binary, smtputf8, dsn, size, starttls, enhanced;
-    uint64_t max_size;       /* SIZE; 0: no limit given */
-    uint32_t rcpt_max;       /* LIMITS (RFC 9422); 0: none given */
+    uint64_t max_size; /* SIZE; 0: no limit given */
+    uint32_t rcpt_max; /* LIMITS (RFC 9422); 0: none given */
     uint32_t rcpt_domain_max;
-    uint32_t mail_max;       /* transactions in one session */
-    bool esmtp;              /* false: HELO only */
+    uint32_t mail_max; /* transactions in one session */
+    bool esmtp;        /* false: HELO only */
 } mail_smtp_offer;
 
 MAIL_API const mail_smtp_offer *mail_smtp_client_offer(const mail_smtp_client *cl);
 
 /** What is known of the message to come. */
 typedef struct mail_smtp_content {
-    uint64_t size;       /* octets with CRLF line ends; 0: unknown */
-    bool has_8bit;       /* octets above 127 */
-    bool has_nul;        /* or bare CR or LF: only BINARYMIME carries it */
+    uint64_t size;        /* octets with CRLF line ends; 0: unknown */
+    bool has_8bit;        /* octets above 127 */
+    bool has_nul;         /* or bare CR or LF, or longer lines: only BINARYMIME carries it */
     bool has_utf8_header; /* RFC 6532: needs SMTPUTF8 */
 } mail_smtp_content;
 
 /**
  * Begins a transaction; only after EV_READY. The envelope's recipients are all
  * tried, within LIMITS: those past a limit end as UNTRIED, for the next transaction.
+ * `content` NULL: no more is known than the envelope declares. What comes of it is
+ * said by the next `feed`, even of nothing.
  *
  * Ownership: borrows `envelope` until EV_DONE.
- * Errors: MAIL_ENOMEM; MAIL_EINVAL for an address that could break out of its command.
+ * Errors: nothing was begun: MAIL_ENOMEM; MAIL_EINVAL for an address or parameter that
+ * could break out of its command or is over any sane length.
  */
 MAIL_API int mail_smtp_client_begin(mail_smtp_client *cl, mail_time now,
                                     const mail_envelope *envelope,
@@ -104,17 +109,20 @@ MAIL_API int mail_smtp_client_begin(mail_smtp_client *cl, mail_time now,
 
 /**
  * Between EV_BODY and its `finish` or `abort`: takes the message, CRLF line ends, dots untouched.
- * Its room is the free space of `out`; `on_room` is never called: look again after `sent`.
- * `finish` gives MAIL_OK (the verdict comes as EV_DONE); `abort` ends the session, since a
- * half-sent message can only be cut off. A bare CR or LF under DATA makes `write` fail
- * with MAIL_EINVAL (then abort; every recipient ends as PERMANENT 5.6.0).
+ * Its room is the free space of `out`; `on_room` is never called: look again after `sent` and
+ * `feed`. `finish` gives MAIL_OK (the verdict comes as EV_DONE); `abort` ends the session, since
+ * a half-sent message can only be cut off. A last line without CRLF gets one.
+ *
+ * Errors: a bare CR or LF, unless `has_nul` was said, makes `write` or `finish` fail with
+ * MAIL_EINVAL; every recipient then ends as PERMANENT 5.6.0. MAIL_ENOMEM; MAIL_ECONN once the
+ * transaction is over. After a failed `write` abort it.
  */
 MAIL_API mail_sink *mail_smtp_client_body(mail_smtp_client *cl);
 
 /** After EV_DONE, until the next begin: the result of recipient `index`. */
 MAIL_API mail_outcome mail_smtp_client_outcome(const mail_smtp_client *cl, size_t index);
 
-/** Ends the session politely: QUIT, a short wait for 221, EV_CLOSED. */
+/** Ends the session politely, once no message is under way: QUIT, a short wait for 221, EV_CLOSED. */
 MAIL_API void mail_smtp_client_quit(mail_smtp_client *cl, mail_time now);
 
 /**
@@ -123,18 +131,45 @@ MAIL_API void mail_smtp_client_quit(mail_smtp_client *cl, mail_time now);
  */
 MAIL_API mail_reply mail_smtp_client_failure(const mail_smtp_client *cl);
 
-/** The phase the session is in, for the log: `greeting`, `ehlo`, `mail`, `rcpt`, `data`, `body`, `dot`, `quit`. */
+/**
+ * The phase that the session is in or ended in, for the log: `greeting`, `ehlo`, `helo`, `ready`,
+ * `rset`, `mail`, `rcpt`, `data`, `body`, `dot`, `quit`.
+ */
 MAIL_API const char *mail_smtp_client_phase(const mail_smtp_client *cl);
 
+/**
+ * Uses whole lines of `in`, `*used` octets, up to the first event. Offer the unused ones
+ * again, more appended, up to 4 KiB at least: a longer line ends the session. Call it
+ * again, even with nothing, until it gives EV_NONE; so too after `begin`, and after the
+ * body's `finish` or `abort`.
+ *
+ * Errors: MAIL_ENOMEM: the session has ended for that; EV_DONE and EV_CLOSED follow.
+ */
 MAIL_API int mail_smtp_client_feed(mail_smtp_client *cl, mail_time now, mail_span in, size_t *used,
                                    mail_smtp_client_event *ev);
+
+/** The peer has closed. Call until EV_CLOSED. Errors: as `feed`. */
 MAIL_API int mail_smtp_client_eof(mail_smtp_client *cl, mail_smtp_client_event *ev);
+
+/** Time has passed. Gives EV_NONE before the deadline; call until it does, or EV_CLOSED. Errors: as `feed`. */
 MAIL_API int mail_smtp_client_tick(mail_smtp_client *cl, mail_time now, mail_smtp_client_event *ev);
+
+/** Octets to send. Ownership: lends until the next call of anything but `wants`. */
 MAIL_API mail_span mail_smtp_client_out(const mail_smtp_client *cl);
+
+/**
+ * Says that the first `n` octets of `out` are on their way: before the peer's answer is
+ * fed, since a reply to what was not sent is taken for a forgery.
+ */
 MAIL_API void mail_smtp_client_sent(mail_smtp_client *cl, mail_time now, size_t n);
 
 /** MAIL_WANTS_READ, MAIL_WANTS_WRITE; 0: it is over. */
 MAIL_API unsigned mail_smtp_client_wants(const mail_smtp_client *cl);
+
+/**
+ * When to call `tick`; MAIL_NEVER while only the caller is waited for. Already past when
+ * there is an event to fetch.
+ */
 MAIL_API mail_time mail_smtp_client_deadline(const mail_smtp_client *cl);
 
 #ifdef __cplusplus

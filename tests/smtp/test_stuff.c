@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "smtp/stuff.h"
+
+#include "support/support.h"
+
+/* A message and what becomes of it; NULL: it is refused. */
+static const struct {
+    const char *name;
+    mail_span in;
+    const char *want;
+    stuff_state state;
+} cases[] = {
+    {"nothing", {"", 0}, "", STUFF_LINE_START},
+    {"a line", {"abc\r\n", 5}, "abc\r\n", STUFF_LINE_START},
+    {"a dot", {".", 1}, "..", STUFF_IN_LINE},
+    {"a line of a dot", {".\r\n", 3}, "..\r\n", STUFF_LINE_START},
+    {"dots that begin lines", {".\r\n..\r\n.a\r\n", 11}, "..\r\n...\r\n..a\r\n", STUFF_LINE_START},
+    {"dots within lines", {"a.\r\n .\r\na..b", 12}, "a.\r\n .\r\na..b", STUFF_IN_LINE},
+    {"no line end", {"abc", 3}, "abc", STUFF_IN_LINE},
+    {"half a line end", {"abc\r", 4}, "abc\r", STUFF_AFTER_CR},
+    {"empty lines", {"\r\n\r\n", 4}, "\r\n\r\n", STUFF_LINE_START},
+    {"8-bit octets", {"\xc3\xa9.\xff\r\n", 6}, "\xc3\xa9.\xff\r\n", STUFF_LINE_START},
+    {"a bare LF", {"a\nb\r\n", 5}, NULL, STUFF_BROKEN},
+    {"a bare LF at the start", {"\nb", 2}, NULL, STUFF_BROKEN},
+    {"a bare LF after a line", {"a\r\n\nb", 5}, NULL, STUFF_BROKEN},
+    {"a bare CR", {"a\rb\r\n", 5}, NULL, STUFF_BROKEN},
+    {"two CR", {"a\r\r\n", 4}, NULL, STUFF_BROKEN},
+    {"LF.LF", {"a\n.\nb", 5}, NULL, STUFF_BROKEN},
+    {"CRLF.CR", {"a\r\n.\rb", 6}, NULL, STUFF_BROKEN},
+    {"CRLF.LF", {"a\r\n.\nb", 6}, NULL, STUFF_BROKEN},
+};
+
+static void expect(size_t i, stuff_state state, const char *out, size_t length)
+{
+    assert_int_equal(state, cases[i].state);
+    if (cases[i].want != NULL) {
+        assert_span_equal(mail_span_of(out, length), cases[i].want);
+    }
+}
+
+/* Copies a slice, held to the bound by a block of just that size. */
+static size_t copy(stuff_state *state, mail_span in, char *to)
+{
+    size_t bound = stuff_bound(in.length);
+    char *out = malloc(bound + 1);
+    size_t length;
+
+    assert_non_null(out);
+    length = stuff_copy(state, in, out);
+    assert_true(length <= bound);
+    memcpy(to, out, length);
+    free(out);
+    return length;
+}
+
+static void doubles_leading_dots_over_any_two_cuts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_span in = cases[i].in;
+
+        mail_test_case(cases[i].name);
+        for (size_t a = 0; a <= in.length; a++) {
+            for (size_t b = a; b <= in.length; b++) {
+                stuff_state st = STUFF_LINE_START;
+                char out[64];
+                size_t length = copy(&st, mail_span_first(in, a), out);
+
+                length += copy(&st, mail_span_of(in.data + a, b - a), out + length);
+                length += copy(&st, mail_span_from(in, b), out + length);
+                expect(i, st, out, length);
+            }
+        }
+    }
+}
+
+static void checks_line_ends_over_any_cut(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_span in = cases[i].in;
+
+        mail_test_case(cases[i].name);
+        for (size_t a = 0; a <= in.length; a++) {
+            stuff_state st = STUFF_LINE_START;
+
+            stuff_check(&st, mail_span_first(in, a));
+            assert_int_equal(stuff_check(&st, mail_span_from(in, a)), cases[i].want != NULL);
+            assert_int_equal(st, cases[i].state);
+        }
+    }
+}
+
+static void fits_what_it_says(void **state)
+{
+    (void)state;
+    for (size_t room = 0; room < 1000; room++) {
+        size_t n = stuff_fit(room);
+
+        assert_true(stuff_bound(n) <= room || n == 0);
+        assert_true(room < 2 || n >= room / 2);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(doubles_leading_dots_over_any_two_cuts),
+        cmocka_unit_test(checks_line_ends_over_any_cut),
+        cmocka_unit_test(fits_what_it_says),
+    };
+
+    return mail_test_run(tests);
+}
