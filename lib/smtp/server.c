@@ -267,8 +267,7 @@ static bool may_shut_down(const mail_smtp_server *srv)
 static bool takes_input(const mail_smtp_server *srv)
 {
     return srv->question == MAIL_SMTP_EV_NONE && srv->state < SMTP_CLOSING &&
-           (srv->held == 0 || srv->discards) &&
-           buffer_length(&srv->out) - srv->held <= HIGH_WATER;
+           (srv->held == 0 || srv->discards) && buffer_length(&srv->out) - srv->held <= HIGH_WATER;
 }
 
 static int verdict_step(mail_smtp_server *srv, mail_smtp_event *ev)

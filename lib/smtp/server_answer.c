@@ -5,12 +5,17 @@
 
 static int on_connect(mail_smtp_server *srv, const mail_reply *reply)
 {
+    mail_span text = reply->text;
+
     if (!mail_reply_is_positive(reply)) {
         srv->state = SMTP_EXPECT_QUIT;
         return smtp_server_say(srv, reply);
     }
     srv->state = SMTP_EXPECT_HELO;
-    return smtp_server_say_name(srv, 220, reply->text, MAIL_SPAN(""));
+    if (text.length == 0) {
+        text = srv->opts.lmtp ? MAIL_SPAN("LMTP") : MAIL_SPAN("ESMTP");
+    }
+    return smtp_server_say_name(srv, 220, text, MAIL_SPAN(""));
 }
 
 /* RFC 5321, section 4.1.4: accepted it clears the transaction, refused it changes nothing. */
@@ -98,7 +103,7 @@ static const struct question {
     mail_reply ordinary;
     int (*answered)(mail_smtp_server *srv, const mail_reply *reply);
 } questions[] = {
-    [MAIL_SMTP_EV_CONNECT] = {{220, {0}, {"ESMTP", 5}}, on_connect},
+    [MAIL_SMTP_EV_CONNECT] = {{220, {0}, {NULL, 0}}, on_connect},
     [MAIL_SMTP_EV_HELO] = {{250, {0}, {NULL, 0}}, on_helo},
     [MAIL_SMTP_EV_MAIL] = {{250, {2, 1, 0}, {"OK", 2}}, on_mail},
     [MAIL_SMTP_EV_RCPT] = {{250, {2, 1, 5}, {"OK", 2}}, on_rcpt},

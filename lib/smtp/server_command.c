@@ -76,6 +76,7 @@ static const mail_reply TOO_MUCH_JUNK = {421, {4, 7, 0}, {"Too many commands and
 /* RFC 5321, section 4.1.4: 503, with a word about what would be in order. */
 static const mail_reply *out_of_order(const mail_smtp_server *srv)
 {
+    static const mail_reply say_lhlo = {503, {5, 5, 1}, {"Say LHLO first", 14}};
     static const mail_reply replies[] = {
         [SMTP_EXPECT_HELO] = {503, {5, 5, 1}, {"Say EHLO first", 14}},
         [SMTP_EXPECT_MAIL] = {503, {5, 5, 1}, {"Say MAIL first", 14}},
@@ -85,6 +86,9 @@ static const mail_reply *out_of_order(const mail_smtp_server *srv)
         [SMTP_EXPECT_QUIT] = {503, {5, 5, 1}, {"QUIT is awaited", 15}},
     };
 
+    if (srv->opts.lmtp && srv->state == SMTP_EXPECT_HELO) {
+        return &say_lhlo;
+    }
     return &replies[srv->state];
 }
 

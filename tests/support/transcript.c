@@ -155,7 +155,6 @@ static bool is_well(replay *rp, int code)
 
 static void act(replay *rp, mail_span text)
 {
-    rp->question_is_open = false;
     if (is_well(rp, rp->engine->act(rp->object, rp->now, text))) {
         drain(rp);
     }
@@ -166,7 +165,6 @@ static void answer(replay *rp)
 {
     const step *st = expected(rp);
 
-    rp->question_is_open = true;
     assert_true((rp->engine->wants(rp->object) & MAIL_WANTS_ANSWER) != 0);
     if (rp->is_lost || st == NULL || st->kind != STEP_ANSWER) {
         act(rp, MAIL_SPAN(""));
@@ -174,6 +172,7 @@ static void answer(replay *rp)
     }
     if (strcmp(st->text, "wait") == 0) {
         rp->next++;
+        rp->question_is_open = true;
         return;
     }
     while (!rp->is_over && (st = next_step(rp)) != NULL && st->kind == STEP_ANSWER) {
@@ -385,6 +384,7 @@ static void come_true(replay *rp, const step *st)
             mismatch(rp, "no question is open", MAIL_SPAN(""));
         }
         rp->next++;
+        rp->question_is_open = false;
         act(rp, mail_span_of(st->text, st->length));
         pump(rp);
         break;
