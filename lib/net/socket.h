@@ -15,15 +15,21 @@
  */
 typedef struct mail_sockets mail_sockets;
 
+enum {
+    NET_SHARED_PORT = 1 /* other listeners of this user may listen there too, a thread each */
+};
+
 typedef struct mail_sockets_ops {
-    int (*listen_tcp)(const mail_sockets *net, const mail_endpoint *at, mail_endpoint *bound);
+    int (*listen_tcp)(const mail_sockets *net, const mail_endpoint *at, unsigned flags,
+                      mail_endpoint *bound);
+    /* A socket that nobody listens on any more is replaced. */
     int (*listen_unix)(const mail_sockets *net, const char *path);
     /* The accepted descriptor; `peer->ip.family` is 0 for a unix socket. -EAGAIN: none waits. */
     int (*accept)(const mail_sockets *net, int listener, mail_endpoint *peer);
     /* A descriptor that becomes writable when connected; then connect_result. */
     int (*connect_tcp)(const mail_sockets *net, const mail_endpoint *to);
     int (*connect_unix)(const mail_sockets *net, const char *path);
-    int (*connect_result)(const mail_sockets *net, int fd); /* 0 or -errno */
+    int (*connect_result)(const mail_sockets *net, int fd);                  /* 0 or -errno */
     ssize_t (*read)(const mail_sockets *net, int fd, void *to, size_t size); /* 0: end */
     ssize_t (*write)(const mail_sockets *net, int fd, const void *from, size_t size);
     int (*shutdown_write)(const mail_sockets *net, int fd);

@@ -880,8 +880,7 @@ static void survives_every_failed_allocation(void **state)
     size_t before = open_descriptors();
 
     (void)state;
-    MAIL_TEST_WALK(walk)
-    {
+    MAIL_TEST_WALK(walk) {
         world w = {0};
         int code = kind.create(&w.self, &walk.mem);
 

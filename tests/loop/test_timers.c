@@ -68,8 +68,7 @@ static void a_timer_set_again_waits_for_the_next_run(void **state)
 static void survives_every_failed_allocation(void **state)
 {
     (void)state;
-    MAIL_TEST_WALK(walk)
-    {
+    MAIL_TEST_WALK(walk) {
         static entry entries[100];
         loop_timers timers;
         unsigned count = 0;
