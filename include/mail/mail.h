@@ -25,13 +25,16 @@
  * Where to begin: `mail_send` in <mail/send.h>, `mail_serve` in <mail/serve.h>.
  */
 
+#include <mail/accounts.h>
 #include <mail/address.h>
 #include <mail/base.h>
 #include <mail/dns.h>
 #include <mail/envelope.h>
 #include <mail/log.h>
 #include <mail/loop.h>
+#include <mail/maildrop.h>
 #include <mail/mx.h>
+#include <mail/pop3_server.h>
 #include <mail/queue.h>
 #include <mail/rate.h>
 #include <mail/reply.h>
@@ -41,6 +44,7 @@
 #include <mail/smtp_connection.h>
 #include <mail/smtp_server.h>
 #include <mail/smtp_service.h>
+#include <mail/store.h>
 #include <mail/tls.h>
 #include <mail/version.h>
 
