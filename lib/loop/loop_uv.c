@@ -427,7 +427,9 @@ int mail_loop_uv_run_once(mail_loop_uv *lp, mail_duration timeout)
         uv_run(lp->uv, UV_RUN_NOWAIT);
         return MAIL_OK;
     }
-    uv_timer_start(&lp->limit, on_limit, whole_milliseconds(timeout), 0);
+    /* Repeated: libuv's idea of now is that of the last round, so that the first may be
+     * due before the wait has begun. */
+    uv_timer_start(&lp->limit, on_limit, whole_milliseconds(timeout), whole_milliseconds(timeout));
     uv_run(lp->uv, UV_RUN_ONCE);
     uv_timer_stop(&lp->limit);
     return MAIL_OK;
