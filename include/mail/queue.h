@@ -40,12 +40,14 @@ typedef struct mail_queue_options {
     uint64_t segment_bytes;   /* default 64 MiB, a multiple of 4096 */
     uint64_t large_bytes;     /* a body above it gets a file of its own; default 1 MiB */
     uint64_t reserve_bytes;   /* refuse while the disk has less free; default 64 MiB */
-    void (*on_due)(void *arg); /* from any thread: mail_queue_due_at has become earlier */
+    void (*on_due)(void *arg); /* from any thread: messages have come, due_at may be earlier */
     void *on_due_arg;
     mail_time (*now)(void *arg);  /* monotonic; NULL: CLOCK_MONOTONIC. Thread-safe */
     mail_wall (*wall)(void *arg); /* NULL: CLOCK_REALTIME. Thread-safe */
     void *clock_arg;
     const struct mail_files *files; /* private to libmail's tests: NULL is the system's files */
+    const struct mail_random *random; /* private to libmail's tests: NULL is the system's chance */
+    bool manual; /* private to libmail's tests: no threads; lib/queue/queue.h says more */
 } mail_queue_options;
 
 #define MAIL_QUEUE_OPTIONS_INIT                                                                    \
@@ -117,7 +119,10 @@ MAIL_API mail_span mail_lane_domain(const mail_lane *lane);
  */
 MAIL_API void mail_lane_give_back(mail_lane *lane, mail_time not_before);
 
-/** When `mail_queue_take_lane` may give something; MAIL_NEVER: not before `on_due`. */
+/**
+ * When to call `mail_queue_take_lane` again, which also does a bit of housekeeping; MAIL_NEVER:
+ * not before `on_due`. May be in the past.
+ */
 MAIL_API mail_time mail_queue_due_at(const mail_queue *queue);
 
 /** One message with those of its recipients that are to be tried together. */
@@ -128,6 +133,15 @@ typedef struct mail_lease mail_lease;
  * MAIL_EIO, MAIL_EDAMAGED (set aside and logged; ask again), MAIL_ENOMEM.
  */
 MAIL_API int mail_lane_lease(mail_lane *lane, mail_lease **out);
+
+/**
+ * Leases the lane's oldest message, due or not, that has got too old (`mail_lease_expires`) or
+ * lacks its notice of delay (`mail_lease_warns`). For when the lane's host has just failed: ask
+ * until MAIL_ENOENT and report each with that failure, without another try. Without it what
+ * waits behind a dead host would be given up no sooner than it is tried. Report each as done
+ * or warned, or it comes again. Errors: as mail_lane_lease.
+ */
+MAIL_API int mail_lane_lease_overdue(mail_lane *lane, mail_lease **out);
 
 /**
  * Adds the same message's recipients in other domains for which `same` says true, as far as they
@@ -200,6 +214,7 @@ typedef enum mail_queue_state {
 typedef struct mail_queue_recipient {
     mail_span address;
     bool done;
+    bool held;
     unsigned attempts;
     mail_wall next_try;
     mail_span last_reply; /* as mail_reply_print wrote it; empty: none yet */
@@ -227,11 +242,11 @@ MAIL_API int mail_queue_list(mail_queue *queue, const mail_queue_selector *which
 MAIL_API int mail_queue_read(mail_queue *queue, const char *id, mail_source **out);
 
 typedef struct mail_queue_stats {
-    uint64_t messages, recipients, held, leased;
+    uint64_t messages, recipients, held, leased; /* all but the first count recipients */
     uint64_t accepted, done, retried, removed; /* since open */
     uint64_t syncs, bytes_written;             /* since open */
     uint64_t segments_live, segments_free, log_bytes_live;
-    uint64_t damaged; /* records set aside at open */
+    uint64_t damaged; /* set aside since open, which sees most of it */
 } mail_queue_stats;
 
 MAIL_API void mail_queue_stats_read(mail_queue *queue, mail_queue_stats *out);

@@ -51,6 +51,18 @@ static inline void list_remove(list *link)
     list_init(link);
 }
 
+/* Makes `to`, whatever it was, a list of all that was in `from`, which is then empty. */
+static inline void list_take_all(list *to, list *from)
+{
+    list_init(to);
+    if (!list_is_empty(from)) {
+        *to = *from;
+        to->next->prev = to;
+        to->prev->next = to;
+        list_init(from);
+    }
+}
+
 /* Takes the first link off, or NULL. */
 static inline list *list_pop_front(list *head)
 {

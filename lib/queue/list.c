@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/mem.h"
+#include "queue/operate.h"
+
+/* What is made for one message while it is shown. */
+typedef struct showing {
+    mail_queue *queue;
+    bool (*fn)(const mail_queue_item *item, void *arg);
+    void *arg;
+    bool has_stopped;
+    mail_time now;
+    mail_wall wall;
+    mail_queue_recipient *rows;
+    size_t count;
+    char *outcomes; /* the record read last; neighbours often share one */
+    size_t outcomes_length;
+    queue_place outcomes_place;
+} showing;
+
+static void drop_outcomes(showing *show)
+{
+    mem_free(show->queue->mem, show->outcomes, show->outcomes_length);
+    show->outcomes = NULL;
+    show->outcomes_place = 0;
+}
+
+/* Finds in an outcome record what it says of recipient `index`. */
+static mail_span reply_in(const char *record, size_t length, uint32_t index)
+{
+    wire_reader from =
+        wire_reader_of(mail_span_of(record + QUEUE_RECORD_SIZE, length - QUEUE_RECORD_SIZE));
+    queue_outcome outcome;
+
+    while (queue_outcome_next(&from, &outcome)) {
+        if (outcome.index == index) {
+            return outcome.reply;
+        }
+    }
+    return mail_span_of(NULL, 0);
+}
+
+/* A reply that can't be read any more is shown as none: it is only for people. */
+static int load_reply(showing *show, const queue_recipient *recipient, char **copies,
+                      mail_queue_recipient *row)
+{
+    mail_span reply;
+    int code;
+
+    if (recipient->outcome == 0 || (recipient->flags & QUEUE_DONE)) {
+        return MAIL_OK;
+    }
+    if (show->outcomes_place != recipient->outcome) {
+        drop_outcomes(show);
+        code = queue_load_outcomes(show->queue, recipient->outcome, &show->outcomes,
+                                   &show->outcomes_length);
+        if (code != MAIL_OK) {
+            return code == MAIL_ENOMEM ? code : MAIL_OK;
+        }
+        show->outcomes_place = recipient->outcome;
+    }
+    reply = reply_in(show->outcomes, show->outcomes_length, recipient->index);
+    if (reply.length > QUEUE_OUTCOME_REPLY) {
+        reply.length = QUEUE_OUTCOME_REPLY;
+    }
+    if (reply.length > 0) {
+        memcpy(*copies, reply.data, reply.length);
+        row->last_reply = mail_span_of(*copies, reply.length);
+        *copies += reply.length;
+    }
+    return MAIL_OK;
+}
+
+static int fill_rows(showing *show, const queue_message *message, queue_head *head, char *copies)
+{
+    int code = MAIL_OK;
+
+    for (uint32_t i = 0; i < message->count && code == MAIL_OK; i++) {
+        const queue_recipient *recipient = &message->recipients[i];
+        mail_queue_recipient *row = &show->rows[i];
+        mail_recipient text;
+
+        if (!queue_head_next(head, &text)) {
+            return MAIL_EDAMAGED;
+        }
+        *row = (mail_queue_recipient){
+            .address = text.address,
+            .done = (recipient->flags & QUEUE_DONE) != 0,
+            .held = (recipient->flags & QUEUE_HELD) != 0,
+            .attempts = recipient->attempts,
+            .next_try = show->wall + (recipient->due.key - show->now) / MAIL_SECOND,
+        };
+        code = load_reply(show, recipient, &copies, row);
+    }
+    return code;
+}
+
+static mail_queue_state state_of(const queue_message *message)
+{
+    if (message->leased > 0) {
+        return MAIL_QUEUE_ACTIVE;
+    }
+    for (uint32_t i = 0; i < message->count; i++) {
+        if ((message->recipients[i].flags & (QUEUE_DONE | QUEUE_HELD)) == 0) {
+            return MAIL_QUEUE_WAITING;
+        }
+    }
+    return MAIL_QUEUE_ON_HOLD;
+}
+
+static void show_item(showing *show, const queue_message *message, const queue_head *head)
+{
+    char id[MAIL_QUEUE_ID_SIZE];
+    mail_queue_item item = {
+        .id = id,
+        .state = state_of(message),
+        .arrival = message->arrival,
+        .size = message->size,
+        .sender = head->sender,
+        .recipients = show->rows,
+        .recipient_count = message->count,
+    };
+
+    queue_id_print(queue_message_id(message), id);
+    show->has_stopped = !show->fn(&item, show->arg);
+}
+
+static size_t replies_of(const queue_message *message)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < message->count; i++) {
+        count += message->recipients[i].outcome != 0 ? 1 : 0;
+    }
+    return count * QUEUE_OUTCOME_REPLY;
+}
+
+static int show_loaded(showing *show, const queue_message *message, queue_loaded *loaded)
+{
+    const mail_mem *mem = show->queue->mem;
+    size_t copies_size = replies_of(message) + 1;
+    size_t rows_size = message->count * sizeof(*show->rows);
+    char *copies = mem_resize(mem, NULL, 0, copies_size);
+    queue_head head = loaded->head;
+    int code = MAIL_ENOMEM;
+
+    show->rows = mem_resize(mem, NULL, 0, rows_size);
+    if (copies != NULL && show->rows != NULL) {
+        code = fill_rows(show, message, &head, copies);
+    }
+    if (code == MAIL_OK) {
+        show_item(show, message, &loaded->head);
+    }
+    mem_free(mem, show->rows, rows_size);
+    mem_free(mem, copies, copies_size);
+    return code;
+}
+
+static int show_message(queue_message *message, const mail_lane *lane, void *arg)
+{
+    showing *show = arg;
+    queue_loaded loaded;
+    int code;
+
+    (void)lane;
+    code = queue_load(show->queue, message, &loaded);
+    if (code == MAIL_OK) {
+        code = show_loaded(show, message, &loaded);
+        queue_unload(show->queue, &loaded);
+    }
+    if (code == MAIL_EDAMAGED) {
+        code = MAIL_OK; /* whoever wants to deliver it will set it aside */
+    }
+    return code == MAIL_OK && show->has_stopped ? MAIL_ECANCELED : code;
+}
+
+int mail_queue_list(mail_queue *queue, const mail_queue_selector *which,
+                    bool (*fn)(const mail_queue_item *item, void *arg), void *arg)
+{
+    showing show = {.queue = queue, .fn = fn, .arg = arg};
+    int code;
+
+    queue->store->ops->flush(queue->store); /* what was just said of them is to be seen */
+    show.now = queue_now(queue);
+    show.wall = queue_wall(queue);
+    code = queue_select(queue, which, show_message, &show);
+    drop_outcomes(&show);
+    return code == MAIL_ECANCELED ? MAIL_OK : code;
+}
+
+int mail_queue_read(mail_queue *queue, const char *id, mail_source **out)
+{
+    queue_message *message;
+    queue_loaded loaded;
+    uint64_t number;
+    int code;
+
+    queue_drain(queue);
+    if (!queue_id_parse(mail_span_text(id), &number)) {
+        return MAIL_ENOENT;
+    }
+    message = queue_index_find(queue, number);
+    if (message == NULL) {
+        return MAIL_ENOENT;
+    }
+    code = queue_load(queue, message, &loaded);
+    if (code == MAIL_OK) {
+        code = queue_body_open(queue, message, &loaded, out);
+        queue_unload(queue, &loaded);
+    }
+    return code;
+}

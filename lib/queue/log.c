@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+#include "queue/log.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+#include "queue/keep.h"
+#include "queue/spool.h"
+
+/* The first segment of a spool is short, so that the first message need not wait for it. */
+#define FIRST_SEGMENT ((uint64_t)4 << 20)
+
+/* How long a look at the free space of the disk holds. */
+#define FREE_HOLDS (100 * MAIL_MILLISECOND)
+
+/* How soon to look again whether a segment can go. */
+#define KEEP_AGAIN (100 * MAIL_MILLISECOND)
+
+static int free_space(queue_log *log, uint64_t *out)
+{
+    mail_time now = queue_now(log->queue);
+    uint64_t bytes;
+    int code;
+
+    if (log->queue->opts.manual || now - atomic_load(&log->free_seen) >= FREE_HOLDS) {
+        code = log->files->ops->free_bytes(log->files, log->dir, &bytes);
+        if (code < 0) {
+            return queue_code(code);
+        }
+        atomic_store(&log->free_bytes, bytes);
+        atomic_store(&log->free_seen, now);
+    }
+    *out = atomic_load(&log->free_bytes);
+    return MAIL_OK;
+}
+
+static int log_room(queue_store *base, uint64_t expected)
+{
+    queue_log *log = (queue_log *)base;
+    uint64_t promised = atomic_load(&log->queue->promised_bytes);
+    uint64_t needed = log->queue->opts.reserve_bytes;
+    uint64_t bytes = 0;
+    int code;
+
+    if (log->queue->opts.read_only) {
+        return MAIL_EPERM;
+    }
+    code = free_space(log, &bytes);
+    if (code != MAIL_OK) {
+        return code;
+    }
+    if (bytes < needed || bytes - needed < promised || bytes - needed - promised < expected) {
+        return MAIL_ENOSPC;
+    }
+    return MAIL_OK;
+}
+
+static void log_submit(queue_store *base, queue_record *record)
+{
+    queue_log *log = (queue_log *)base;
+    bool must_wake;
+
+    pthread_mutex_lock(&log->lock);
+    log->submitted++;
+    if (record->large_fd >= 0) {
+        list_push_back(&log->large, &record->link);
+        pthread_cond_signal(&log->syncing);
+        must_wake = false;
+    } else {
+        list_push_back(&log->pending, &record->link);
+        log->is_stuck = false;
+        must_wake = log->writer_waits;
+        log->writer_waits = false;
+    }
+    pthread_mutex_unlock(&log->lock);
+    if (must_wake) {
+        pthread_cond_signal(&log->work);
+    }
+}
+
+static int log_read(queue_store *base, queue_place place, uint64_t offset, void *to, size_t size)
+{
+    queue_log *log = (queue_log *)base;
+    const queue_segment *segment = queue_segment_at(log, place);
+    ssize_t n = file_read_all(log->files, segment->fd, to, size, (place & UINT32_MAX) + offset);
+
+    if (n < 0) {
+        return queue_code((int)n);
+    }
+    return (size_t)n == size ? MAIL_OK : MAIL_EDAMAGED;
+}
+
+static void log_release(queue_store *base, queue_place place, uint32_t weight)
+{
+    queue_log *log = (queue_log *)base;
+    queue_segment *segment;
+
+    pthread_mutex_lock(&log->lock);
+    segment = log->slots[place >> 32];
+    assert(segment->live >= weight);
+    segment->live -= weight;
+    if (segment->live == 0) {
+        segment->dead_after = log->submitted;
+        log->queue->keep_at = INT64_MIN;
+    }
+    pthread_mutex_unlock(&log->lock);
+}
+
+static void log_pin(queue_store *base, queue_place place)
+{
+    queue_log *log = (queue_log *)base;
+
+    pthread_mutex_lock(&log->lock);
+    log->slots[place >> 32]->pins++;
+    pthread_mutex_unlock(&log->lock);
+}
+
+static void log_unpin(queue_store *base, queue_place place)
+{
+    queue_log *log = (queue_log *)base;
+
+    pthread_mutex_lock(&log->lock);
+    log->slots[place >> 32]->pins--;
+    pthread_mutex_unlock(&log->lock);
+    log->queue->keep_at = INT64_MIN;
+}
+
+static void log_set_aside(queue_store *base, queue_place place, uint64_t length)
+{
+    queue_log *log = (queue_log *)base;
+    uint64_t offset = place & UINT32_MAX;
+
+    queue_set_aside(log, queue_segment_at(log, place), offset, offset + length);
+}
+
+static void log_step(queue_store *base)
+{
+    queue_log *log = (queue_log *)base;
+    bool has_work;
+
+    do {
+        pthread_mutex_lock(&log->lock);
+        log->wants_sync = true;
+        log->is_stuck = false;
+        pthread_mutex_unlock(&log->lock);
+        has_work = queue_syncer_round(log);
+        has_work |= queue_writer_round(log);
+        has_work |= queue_maker_round(log);
+    } while (has_work && !log->is_stuck);
+}
+
+static void log_flush(queue_store *base)
+{
+    queue_log *log = (queue_log *)base;
+    uint64_t target;
+
+    if (log->queue->opts.read_only) {
+        return;
+    }
+    if (log->queue->opts.manual) {
+        log_step(base);
+        return;
+    }
+    pthread_mutex_lock(&log->lock);
+    target = log->submitted;
+    log->is_stuck = false;
+    while (log->settled < target && !log->is_stuck) {
+        log->wants_sync = true;
+        pthread_cond_signal(&log->work);
+        pthread_cond_wait(&log->settling, &log->lock);
+    }
+    pthread_mutex_unlock(&log->lock);
+}
+
+static mail_time log_keep(queue_store *base, mail_time now)
+{
+    queue_log *log = (queue_log *)base;
+    bool may_go = false;
+
+    (void)queue_keep_recycle(log);
+    pthread_mutex_lock(&log->lock);
+    for (list *at = log->segments.next; at != &log->segments && !may_go; at = at->next) {
+        const queue_segment *segment = LIST_OWNER(at, queue_segment, link);
+
+        may_go = segment->live == 0 && log->settled < segment->dead_after;
+    }
+    pthread_mutex_unlock(&log->lock);
+    return may_go ? now + KEEP_AGAIN : MAIL_NEVER;
+}
+
+static void log_stats(queue_store *base, mail_queue_stats *out)
+{
+    queue_log *log = (queue_log *)base;
+
+    pthread_mutex_lock(&log->lock);
+    out->syncs = log->syncs;
+    out->bytes_written = log->bytes_written;
+    out->segments_free = log->free_count + log->ready_count;
+    for (list *at = log->segments.next; at != &log->segments; at = at->next) {
+        out->segments_live++;
+        out->log_bytes_live += LIST_OWNER(at, queue_segment, link)->live;
+    }
+    pthread_mutex_unlock(&log->lock);
+}
+
+static void stop_threads(queue_log *log)
+{
+    pthread_t threads[] = {log->writer, log->maker, log->syncer};
+
+    pthread_mutex_lock(&log->lock);
+    log->must_stop = true;
+    pthread_cond_broadcast(&log->work);
+    pthread_cond_broadcast(&log->making);
+    pthread_cond_broadcast(&log->syncing);
+    pthread_mutex_unlock(&log->lock);
+    for (unsigned i = 0; i < log->threads; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+static int start_threads(queue_log *log)
+{
+    void *(*const runs[])(void *) = {queue_writer_run, queue_maker_run, queue_syncer_run};
+    pthread_t *const threads[] = {&log->writer, &log->maker, &log->syncer};
+
+    if (log->queue->opts.manual || log->queue->opts.read_only) {
+        return MAIL_OK;
+    }
+    for (; log->threads < MAIL_COUNT(runs); log->threads++) {
+        if (pthread_create(threads[log->threads], NULL, runs[log->threads], log) != 0) {
+            return MAIL_ENOMEM;
+        }
+    }
+    return MAIL_OK;
+}
+
+static void destroy_list(queue_log *log, list *segments)
+{
+    while (!list_is_empty(segments)) {
+        queue_segment_destroy(log, LIST_OWNER(segments->next, queue_segment, link));
+    }
+}
+
+static void log_close(queue_store *base)
+{
+    queue_log *log = (queue_log *)base;
+    list *link;
+
+    stop_threads(log);
+    while ((link = list_pop_front(&log->unsynced)) != NULL ||
+           (link = list_pop_front(&log->pending)) != NULL) {
+        queue_record_destroy(log->mem, LIST_OWNER(link, queue_record, link));
+    }
+    destroy_list(log, &log->segments);
+    destroy_list(log, &log->ready);
+    destroy_list(log, &log->dead);
+    queue_spool_close(log);
+    mem_free(log->mem, log->free, QUEUE_FREE * sizeof(*log->free));
+    mem_free(log->mem, log->slots, log->slot_count * sizeof(*log->slots));
+    pthread_cond_destroy(&log->work);
+    pthread_cond_destroy(&log->settling);
+    pthread_cond_destroy(&log->making);
+    pthread_cond_destroy(&log->syncing);
+    pthread_mutex_destroy(&log->lock);
+    mem_free(log->mem, log, sizeof(*log));
+}
+
+static int init(queue_log *log, mail_queue *queue)
+{
+    static const queue_store_ops ops = {
+        .room = log_room,
+        .submit = log_submit,
+        .read = log_read,
+        .release = log_release,
+        .pin = log_pin,
+        .unpin = log_unpin,
+        .set_aside = log_set_aside,
+        .flush = log_flush,
+        .step = log_step,
+        .keep = log_keep,
+        .stats = log_stats,
+        .close = log_close,
+    };
+    pthread_condattr_t attr;
+
+    log->base.ops = &ops;
+    log->queue = queue;
+    log->files = queue->opts.files;
+    log->mem = queue->mem;
+    log->dir = log->lock_fd = log->log_dir = log->damaged_dir = -1;
+    log->next_serial = 1;
+    atomic_store(&log->free_seen, INT64_MIN / 2);
+    list_init(&log->pending);
+    list_init(&log->large);
+    list_init(&log->segments);
+    list_init(&log->ready);
+    list_init(&log->dead);
+    list_init(&log->unsynced);
+    pthread_mutex_init(&log->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&log->work, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&log->settling, NULL);
+    pthread_cond_init(&log->making, NULL);
+    pthread_cond_init(&log->syncing, NULL);
+    log->free = mem_alloc(log->mem, QUEUE_FREE * sizeof(*log->free));
+    return log->free != NULL ? MAIL_OK : MAIL_ENOMEM;
+}
+
+/* Something to write to must be at hand from the start. */
+static int make_first(queue_log *log, mail_error *err)
+{
+    uint64_t most = log->queue->opts.segment_bytes;
+    int code;
+
+    if (log->queue->opts.read_only || log->active != NULL || log->ready_count > 0) {
+        return MAIL_OK;
+    }
+    code = queue_segment_make(log, most < FIRST_SEGMENT ? most : FIRST_SEGMENT);
+    if (code != MAIL_OK) {
+        return mail_error_set(err, code, "cannot begin the spool's log: %s", mail_strerror(code));
+    }
+    return MAIL_OK;
+}
+
+int queue_log_open(queue_store **out, mail_queue *queue, const char *dir, mail_error *err)
+{
+    queue_log *log = mem_alloc(queue->mem, sizeof(*log));
+    int code;
+
+    if (log == NULL) {
+        return MAIL_ENOMEM;
+    }
+    queue->store = &log->base;
+    code = init(log, queue);
+    if (code == MAIL_OK) {
+        code = queue_spool_open(log, dir, err);
+    }
+    if (code == MAIL_OK) {
+        code = queue_spool_load(log, err);
+    }
+    if (code == MAIL_OK) {
+        code = queue_recover(log, err);
+    }
+    if (code == MAIL_OK) {
+        code = make_first(log, err);
+    }
+    if (code == MAIL_OK) {
+        code = start_threads(log);
+    }
+    if (code != MAIL_OK) {
+        queue_forget_messages(queue);
+        log_close(&log->base);
+        return code;
+    }
+    queue->keep_at = INT64_MIN;
+    *out = &log->base;
+    return MAIL_OK;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LIB_QUEUE_LOG_H
+#define LIB_QUEUE_LOG_H
+
+#include <pthread.h>
+#include <sys/uio.h>
+
+#include "queue/queue.h"
+
+/*
+ * The log: segments, each a file `log/SERIAL.seg`, written one after the other by one
+ * thread. README.md has the format. A segment's life, and what a crash leaves of it:
+ *
+ *   SERIAL.new    being filled with zeros         removed at the next open
+ *   SERIAL.seg    ready: a header, no record      used at the next open
+ *                 active: records are added       read; its torn end is cut
+ *                 closed: read only               read
+ *   SERIAL.free   holds nothing of use            used again, with a new serial: its header is
+ *                                                 written and synced under this name
+ */
+#define QUEUE_SEGMENT_HEADER 4096
+#define QUEUE_SPOOL_ID       16
+
+/* How many segments are kept ready, and how many free ones for later. */
+#define QUEUE_READY 1
+#define QUEUE_FREE  4
+
+/* What one write and one sync may have. */
+#define QUEUE_BATCH_BYTES   ((uint64_t)4 << 20)
+#define QUEUE_BATCH_RECORDS 512
+
+typedef struct queue_segment {
+    list link;
+    uint64_t serial;
+    uint64_t generation;
+    uint64_t capacity; /* octets, header included */
+    uint32_t slot;     /* of log->slots: the upper half of a place */
+    int fd;
+    uint64_t end; /* what lies behind it does not count */
+    uint64_t first_sequence;
+    uint64_t last_sequence;
+
+    /* Guarded by the log's lock. */
+    uint64_t live;       /* what its useful records weigh */
+    uint64_t dead_after; /* it can go once so many records are settled */
+    uint32_t pins;
+    bool has_failed; /* a write or sync of it failed: not to be used again */
+} queue_segment;
+
+typedef struct queue_log {
+    queue_store base;
+    mail_queue *queue;
+    const mail_files *files;
+    const mail_mem *mem;
+    int dir;
+    int lock_fd;
+    int log_dir;
+    int damaged_dir;
+    char spool_id[QUEUE_SPOOL_ID];
+
+    pthread_mutex_t lock;
+    pthread_cond_t work;     /* the writer has something to do */
+    pthread_cond_t settling; /* something was settled, or nothing will be for now */
+    pthread_cond_t making;   /* the maker has something to do, or has done it */
+    pthread_cond_t syncing;  /* a large body is to be synced */
+    pthread_t writer;
+    pthread_t maker;
+    pthread_t syncer;
+    unsigned threads; /* how many of them run */
+    bool must_stop;
+    bool writer_waits;
+    bool wants_sync;
+    bool is_stuck; /* what is pending can't be written for now */
+    list pending;  /* records to be written */
+    list large;    /* records whose large bodies are to be synced first */
+    uint64_t submitted;
+    uint64_t settled;
+
+    /* Segments; guarded by the lock but for what only the writer touches. */
+    queue_segment **slots;
+    size_t slot_count;
+    list segments; /* active and closed ones, oldest first */
+    list ready;
+    list dead;      /* to be made free */
+    uint64_t *free; /* serials of the free files */
+    size_t free_count;
+    size_t ready_count;
+    uint64_t next_serial;
+    bool wants_segment;
+    int make_code; /* why no segment could be made; MAIL_OK: not tried, or it worked */
+
+    /* The writer's alone. */
+    queue_segment *active;  /* NULL: to be chosen */
+    uint64_t sequence;      /* of the last record written */
+    uint64_t safe_sequence; /* of the last record synced */
+    uint64_t safe_end;
+    uint64_t last_serial; /* the segment before the next one … */
+    uint64_t last_end;    /* … how much of it counts … */
+    bool last_failed;     /* … and whether there may be more */
+    list unsynced;
+    bool unsynced_urgent;
+    struct iovec parts[QUEUE_BATCH_RECORDS];
+    uint64_t syncs; /* guarded by the lock */
+    uint64_t bytes_written;
+
+    _Atomic uint64_t free_bytes; /* of the disk, as last seen */
+    _Atomic mail_time free_seen;
+
+    /* The owner's alone: the last complete checkpoint. */
+    uint64_t checkpoint_serial;
+    uint64_t checkpoint_offset;
+    uint64_t checkpoint_sequence;
+    uint64_t checkpoint_last_serial;
+} queue_log;
+
+static inline queue_place queue_place_of(const queue_segment *segment, uint64_t offset)
+{
+    return (uint64_t)segment->slot << 32 | offset;
+}
+
+/* The MAIL_… code of what a file operation returned. */
+static inline int queue_code(int result)
+{
+    return result < 0 ? mail_error_from_errno(-result) : MAIL_OK;
+}
+
+/* segment.c */
+#define QUEUE_SEGMENT_NAME 32
+void queue_segment_name(uint64_t serial, const char *suffix, char out[QUEUE_SEGMENT_NAME]);
+bool queue_segment_parse_name(const char *name, const char *suffix, uint64_t *serial);
+queue_segment *queue_segment_create(queue_log *log);
+void queue_segment_destroy(queue_log *log, queue_segment *segment);
+void queue_segment_header_write(const queue_log *log, const queue_segment *segment, char *to);
+/* Errors: MAIL_EDAMAGED, MAIL_EVERSION, MAIL_EPERM (of another spool). */
+int queue_segment_header_read(const queue_log *log, const char *from, queue_segment *segment);
+/* Makes one ready, of a free file or a new one of `capacity`. */
+int queue_segment_make(queue_log *log, uint64_t capacity);
+/* Renames the dead ones, after which their files are free. */
+void queue_segment_bury(queue_log *log);
+queue_segment *queue_segment_at(queue_log *log, queue_place place);
+
+/* writer.c: what each thread does once; false: nothing was left to do. */
+bool queue_writer_round(queue_log *log);
+void *queue_writer_run(void *arg);
+
+/* worker.c */
+bool queue_maker_round(queue_log *log);
+bool queue_syncer_round(queue_log *log);
+void *queue_maker_run(void *arg);
+void *queue_syncer_run(void *arg);
+/* A segment to go on in; waits for the maker. MAIL_ENOSPC, MAIL_EIO, MAIL_ENOMEM. */
+int queue_next_segment(queue_log *log, queue_segment **out);
+
+/* recover.c: fills the queue's index from what the log holds. */
+int queue_recover(queue_log *log, mail_error *err);
+
+/* set_aside.c */
+void queue_set_aside(queue_log *log, const queue_segment *segment, uint64_t from, uint64_t to);
+
+#endif

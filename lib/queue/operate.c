@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "queue/operate.h"
+
+/* What an operator can do to one recipient; says whether that changed anything. */
+typedef bool change_fn(mail_queue *queue, queue_recipient *recipient, mail_time now);
+
+static bool hold(mail_queue *queue, queue_recipient *recipient, mail_time now)
+{
+    (void)now;
+    if (recipient->flags & QUEUE_HELD) {
+        return false;
+    }
+    queue_set_held(queue, recipient, true);
+    if ((recipient->flags & QUEUE_LEASED) == 0) {
+        queue_lane_stop_waiting(recipient);
+    }
+    return true;
+}
+
+static bool unhold(mail_queue *queue, queue_recipient *recipient, mail_time now)
+{
+    (void)now;
+    if ((recipient->flags & QUEUE_HELD) == 0) {
+        return false;
+    }
+    queue_set_held(queue, recipient, false);
+    if ((recipient->flags & QUEUE_LEASED) == 0) {
+        queue_lane_wait(recipient, recipient->due.key);
+    }
+    return true;
+}
+
+static bool flush(mail_queue *queue, queue_recipient *recipient, mail_time now)
+{
+    mail_lane *lane = recipient->lane;
+
+    (void)queue;
+    if (recipient->flags & (QUEUE_HELD | QUEUE_LEASED)) {
+        return false;
+    }
+    if (recipient->due.key <= now && lane->not_before <= now) {
+        return false;
+    }
+    lane->not_before = INT64_MIN;
+    queue_lane_wait(recipient, recipient->due.key < now ? recipient->due.key : now);
+    return true;
+}
+
+static bool remove_one(mail_queue *queue, queue_recipient *recipient, mail_time now)
+{
+    (void)now;
+    if (recipient->flags & QUEUE_LEASED) { /* its lease ends it, delivered or not */
+        if (recipient->flags & QUEUE_REMOVING) {
+            return false;
+        }
+        recipient->flags |= QUEUE_REMOVING;
+        return true;
+    }
+    queue_set_held(queue, recipient, false);
+    queue_index_close(queue, recipient);
+    queue->stats.removed++;
+    return true;
+}
+
+typedef struct operation {
+    mail_queue *queue;
+    change_fn *change;
+    mail_time now;
+    int64_t changed;
+} operation;
+
+/* Changes those recipients of a message that are meant, and writes down how they stand. */
+static int change_message(queue_message *message, const mail_lane *lane, void *arg)
+{
+    operation *op = arg;
+    queue_record *note = queue_note_begin(op->queue, message, message->count);
+    bool has_changed = false;
+
+    if (note == NULL) {
+        return MAIL_ENOMEM;
+    }
+    for (uint32_t i = 0; i < message->count; i++) {
+        queue_recipient *recipient = &message->recipients[i];
+
+        if (recipient->lane != NULL && (lane == NULL || recipient->lane == lane) &&
+            op->change(op->queue, recipient, op->now)) {
+            queue_note_add(op->queue, note, recipient, mail_span_of(NULL, 0));
+            has_changed = true;
+        }
+    }
+    op->changed += has_changed ? 1 : 0;
+    queue_note_commit(op->queue, note, message);
+    return MAIL_OK;
+}
+
+static int64_t operate(mail_queue *queue, const mail_queue_selector *which, change_fn *change)
+{
+    operation op = {.queue = queue, .change = change, .now = queue_now(queue)};
+    int code = queue_select(queue, which, change_message, &op);
+
+    return code == MAIL_OK ? op.changed : code;
+}
+
+int64_t mail_queue_hold(mail_queue *queue, const mail_queue_selector *which)
+{
+    return operate(queue, which, hold);
+}
+
+int64_t mail_queue_unhold(mail_queue *queue, const mail_queue_selector *which)
+{
+    return operate(queue, which, unhold);
+}
+
+int64_t mail_queue_flush(mail_queue *queue, const mail_queue_selector *which)
+{
+    return operate(queue, which, flush);
+}
+
+int64_t mail_queue_remove(mail_queue *queue, const mail_queue_selector *which)
+{
+    return operate(queue, which, remove_one);
+}

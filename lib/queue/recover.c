@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: MIT */
+#include "queue/log.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "queue/large.h"
+#include "queue/part.h"
+#include "queue/scan.h"
+
+/*
+ * What the log holds is what its records, in the order of their sequence, leave behind. The
+ * last complete checkpoint is a state by itself: what lies before its beginning need not be
+ * read, and what neither it nor anything since has named is gone, even if its record is
+ * still there.
+ *
+ * Until all is read recipients are in no lane's order, and their due times are ticks.
+ */
+typedef struct recovery {
+    queue_log *log;
+    mail_queue *queue;
+    uint64_t last_sequence;
+    uint32_t last_tick;
+    mail_wall last_wall;
+    uint64_t last_id;
+    bool has_records;
+    bool is_torn;            /* the end of the last segment */
+    uint64_t begin_sequence; /* of the checkpoint being read; 0: none, or none to be trusted */
+    uint64_t begin_serial;
+    uint64_t begin_offset;
+} recovery;
+
+/* How long the spool is believed to have been left alone: a calendar may be wrong by years. */
+#define LONGEST_PAUSE (24 * 3600)
+
+/* Ids that may have been given out without a trace. */
+#define LOST_IDS ((uint64_t)1 << 24)
+
+static mail_span head_of(const queue_scanned *found)
+{
+    return mail_span_of(found->record + QUEUE_RECORD_SIZE, found->header.head_length);
+}
+
+static void add_live(queue_log *log, queue_place place, uint32_t weight)
+{
+    log->slots[place >> 32]->live += weight;
+}
+
+static int fill_recipients(mail_queue *queue, queue_message *message, queue_head *head)
+{
+    int code = MAIL_OK;
+
+    for (uint32_t i = 0; i < head->count && code == MAIL_OK; i++) {
+        mail_recipient recipient;
+
+        if (!queue_head_next(head, &recipient)) {
+            return MAIL_EDAMAGED;
+        }
+        message->recipients[i].due.key = head->tick;
+        code = queue_lane_use(queue, mail_address_domain(recipient.address),
+                              &message->recipients[i].lane);
+    }
+    return code;
+}
+
+static int make_message(mail_queue *queue, uint64_t id, queue_head *head, queue_message **out)
+{
+    queue_message *message = queue_message_create(queue, id, head->count);
+    int code;
+
+    if (message == NULL) {
+        return MAIL_ENOMEM;
+    }
+    message->size = head->size;
+    message->arrival = head->arrival;
+    message->arrival_tick = head->tick;
+    message->sender_hash = queue_sender_hash(head->sender);
+    message->flags = head->flags;
+    code = fill_recipients(queue, message, head);
+    if (code != MAIL_OK) {
+        queue_message_destroy(queue, message);
+        return code;
+    }
+    *out = message;
+    return MAIL_OK;
+}
+
+/* A new message, or the new place of one that was copied. */
+static int on_message(recovery *rec, const queue_scanned *found, queue_place place)
+{
+    mail_queue *queue = rec->queue;
+    queue_message *message = queue_index_find(queue, found->header.id);
+    queue_head head;
+    int code;
+
+    if (message != NULL) {
+        queue->store->ops->release(queue->store, message->place, queue_message_weight(message));
+    } else {
+        if (!queue_head_read(head_of(found), &head)) {
+            return MAIL_EDAMAGED;
+        }
+        code = make_message(queue, found->header.id, &head, &message);
+        if (code != MAIL_OK) {
+            return code;
+        }
+        message->head_length = found->header.head_length;
+        code = queue_index_add(queue, message);
+        if (code != MAIL_OK) {
+            queue_message_destroy(queue, message);
+            return code;
+        }
+    }
+    message->place = place;
+    message->touched = found->header.sequence;
+    add_live(rec->log, place, queue_message_weight(message));
+    return MAIL_OK;
+}
+
+static void apply_outcome(recovery *rec, queue_message *message, const queue_outcome *outcome,
+                          queue_place place)
+{
+    queue_recipient *recipient = &message->recipients[outcome->index];
+    mail_queue *queue = rec->queue;
+
+    if (recipient->outcome != 0) {
+        queue->store->ops->release(queue->store, recipient->outcome, QUEUE_OUTCOME_WEIGHT);
+    }
+    recipient->outcome = place;
+    add_live(rec->log, place, QUEUE_OUTCOME_WEIGHT);
+    recipient->attempts = outcome->attempts;
+    recipient->due.key = outcome->due;
+    if ((outcome->flags & QUEUE_DONE) && recipient->lane != NULL) {
+        queue_index_close(queue, recipient);
+    }
+    recipient->flags = outcome->flags | (recipient->flags & QUEUE_DONE);
+}
+
+static int on_outcome(recovery *rec, const queue_scanned *found, queue_place place)
+{
+    queue_message *message = queue_index_find(rec->queue, found->header.id);
+    wire_reader from = wire_reader_of(head_of(found));
+    queue_outcome outcome;
+
+    if (message == NULL) {
+        return MAIL_OK; /* done, or a checkpoint's part will name it */
+    }
+    while (queue_outcome_next(&from, &outcome)) {
+        if (outcome.index >= message->count) {
+            return MAIL_EDAMAGED;
+        }
+        apply_outcome(rec, message, &outcome, place);
+    }
+    message->touched = found->header.sequence;
+    if (message->open == 0) {
+        queue_index_remove(rec->queue, message);
+    }
+    return from.bad ? MAIL_EDAMAGED : MAIL_OK;
+}
+
+static int on_removed(recovery *rec, const queue_scanned *found)
+{
+    queue_message *message = queue_index_find(rec->queue, found->header.id);
+
+    if (message != NULL) {
+        queue_index_remove(rec->queue, message);
+    }
+    return MAIL_OK;
+}
+
+static int on_part(recovery *rec, const queue_scanned *found)
+{
+    wire_reader from = wire_reader_of(head_of(found));
+    int code;
+
+    if (rec->begin_sequence == 0) {
+        return MAIL_OK; /* of a checkpoint whose beginning is gone */
+    }
+    do {
+        code = queue_part_read(rec->log, &from, found->header.sequence);
+    } while (code == MAIL_OK);
+    return code == MAIL_ENOENT ? MAIL_OK : code;
+}
+
+static int on_end(recovery *rec, const queue_scanned *found, const queue_segment *segment)
+{
+    mail_queue *queue = rec->queue;
+    queue_log *log = rec->log;
+    mail_span head = head_of(found);
+    list *at = queue->order.next;
+
+    if (rec->begin_sequence == 0 || head.length < 8 ||
+        wire_get(head.data, 8) != rec->begin_sequence) {
+        return MAIL_OK;
+    }
+    while (at != &queue->order) {
+        queue_message *message = LIST_OWNER(at, queue_message, in_order);
+
+        at = at->next;
+        if (message->touched < rec->begin_sequence) {
+            queue_index_remove(queue, message);
+        }
+    }
+    log->checkpoint_serial = rec->begin_serial;
+    log->checkpoint_offset = rec->begin_offset;
+    log->checkpoint_sequence = rec->begin_sequence;
+    log->checkpoint_last_serial = segment->serial;
+    return MAIL_OK;
+}
+
+static void on_start(recovery *rec, const queue_scanned *found)
+{
+    queue_start start;
+
+    if (queue_start_read(head_of(found), &start) && start.next_id > rec->last_id) {
+        rec->last_id = start.next_id;
+    }
+}
+
+static int apply(recovery *rec, const queue_segment *segment, const queue_scanned *found)
+{
+    queue_place place = queue_place_of(segment, found->at);
+
+    switch (found->header.type) {
+    case QUEUE_RECORD_START:
+        on_start(rec, found);
+        return MAIL_OK;
+    case QUEUE_RECORD_MESSAGE:
+        return on_message(rec, found, place);
+    case QUEUE_RECORD_OUTCOME:
+        return on_outcome(rec, found, place);
+    case QUEUE_RECORD_REMOVED:
+        return on_removed(rec, found);
+    case QUEUE_RECORD_BEGIN:
+        rec->begin_sequence = found->header.sequence;
+        rec->begin_serial = segment->serial;
+        rec->begin_offset = found->at;
+        return MAIL_OK;
+    case QUEUE_RECORD_PART:
+        return on_part(rec, found);
+    case QUEUE_RECORD_END:
+        return on_end(rec, found, segment);
+    }
+    return MAIL_EDAMAGED;
+}
+
+static void on_damage(recovery *rec, const queue_segment *segment, uint64_t from, uint64_t to)
+{
+    queue_set_aside(rec->log, segment, from, to);
+    rec->queue->stats.damaged++;
+    rec->begin_sequence = 0; /* a part may be missing: rather a message twice than none */
+}
+
+static int on_record(recovery *rec, queue_segment *segment, const queue_scanned *found)
+{
+    int code = apply(rec, segment, found);
+
+    if (code == MAIL_EDAMAGED) { /* sound, but not what this version writes */
+        on_damage(rec, segment, found->at, found->end);
+        code = MAIL_OK;
+    }
+    if (segment->first_sequence == 0) {
+        segment->first_sequence = found->header.sequence;
+    }
+    segment->last_sequence = found->header.sequence;
+    rec->last_sequence = found->header.sequence;
+    rec->last_tick = found->header.tick > rec->last_tick ? found->header.tick : rec->last_tick;
+    rec->last_wall = found->header.wall;
+    rec->last_id = found->header.id > rec->last_id ? found->header.id : rec->last_id;
+    rec->has_records = true;
+    return code;
+}
+
+/* Reads a segment from `from` to its end: the known one, or where the records end. */
+static int read_segment(recovery *rec, queue_segment *segment, uint64_t from)
+{
+    bool end_is_known = segment->end > 0;
+    uint64_t limit = end_is_known ? segment->end : segment->capacity;
+    queue_scanned found;
+    queue_scan scan;
+    int code;
+
+    queue_scan_init(&scan, rec->log->files, rec->log->mem, segment->fd, segment->generation, from,
+                    limit);
+    do {
+        code = queue_scan_next(&scan, &found);
+        if (code != MAIL_OK) {
+            break;
+        }
+        if (found.found == QUEUE_FOUND_RECORD) {
+            code = on_record(rec, segment, &found);
+        } else if (found.found == QUEUE_FOUND_DAMAGE) {
+            on_damage(rec, segment, found.at, found.end);
+        }
+    } while (code == MAIL_OK && found.found != QUEUE_FOUND_END);
+    queue_scan_deinit(&scan);
+    if (code != MAIL_OK) {
+        return code;
+    }
+    if (end_is_known && found.at < limit) {
+        on_damage(rec, segment, found.at, limit);
+    } else if (!end_is_known) {
+        segment->end = found.at;
+    }
+    if (segment->last_sequence > 0) {
+        rec->is_torn = found.is_torn;
+    } else {
+        segment->has_failed |= found.is_torn; /* not even its first record is whole */
+    }
+    return MAIL_OK;
+}
+
+/* The first record of a segment; false: it has none. */
+static int read_start(queue_log *log, const queue_segment *segment, queue_start *start,
+                      bool *is_there)
+{
+    char record[QUEUE_RECORD_SIZE + QUEUE_START_SIZE];
+    queue_header header;
+    ssize_t n =
+        file_read_all(log->files, segment->fd, record, sizeof(record), QUEUE_SEGMENT_HEADER);
+
+    if (n < 0) {
+        return queue_code((int)n);
+    }
+    *is_there = (size_t)n == sizeof(record) && queue_header_read(record, &header) &&
+                header.type == QUEUE_RECORD_START && header.generation == segment->generation &&
+                header.head_length == QUEUE_START_SIZE && queue_header_check(&header, record) &&
+                queue_start_read(mail_span_of(record + QUEUE_RECORD_SIZE, QUEUE_START_SIZE), start);
+    return MAIL_OK;
+}
+
+/*
+ * Each segment says how much of the one before counts, and by that, that nothing counts of
+ * those which were tried in between.
+ */
+static void set_ends(queue_log *log, const queue_segment *segment, const queue_start *start)
+{
+    for (list *at = segment->link.prev; at != &log->segments; at = at->prev) {
+        queue_segment *before = LIST_OWNER(at, queue_segment, link);
+
+        if (before->serial < start->previous) {
+            break;
+        }
+        if (before->serial == start->previous) {
+            before->end = start->previous_end;
+            before->has_failed = start->previous_failed;
+        } else {
+            before->end = QUEUE_SEGMENT_HEADER;
+            before->has_failed = true;
+        }
+    }
+}
+
+/* Reads all first records; `*last` is the newest one's. Segments without any are ready for use. */
+static int read_starts(queue_log *log, queue_start *last)
+{
+    list *at = log->segments.next;
+    int code = MAIL_OK;
+
+    *last = (queue_start){0};
+    while (at != &log->segments && code == MAIL_OK) {
+        queue_segment *segment = LIST_OWNER(at, queue_segment, link);
+        queue_start start;
+        bool is_there = false;
+
+        at = at->next;
+        code = read_start(log, segment, &start, &is_there);
+        if (code == MAIL_OK && is_there) {
+            set_ends(log, segment, &start);
+            *last = start;
+        }
+    }
+    return code;
+}
+
+static int read_from(recovery *rec, queue_segment *segment, uint64_t offset)
+{
+    int code = MAIL_OK;
+
+    for (list *at = &segment->link; at != &rec->log->segments && code == MAIL_OK; at = at->next) {
+        code = read_segment(rec, LIST_OWNER(at, queue_segment, link), offset);
+        offset = QUEUE_SEGMENT_HEADER;
+    }
+    return code;
+}
+
+/* From the last checkpoint known to be complete; `*is_complete`: it was found so. */
+static int read_from_checkpoint(recovery *rec, const queue_start *last, bool *is_complete)
+{
+    queue_segment *segment = queue_segment_find(rec->log, last->checkpoint);
+    int code;
+
+    *is_complete = false;
+    if (last->checkpoint == 0 || segment == NULL || last->checkpoint_offset >= segment->capacity) {
+        return MAIL_OK;
+    }
+    code = read_from(rec, segment, last->checkpoint_offset);
+    *is_complete = code == MAIL_OK && rec->log->checkpoint_serial != 0;
+    return code;
+}
+
+static void start_again(recovery *rec)
+{
+    queue_log *log = rec->log;
+    mail_queue *queue = rec->queue;
+
+    while (!list_is_empty(&queue->order)) {
+        queue_index_remove(queue, LIST_OWNER(queue->order.next, queue_message, in_order));
+    }
+    for (list *at = log->segments.next; at != &log->segments; at = at->next) {
+        queue_segment *segment = LIST_OWNER(at, queue_segment, link);
+
+        segment->live = 0;
+        segment->first_sequence = 0;
+        segment->last_sequence = 0;
+    }
+    queue->stats.damaged = 0;
+    *rec = (recovery){.log = log, .queue = queue};
+}
+
+static int read_all(recovery *rec)
+{
+    queue_log *log = rec->log;
+    queue_start last;
+    bool is_complete;
+    int code = read_starts(log, &last);
+
+    if (code == MAIL_OK) {
+        code = read_from_checkpoint(rec, &last, &is_complete);
+    }
+    if (code != MAIL_OK || is_complete || list_is_empty(&log->segments)) {
+        return code;
+    }
+    start_again(rec);
+    return read_from(rec, LIST_OWNER(log->segments.next, queue_segment, link),
+                     QUEUE_SEGMENT_HEADER);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    uint64_t left = queue_message_id(*(queue_message *const *)a);
+    uint64_t right = queue_message_id(*(queue_message *const *)b);
+
+    return left < right ? -1 : left > right;
+}
+
+static void join_lanes(mail_queue *queue, queue_message *message)
+{
+    for (uint32_t i = 0; i < message->count; i++) {
+        queue_recipient *recipient = &message->recipients[i];
+        mail_time due = queue_instant(queue, (uint32_t)recipient->due.key);
+
+        queue->stats.held += recipient->lane != NULL && (recipient->flags & QUEUE_HELD) ? 1 : 0;
+        if (recipient->lane != NULL) {
+            queue_lane_join(recipient->lane, recipient, due);
+        }
+    }
+}
+
+/* Brings the messages into the order of their ids, which is that of their arrival. */
+static int put_in_order(mail_queue *queue)
+{
+    size_t count = queue->stats.messages;
+    queue_message **all;
+    size_t i = 0;
+
+    if (count == 0) {
+        return MAIL_OK;
+    }
+    all = mem_alloc(queue->mem, count * sizeof(*all));
+    if (all == NULL) {
+        return MAIL_ENOMEM;
+    }
+    for (list *at = queue->order.next; at != &queue->order; at = at->next) {
+        all[i++] = LIST_OWNER(at, queue_message, in_order);
+    }
+    assert(i == count);
+    qsort(all, count, sizeof(*all), by_id);
+    list_init(&queue->order);
+    for (i = 0; i < count; i++) {
+        list_push_back(&queue->order, &all[i]->in_order);
+        join_lanes(queue, all[i]);
+    }
+    mem_free(queue->mem, all, count * sizeof(*all));
+    return MAIL_OK;
+}
+
+/* The spool's clock goes on where it stood, and by what the calendar says has passed since. */
+static void set_clock(recovery *rec)
+{
+    mail_queue *queue = rec->queue;
+    mail_wall pause = queue_wall(queue) - rec->last_wall;
+    mail_time tick;
+
+    pause = pause < 0 || !rec->has_records ? 0 : pause;
+    pause = pause > LONGEST_PAUSE ? LONGEST_PAUSE : pause;
+    tick = rec->last_tick + pause;
+    queue->tick_zero = queue_now(queue) - tick * MAIL_SECOND;
+}
+
+static void set_ids(recovery *rec)
+{
+    mail_queue *queue = rec->queue;
+
+    if (rec->last_id > 0 && atomic_load(&queue->next_id) < rec->last_id + LOST_IDS) {
+        atomic_store(&queue->next_id, rec->last_id + LOST_IDS);
+    }
+}
+
+/* Segments made ahead, not used yet. What was tried and failed goes when the next keeping comes. */
+static void set_ready(queue_log *log, const queue_segment *last)
+{
+    list *at = last != NULL ? last->link.next : log->segments.next;
+
+    while (at != &log->segments) {
+        queue_segment *segment = LIST_OWNER(at, queue_segment, link);
+
+        at = at->next;
+        if (!segment->has_failed) {
+            segment->end = QUEUE_SEGMENT_HEADER;
+            list_remove(&segment->link);
+            list_push_back(&log->ready, &segment->link);
+            log->ready_count++;
+        }
+    }
+}
+
+/*
+ * Writing goes on behind the last record, unless something of this segment lies there that
+ * a later record could make look whole.
+ */
+static void set_position(recovery *rec)
+{
+    queue_log *log = rec->log;
+    queue_segment *last = NULL;
+
+    for (list *at = log->segments.prev; at != &log->segments && last == NULL; at = at->prev) {
+        queue_segment *segment = LIST_OWNER(at, queue_segment, link);
+
+        last = segment->last_sequence > 0 ? segment : NULL;
+    }
+    set_ready(log, last);
+    log->sequence = rec->last_sequence;
+    log->safe_sequence = rec->last_sequence;
+    if (last == NULL) {
+        return;
+    }
+    log->last_serial = last->serial;
+    log->last_end = last->end;
+    if (last->link.next == &log->segments && !rec->is_torn) {
+        log->active = last;
+        log->safe_end = last->end;
+    } else {
+        last->has_failed = true; /* what lies behind its end must not count, ever */
+        log->last_failed = true;
+    }
+}
+
+/* Large bodies that no message names: their messages never came to be, or are done. */
+static int remove_unnamed(const char *name, void *arg)
+{
+    mail_queue *queue = arg;
+    const queue_message *message;
+    uint64_t id;
+
+    if (queue_id_parse(mail_span_text(name), &id)) {
+        message = queue_index_find(queue, id);
+        if (message == NULL || (message->flags & QUEUE_HEAD_LARGE) == 0) {
+            queue_large_remove(queue->opts.files, queue->large_dir, id);
+        }
+    }
+    return 0;
+}
+
+int queue_recover(queue_log *log, mail_error *err)
+{
+    recovery rec = {.log = log, .queue = log->queue};
+    int code = read_all(&rec);
+
+    if (code == MAIL_OK) {
+        set_clock(&rec);
+        set_ids(&rec);
+        code = put_in_order(log->queue);
+    }
+    if (code != MAIL_OK) {
+        return mail_error_set(err, code, "cannot read the spool: %s", mail_strerror(code));
+    }
+    set_position(&rec);
+    if (!log->queue->opts.read_only) {
+        (void)log->files->ops->list(log->files, log->queue->large_dir, remove_unnamed, log->queue);
+    }
+    return MAIL_OK;
+}

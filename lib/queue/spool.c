@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+#include "queue/spool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/crc32c.h"
+#include "base/mem.h"
+
+/* The file `spool`: what the folder is, whose, and the lock. */
+static const char magic[8] = "mailspoo";
+
+#define VERSION 1
+
+enum {
+    AT_MAGIC = 0,
+    AT_VERSION = 8,
+    AT_CRC = 12,
+    AT_ID = 16,
+    IDENTITY = 32
+};
+
+static uint32_t identity_crc(const char *data)
+{
+    return crc32c(crc32c(0, data, AT_CRC), data + AT_ID, IDENTITY - AT_ID);
+}
+
+static int write_identity(queue_log *log)
+{
+    char data[IDENTITY] = {0};
+    struct iovec part = {data, sizeof(data)};
+    int code;
+
+    memcpy(data + AT_MAGIC, magic, sizeof(magic));
+    wire_put(data + AT_VERSION, VERSION, 4);
+    memcpy(data + AT_ID, log->spool_id, QUEUE_SPOOL_ID);
+    wire_put(data + AT_CRC, identity_crc(data), 4);
+    code = file_write_all(log->files, log->lock_fd, &part, 1, 0);
+    if (code == 0) {
+        code = log->files->ops->sync(log->files, log->lock_fd);
+    }
+    if (code == 0) {
+        code = log->files->ops->sync(log->files, log->dir);
+    }
+    return queue_code(code);
+}
+
+/* MAIL_ENOENT: nothing has ever been written there. */
+static int read_identity(queue_log *log, mail_error *err)
+{
+    char data[IDENTITY];
+    ssize_t n = file_read_all(log->files, log->lock_fd, data, sizeof(data), 0);
+
+    if (n <= 0) {
+        return n == 0 ? MAIL_ENOENT : mail_error_set(err, MAIL_EIO, "cannot read the file 'spool'");
+    }
+    if ((size_t)n < sizeof(data) || memcmp(data + AT_MAGIC, magic, sizeof(magic)) != 0) {
+        return mail_error_set(err, MAIL_EPERM, "the file 'spool' is none of libmail's");
+    }
+    if (wire_get(data + AT_VERSION, 4) > VERSION) {
+        return mail_error_set(err, MAIL_EVERSION, "the spool is of a newer version");
+    }
+    if (wire_get(data + AT_CRC, 4) != identity_crc(data)) {
+        return mail_error_set(err, MAIL_EPERM, "the file 'spool' is damaged");
+    }
+    memcpy(log->spool_id, data + AT_ID, QUEUE_SPOOL_ID);
+    return MAIL_OK;
+}
+
+/* Whoever else could write there could make us send, or lose, anything. */
+static int check_owner(queue_log *log, mail_error *err)
+{
+    file_info info;
+    int code = log->files->ops->info(log->files, log->dir, &info);
+
+    if (code < 0) {
+        return mail_error_set(err, queue_code(code), "cannot look at the spool folder");
+    }
+    if (info.owner != geteuid()) {
+        return mail_error_set(err, MAIL_EPERM, "the spool belongs to another user");
+    }
+    if (info.mode & 022) {
+        return mail_error_set(err, MAIL_EPERM, "others may write to the spool folder");
+    }
+    return MAIL_OK;
+}
+
+static int count_entry(const char *name, void *arg)
+{
+    (void)name;
+    (void)arg;
+    return 1;
+}
+
+/* The new folder's name must be as safe as what will be in it. */
+static void sync_parent(queue_log *log, const char *dir)
+{
+    const char *slash = strrchr(dir, '/');
+    char parent[4096];
+    int fd;
+
+    if (slash == NULL || slash == dir) {
+        snprintf(parent, sizeof(parent), "%s", slash == NULL ? "." : "/");
+    } else {
+        snprintf(parent, sizeof(parent), "%.*s", (int)(slash - dir), dir);
+    }
+    fd = log->files->ops->open_dir(log->files, FILE_CWD, parent);
+    if (fd >= 0) {
+        (void)log->files->ops->sync(log->files, fd);
+        log->files->ops->close(log->files, fd);
+    }
+}
+
+static int open_folder(queue_log *log, const char *dir, mail_error *err)
+{
+    const mail_files_ops *ops = log->files->ops;
+    int made = log->queue->opts.read_only ? -EEXIST : ops->make_dir(log->files, FILE_CWD, dir);
+
+    log->dir = ops->open_dir(log->files, FILE_CWD, dir);
+    if (log->dir < 0) {
+        return mail_error_set(err, queue_code(log->dir), "cannot open the spool folder %s: %s", dir,
+                              mail_strerror(queue_code(log->dir)));
+    }
+    if (made == 0) {
+        sync_parent(log, dir);
+    }
+    return check_owner(log, err);
+}
+
+/* Opens a folder within, made if missing; -1 when it is not there to be read. */
+static int open_sub(queue_log *log, const char *name, int *out, mail_error *err)
+{
+    const mail_files_ops *ops = log->files->ops;
+    int fd;
+
+    if (!log->queue->opts.read_only) {
+        (void)ops->make_dir(log->files, log->dir, name);
+    }
+    fd = ops->open_dir(log->files, log->dir, name);
+    if (fd < 0 && !log->queue->opts.read_only) {
+        return mail_error_set(err, queue_code(fd), "cannot open the spool's folder '%s'", name);
+    }
+    *out = fd < 0 ? -1 : fd;
+    return MAIL_OK;
+}
+
+static int take_lock(queue_log *log, mail_error *err)
+{
+    int code = log->files->ops->lock(log->files, log->lock_fd);
+
+    if (code == -EAGAIN) {
+        return mail_error_set(err, MAIL_EBUSY, "the spool is in use by another process");
+    }
+    return code < 0 ? mail_error_set(err, queue_code(code), "cannot lock the spool") : MAIL_OK;
+}
+
+/* A folder with anything else in it is somebody's: no spool is made there. */
+static int begin_spool(queue_log *log, mail_error *err)
+{
+    int code;
+
+    if (log->queue->opts.read_only) {
+        return mail_error_set(err, MAIL_ENOENT, "there is no spool");
+    }
+    random_fill(log->queue->opts.random, log->spool_id, QUEUE_SPOOL_ID);
+    code = write_identity(log);
+    return code != MAIL_OK ? mail_error_set(err, code, "cannot write to the spool") : MAIL_OK;
+}
+
+static int open_identity(queue_log *log, mail_error *err)
+{
+    const mail_files_ops *ops = log->files->ops;
+    bool read_only = log->queue->opts.read_only;
+    int code;
+
+    log->lock_fd = ops->open(log->files, log->dir, "spool", read_only ? FILE_READ : FILE_WRITE);
+    if (log->lock_fd == -ENOENT && !read_only) {
+        if (ops->list(log->files, log->dir, count_entry, NULL) != 0) {
+            return mail_error_set(err, MAIL_EPERM, "the folder is not empty and no spool of ours");
+        }
+        log->lock_fd = ops->open(log->files, log->dir, "spool", FILE_WRITE | FILE_CREATE);
+    }
+    if (log->lock_fd < 0) {
+        code = queue_code(log->lock_fd);
+        return mail_error_set(err, code, "cannot open the spool: %s", mail_strerror(code));
+    }
+    code = read_only ? MAIL_OK : take_lock(log, err);
+    if (code == MAIL_OK) {
+        code = read_identity(log, err);
+    }
+    return code == MAIL_ENOENT ? begin_spool(log, err) : code;
+}
+
+int queue_spool_open(queue_log *log, const char *dir, mail_error *err)
+{
+    int code = open_folder(log, dir, err);
+
+    if (code == MAIL_OK) {
+        code = open_identity(log, err);
+    }
+    if (code == MAIL_OK) {
+        code = open_sub(log, "log", &log->log_dir, err);
+    }
+    if (code == MAIL_OK) {
+        code = open_sub(log, "large", &log->queue->large_dir, err);
+    }
+    if (code == MAIL_OK) {
+        code = open_sub(log, "damaged", &log->damaged_dir, err);
+    }
+    if (code == MAIL_OK && !log->queue->opts.read_only &&
+        log->files->ops->sync(log->files, log->dir) < 0) {
+        code = mail_error_set(err, MAIL_EIO, "cannot sync the spool folder");
+    }
+    return code;
+}
+
+static void close_fd(queue_log *log, int *fd)
+{
+    if (*fd >= 0) {
+        log->files->ops->close(log->files, *fd);
+    }
+    *fd = -1;
+}
+
+void queue_spool_close(queue_log *log)
+{
+    close_fd(log, &log->queue->large_dir);
+    close_fd(log, &log->damaged_dir);
+    close_fd(log, &log->log_dir);
+    close_fd(log, &log->lock_fd); /* and with it goes the lock */
+    close_fd(log, &log->dir);
+}
+
+/* What the folder of segments holds, sorted out. */
+typedef struct listing {
+    queue_log *log;
+    uint64_t *serials;
+    size_t count;
+    size_t capacity;
+    int code;
+} listing;
+
+static int add_serial(listing *files, uint64_t serial)
+{
+    size_t capacity = files->capacity > 0 ? files->capacity * 2 : 16;
+    const mail_mem *mem = files->log->mem;
+    uint64_t *serials = files->serials;
+
+    if (files->count == files->capacity) {
+        serials = mem_resize(mem, serials, files->capacity * sizeof(*serials),
+                             capacity * sizeof(*serials));
+        if (serials == NULL) {
+            files->code = MAIL_ENOMEM;
+            return 1;
+        }
+        files->serials = serials;
+        files->capacity = capacity;
+    }
+    files->serials[files->count++] = serial;
+    return 0;
+}
+
+static void see_serial(queue_log *log, uint64_t serial)
+{
+    if (serial >= log->next_serial) {
+        log->next_serial = serial + 1;
+    }
+}
+
+static int on_name(const char *name, void *arg)
+{
+    listing *files = arg;
+    queue_log *log = files->log;
+    uint64_t serial;
+
+    if (queue_segment_parse_name(name, "seg", &serial)) {
+        see_serial(log, serial);
+        return add_serial(files, serial);
+    }
+    if (queue_segment_parse_name(name, "free", &serial)) {
+        see_serial(log, serial);
+        if (log->free_count < QUEUE_FREE) {
+            log->free[log->free_count++] = serial;
+            return 0;
+        }
+    } else if (!queue_segment_parse_name(name, "new", &serial)) {
+        return 0; /* none of ours: left alone */
+    }
+    if (!log->queue->opts.read_only) {
+        (void)log->files->ops->unlink(log->files, log->log_dir, name);
+    }
+    return 0;
+}
+
+static int by_serial(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a;
+    uint64_t right = *(const uint64_t *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+static int set_aside_whole(queue_log *log, const char *name, const char *why)
+{
+    mail_log_field fields[] = {{"file", mail_span_text(name)}, {"why", mail_span_text(why)}};
+
+    mail_log_line(log->queue->log, MAIL_LOG_ERROR, "queue segment set aside", fields,
+                  MAIL_COUNT(fields));
+    log->queue->stats.damaged++;
+    if (!log->queue->opts.read_only) {
+        (void)log->files->ops->rename(log->files, log->log_dir, name, log->damaged_dir, name);
+    }
+    return MAIL_OK;
+}
+
+/* Its header was about to be written anew when a crash came: all in it was of no use. */
+static int set_free(queue_log *log, const char *name, uint64_t serial)
+{
+    char to[QUEUE_SEGMENT_NAME];
+
+    queue_segment_name(serial, "free", to);
+    if (!log->queue->opts.read_only) {
+        (void)log->files->ops->rename(log->files, log->log_dir, name, log->log_dir, to);
+        (void)log->files->ops->unlink(log->files, log->log_dir, to);
+    }
+    return MAIL_OK;
+}
+
+/* Its name and its first record still say what a damaged header does not. */
+static bool salvage(queue_log *log, queue_segment *segment, const char *header, uint64_t serial)
+{
+    const char *record = header + QUEUE_SEGMENT_HEADER;
+    queue_header first;
+    file_info info;
+
+    if (!queue_header_read(record, &first) || first.type != QUEUE_RECORD_START ||
+        first.head_length != QUEUE_START_SIZE || !queue_header_check(&first, record) ||
+        log->files->ops->info(log->files, segment->fd, &info) < 0 || info.size > UINT32_MAX) {
+        return false;
+    }
+    segment->serial = serial;
+    segment->generation = first.generation;
+    segment->capacity = info.size;
+    return true;
+}
+
+static int load_one(queue_log *log, uint64_t serial, mail_error *err)
+{
+    char start[QUEUE_SEGMENT_HEADER + QUEUE_RECORD_SIZE + QUEUE_START_SIZE] = {0};
+    queue_segment *segment = queue_segment_create(log);
+    char name[QUEUE_SEGMENT_NAME];
+    ssize_t n;
+    int code;
+
+    if (segment == NULL) {
+        return MAIL_ENOMEM;
+    }
+    queue_segment_name(serial, "seg", name);
+    segment->fd = log->files->ops->open(log->files, log->log_dir, name,
+                                        log->queue->opts.read_only ? FILE_READ : FILE_WRITE);
+    if (segment->fd < 0) {
+        code = mail_error_set(err, queue_code(segment->fd), "cannot open the segment %s", name);
+        queue_segment_destroy(log, segment);
+        return code;
+    }
+    n = file_read_all(log->files, segment->fd, start, sizeof(start), 0);
+    code = n < 0 ? queue_code((int)n) : queue_segment_header_read(log, start, segment);
+    if (code == MAIL_EDAMAGED && salvage(log, segment, start, serial)) {
+        code = MAIL_OK;
+    }
+    if (code == MAIL_OK && segment->serial == serial) {
+        list_push_back(&log->segments, &segment->link);
+        return MAIL_OK;
+    }
+    queue_segment_destroy(log, segment);
+    switch (code) {
+    case MAIL_OK:
+        return set_free(log, name, serial);
+    case MAIL_EDAMAGED:
+        return set_aside_whole(log, name, "damaged header");
+    case MAIL_EPERM:
+        return set_aside_whole(log, name, "of another spool");
+    case MAIL_EVERSION:
+        return mail_error_set(err, code, "the segment %s is of a newer version", name);
+    default:
+        return mail_error_set(err, code, "cannot read the segment %s", name);
+    }
+}
+
+int queue_spool_load(queue_log *log, mail_error *err)
+{
+    listing files = {.log = log};
+    int code;
+
+    if (log->log_dir < 0) {
+        return MAIL_OK; /* read only, and nothing there yet */
+    }
+    code = log->files->ops->list(log->files, log->log_dir, on_name, &files);
+    if (files.code == MAIL_OK && code < 0) {
+        files.code = mail_error_set(err, queue_code(code), "cannot list the spool's log");
+    }
+    if (files.count > 0) {
+        qsort(files.serials, files.count, sizeof(*files.serials), by_serial);
+    }
+    for (size_t i = 0; i < files.count && files.code == MAIL_OK; i++) {
+        files.code = load_one(log, files.serials[i], err);
+    }
+    mem_free(log->mem, files.serials, files.capacity * sizeof(*files.serials));
+    return files.code;
+}

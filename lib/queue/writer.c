@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+#include "queue/log.h"
+
+#include <assert.h>
+#include <time.h>
+
+/*
+ * The writer. It takes all that is pending, writes it with one call, syncs once, and says
+ * so to all who wait. Nothing waits on purpose: while one batch is on its way to the disk
+ * the next gathers.
+ *
+ * What nobody waits for is written at once, so that it outlives the process, and synced
+ * with the next batch that must be, or a moment later.
+ *
+ * A write or sync that fails is the end of its segment, since nobody can say what the disk
+ * has kept. What was not safe by then has failed, or (the queue's own records) is written
+ * again into a new segment, whose first record says how much of the old one counts.
+ */
+
+#define LAZY_NS 50000000L
+
+/* The end of each segment is for what nobody may refuse: the outcomes of deliveries. */
+static uint64_t room_for(const queue_segment *segment, const queue_record *record)
+{
+    uint64_t reserve = record->is_urgent ? segment->capacity / 64 : 0;
+
+    return segment->capacity - reserve;
+}
+
+static bool fits(const queue_log *log, const queue_record *record)
+{
+    const queue_segment *segment = log->active;
+
+    return segment != NULL &&
+           segment->end + queue_header_total(&record->header) <= room_for(segment, record);
+}
+
+/* Gives the record its place, its sequence and its sums. */
+static void place(queue_log *log, queue_record *record, uint32_t tick, mail_wall wall)
+{
+    queue_segment *segment = log->active;
+
+    record->header.sequence = ++log->sequence;
+    record->header.generation = segment->generation;
+    record->header.tick = tick;
+    record->header.wall = wall;
+    record->place = queue_place_of(segment, segment->end);
+    queue_header_write(&record->header, record->data);
+    if (segment->first_sequence == 0) {
+        segment->first_sequence = log->sequence;
+    }
+    segment->last_sequence = log->sequence;
+    segment->end += queue_header_total(&record->header);
+}
+
+/* Moves the records that fit to `group` and fills in what to write; returns how many. */
+static int place_all(queue_log *log, list *batch, list *group)
+{
+    uint32_t tick = queue_tick(log->queue, queue_now(log->queue));
+    mail_wall wall = queue_wall(log->queue);
+    int count = 0;
+
+    while (!list_is_empty(batch) && count < QUEUE_BATCH_RECORDS) {
+        queue_record *record = LIST_OWNER(batch->next, queue_record, link);
+
+        if (!fits(log, record)) {
+            break;
+        }
+        list_remove(&record->link);
+        list_push_back(group, &record->link);
+        place(log, record, tick, wall);
+        log->parts[count].iov_base = record->data;
+        log->parts[count].iov_len = (size_t)queue_header_total(&record->header);
+        count++;
+    }
+    return count;
+}
+
+static void append(list *to, list *from)
+{
+    list *link;
+
+    while ((link = list_pop_front(from)) != NULL) {
+        list_push_back(to, link);
+    }
+}
+
+/* Takes out what somebody waits for and marks it as failed. */
+static void take_urgent(list *from, list *failed, int code)
+{
+    for (list *at = from->next; at != from;) {
+        queue_record *record = LIST_OWNER(at, queue_record, link);
+
+        at = at->next;
+        if (record->is_urgent) {
+            record->code = code;
+            list_remove(&record->link);
+            list_push_back(failed, &record->link);
+        }
+    }
+}
+
+static void settle(queue_log *log, list *records)
+{
+    uint64_t count = 0;
+
+    for (list *at = records->next; at != records; at = at->next) {
+        count++;
+    }
+    if (count == 0) {
+        return;
+    }
+    queue_settle(log->queue, records);
+    pthread_mutex_lock(&log->lock);
+    log->settled += count;
+    pthread_cond_broadcast(&log->settling);
+    pthread_mutex_unlock(&log->lock);
+}
+
+/* Their weight counts from the moment they may be safe. */
+static void weigh(queue_log *log, const list *records, bool adds)
+{
+    pthread_mutex_lock(&log->lock);
+    for (const list *at = records->next; at != records; at = at->next) {
+        const queue_record *record = LIST_OWNER(at, queue_record, link);
+        queue_segment *segment = log->slots[record->place >> 32];
+
+        segment->live += adds ? record->weight : 0;
+        segment->live -= adds ? 0 : record->weight;
+    }
+    pthread_mutex_unlock(&log->lock);
+}
+
+/* The first record of a segment, safe before anything follows it. */
+static int write_start(queue_log *log)
+{
+    char data[QUEUE_RECORD_SIZE + QUEUE_START_SIZE];
+    struct iovec part = {data, sizeof(data)};
+    queue_segment *segment = log->active;
+    queue_start start = {
+        .previous = log->last_serial,
+        .previous_end = log->last_end,
+        .previous_failed = log->last_failed,
+        .next_id = atomic_load(&log->queue->next_id),
+    };
+    queue_record record = {
+        .header = {.type = QUEUE_RECORD_START, .head_length = QUEUE_START_SIZE},
+        .data = data,
+    };
+    int code;
+
+    pthread_mutex_lock(&log->lock);
+    start.checkpoint = log->checkpoint_serial;
+    start.checkpoint_offset = log->checkpoint_offset;
+    pthread_mutex_unlock(&log->lock);
+    queue_start_write(&start, data + QUEUE_RECORD_SIZE);
+    place(log, &record, queue_tick(log->queue, queue_now(log->queue)), queue_wall(log->queue));
+    code = file_write_all(log->files, segment->fd, &part, 1, QUEUE_SEGMENT_HEADER);
+    return code < 0 ? code : log->files->ops->sync_data(log->files, segment->fd);
+}
+
+static void mark_safe(queue_log *log)
+{
+    log->safe_end = log->active->end;
+    log->safe_sequence = log->sequence;
+    log->last_serial = log->active->serial;
+    log->last_end = log->safe_end;
+    log->last_failed = false;
+}
+
+/* The active segment is not to be trusted beyond what was safe. */
+static void close_failed(queue_log *log)
+{
+    queue_segment *segment = log->active;
+
+    pthread_mutex_lock(&log->lock);
+    segment->has_failed = true;
+    segment->end = log->safe_end;
+    segment->last_sequence = log->safe_sequence;
+    pthread_mutex_unlock(&log->lock);
+    log->last_failed |= segment->serial == log->last_serial;
+    log->sequence = log->safe_sequence;
+    log->active = NULL;
+}
+
+/* Goes on in the next segment; on failure the active one stays what it is. */
+static int switch_segment(queue_log *log)
+{
+    queue_segment *segment;
+    int code = queue_next_segment(log, &segment);
+
+    if (code != MAIL_OK) {
+        return code;
+    }
+    pthread_mutex_lock(&log->lock);
+    list_push_back(&log->segments, &segment->link);
+    pthread_mutex_unlock(&log->lock);
+    log->active = segment;
+    log->safe_end = QUEUE_SEGMENT_HEADER;
+    code = write_start(log);
+    if (code < 0) {
+        close_failed(log);
+        return queue_code(code);
+    }
+    mark_safe(log);
+    return MAIL_OK;
+}
+
+/* Puts `records` before all that is pending. */
+static void put_back(queue_log *log, list *records)
+{
+    pthread_mutex_lock(&log->lock);
+    append(records, &log->pending);
+    append(&log->pending, records);
+    pthread_mutex_unlock(&log->lock);
+}
+
+static void say_failed(const queue_log *log, int code)
+{
+    mail_log_field fields[] = {{"error", mail_span_text(mail_strerror(code))}};
+
+    mail_log_line(log->queue->log, MAIL_LOG_ERROR, "queue cannot write", fields,
+                  MAIL_COUNT(fields));
+}
+
+/*
+ * What was not safe goes: to those who wait for it as failed, else back to be written
+ * again. A new segment is begun first, so that a restart knows, too, that it failed.
+ */
+static void on_failure(queue_log *log, list *group, int code)
+{
+    list failed;
+    list lost;
+
+    say_failed(log, code);
+    list_take_all(&lost, &log->unsynced);
+    log->unsynced_urgent = false;
+    weigh(log, &lost, false);
+    append(&lost, group);
+    list_init(&failed);
+    take_urgent(&lost, &failed, code);
+    put_back(log, &lost);
+    close_failed(log);
+    (void)switch_segment(log);
+    settle(log, &failed);
+}
+
+static int sync_active(queue_log *log)
+{
+    list none;
+    list safe;
+    int code;
+
+    if (list_is_empty(&log->unsynced)) {
+        return MAIL_OK;
+    }
+    code = log->files->ops->sync_data(log->files, log->active->fd);
+    list_init(&none);
+    if (code < 0) {
+        on_failure(log, &none, queue_code(code));
+        return queue_code(code);
+    }
+    mark_safe(log);
+    list_take_all(&safe, &log->unsynced);
+    log->unsynced_urgent = false;
+    pthread_mutex_lock(&log->lock);
+    log->syncs++;
+    pthread_mutex_unlock(&log->lock);
+    settle(log, &safe);
+    return MAIL_OK;
+}
+
+static int write_group(queue_log *log, list *group, int count)
+{
+    uint64_t offset = log->active->end;
+    uint64_t length = 0;
+    int code;
+
+    for (list *at = group->next; at != group; at = at->next) {
+        queue_record *record = LIST_OWNER(at, queue_record, link);
+
+        record->code = MAIL_OK;
+        log->unsynced_urgent |= record->is_urgent;
+        length += queue_header_total(&record->header);
+    }
+    code = file_write_all(log->files, log->active->fd, log->parts, count, offset - length);
+    if (code < 0) {
+        on_failure(log, group, queue_code(code));
+        return queue_code(code);
+    }
+    weigh(log, group, true);
+    append(&log->unsynced, group);
+    pthread_mutex_lock(&log->lock);
+    log->bytes_written += length;
+    pthread_mutex_unlock(&log->lock);
+    return MAIL_OK;
+}
+
+/* No segment can be had: those who wait are told; the rest stays until there is one. */
+static void on_no_segment(queue_log *log, list *batch, int code)
+{
+    list failed;
+
+    say_failed(log, code);
+    list_init(&failed);
+    take_urgent(batch, &failed, code);
+    if (list_is_empty(&failed)) {
+        pthread_mutex_lock(&log->lock);
+        log->is_stuck = true;
+        pthread_cond_broadcast(&log->settling);
+        pthread_mutex_unlock(&log->lock);
+    }
+    put_back(log, batch);
+    settle(log, &failed);
+}
+
+static void write_batch(queue_log *log, list *batch)
+{
+    int code = MAIL_OK;
+
+    while (!list_is_empty(batch) && code == MAIL_OK) {
+        list group;
+        int count;
+
+        list_init(&group);
+        count = place_all(log, batch, &group);
+        if (count > 0) {
+            code = write_group(log, &group, count);
+            continue;
+        }
+        code = sync_active(log); /* what lies in one segment is safe before the next begins */
+        if (code == MAIL_OK) {
+            code = switch_segment(log);
+            if (code != MAIL_OK) {
+                on_no_segment(log, batch, code);
+                return;
+            }
+        }
+    }
+    put_back(log, batch); /* after a failure: what was not reached */
+}
+
+/* Takes as much as one write may have; called with the lock held. */
+static void take_batch(queue_log *log, list *batch)
+{
+    uint64_t bytes = 0;
+    size_t count = 0;
+
+    list_init(batch);
+    while (!list_is_empty(&log->pending) && bytes < QUEUE_BATCH_BYTES &&
+           count < QUEUE_BATCH_RECORDS) {
+        queue_record *record = LIST_OWNER(log->pending.next, queue_record, link);
+
+        list_remove(&record->link);
+        list_push_back(batch, &record->link);
+        bytes += queue_header_total(&record->header);
+        count++;
+    }
+}
+
+static void wait_for_work(queue_log *log)
+{
+    bool is_timed = !list_is_empty(&log->unsynced) || log->is_stuck;
+    struct timespec until;
+    long wait = log->is_stuck ? 20 * LAZY_NS : LAZY_NS;
+
+    log->writer_waits = true;
+    if (!is_timed) {
+        pthread_cond_wait(&log->work, &log->lock);
+    } else {
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += wait;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        if (pthread_cond_timedwait(&log->work, &log->lock, &until) != 0) {
+            log->wants_sync = true;
+            log->is_stuck = false;
+        }
+    }
+    log->writer_waits = false;
+}
+
+bool queue_writer_round(queue_log *log)
+{
+    bool wants_sync;
+    bool has_work;
+    list batch;
+
+    pthread_mutex_lock(&log->lock);
+    take_batch(log, &batch);
+    wants_sync = log->wants_sync;
+    log->wants_sync = false;
+    pthread_mutex_unlock(&log->lock);
+    has_work = !list_is_empty(&batch) || (wants_sync && !list_is_empty(&log->unsynced));
+    write_batch(log, &batch);
+    if (log->unsynced_urgent || wants_sync) {
+        (void)sync_active(log);
+    }
+    return has_work;
+}
+
+void *queue_writer_run(void *arg)
+{
+    queue_log *log = arg;
+
+    pthread_mutex_lock(&log->lock);
+    while (!log->must_stop) {
+        if ((list_is_empty(&log->pending) || log->is_stuck) && !log->wants_sync) {
+            wait_for_work(log);
+            continue;
+        }
+        pthread_mutex_unlock(&log->lock);
+        (void)queue_writer_round(log);
+        pthread_mutex_lock(&log->lock);
+    }
+    pthread_mutex_unlock(&log->lock);
+    return NULL;
+}
