@@ -100,6 +100,7 @@ MAIL_API size_t mail_header_unfold(mail_span value, char *out);
 typedef struct mail_mailbox {
     mail_path path;
     mail_span display; /* display name, or the comment that serves as one, as written */
+    mail_span address; /* the address as written, its brackets and what surrounds it left out */
     bool in_group;     /* a member of a group (RFC 5322, section 3.4) */
 } mail_mailbox;
 

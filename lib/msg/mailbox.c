@@ -21,6 +21,7 @@
 typedef struct draft {
     char text[DRAFT_SIZE];
     size_t length;
+    mail_span written;   /* where it stands, from its first to its last token */
     bool ends_with_word; /* a word next would stand beside it, as in a display name */
     bool is_phrase;      /* two words stood side by side: no address */
     bool is_long;        /* more than fits */
@@ -31,6 +32,7 @@ static void draft_begin(draft *dr, const char *text)
 {
     dr->length = strlen(text);
     memcpy(dr->text, text, dr->length);
+    dr->written = mail_span_of(NULL, 0);
     dr->ends_with_word = false;
     dr->is_phrase = false;
     dr->is_long = false;
@@ -102,6 +104,16 @@ static size_t word_length(mail_span in)
     return n;
 }
 
+/* The same for a token of the text that is read. */
+static void draft_take(draft *dr, mail_span token, bool is_word)
+{
+    if (dr->written.data == NULL) {
+        dr->written.data = token.data;
+    }
+    dr->written.length = (size_t)(token.data + token.length - dr->written.data);
+    draft_add(dr, token, is_word);
+}
+
 /* Takes one token off `in` into the draft. False: it has no end. */
 static bool take_token(mail_span *in, draft *dr)
 {
@@ -121,15 +133,15 @@ static bool take_token(mail_span *in, draft *dr)
         break;
     case '"':
         n = delimited_length(*in, '"');
-        draft_add(dr, mail_span_first(*in, n), true);
+        draft_take(dr, mail_span_first(*in, n), true);
         break;
     case '[':
         n = delimited_length(*in, ']');
-        draft_add(dr, mail_span_first(*in, n), true);
+        draft_take(dr, mail_span_first(*in, n), true);
         break;
     default:
         n = word_length(*in);
-        draft_add(dr, mail_span_first(*in, n > 0 ? n : 1), n > 0);
+        draft_take(dr, mail_span_first(*in, n > 0 ? n : 1), n > 0);
         n = n > 0 ? n : 1;
     }
     *in = mail_span_from(*in, n);
@@ -177,8 +189,9 @@ static int read_angle(mail_mailbox_reader *reader, draft *dr, mail_mailbox *mail
     if (!take_until(&reader->rest, ">", dr) || reader->rest.length == 0 || dr->is_phrase) {
         return MAIL_EINVAL;
     }
-    reader->rest = mail_span_from(reader->rest, 1);
+    mailbox->address = dr->written;
     draft_add(dr, MAIL_SPAN(">"), false);
+    reader->rest = mail_span_from(reader->rest, 1);
     if (dr->is_long) {
         return MAIL_ELIMIT;
     }
@@ -202,6 +215,7 @@ static int read_addr_spec(mail_mailbox_reader *reader, draft *dr, mail_mailbox *
     if (dr->is_phrase || dr->length == 0) {
         return MAIL_EINVAL;
     }
+    mailbox->address = dr->written;
     return mail_path_from_text(mail_span_of(dr->text, dr->length), reader->flags, &mailbox->path);
 }
 

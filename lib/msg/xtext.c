@@ -3,16 +3,7 @@
 #include <mail/envelope.h>
 
 #include "msg/chars.h"
-
-static const char digits[] = "0123456789ABCDEF";
-
-/* Upper case only, as the grammar has it; -1: no digit. */
-static int hex_value(char c)
-{
-    const char *at = c != '\0' ? strchr(digits, c) : NULL;
-
-    return at != NULL ? (int)(at - digits) : -1;
-}
+#include "msg/hex.h"
 
 static bool is_xchar(char c)
 {
@@ -22,23 +13,15 @@ static bool is_xchar(char c)
 /* One character of xtext at the start of `in`; how much it took, 0 if it is none. */
 static size_t decode_one(mail_span in, char *out)
 {
-    int high;
-    int low;
+    int value;
 
     if (is_xchar(in.data[0])) {
         *out = in.data[0];
         return 1;
     }
-    if (in.data[0] != '+' || in.length < 3) {
-        return 0;
-    }
-    high = hex_value(in.data[1]);
-    low = hex_value(in.data[2]);
-    if (high < 0 || low < 0) {
-        return 0;
-    }
-    *out = (char)(high * 16 + low);
-    return 3;
+    value = in.data[0] == '+' && in.length >= 3 ? hex_read(in.data + 1) : -1;
+    *out = (char)value;
+    return value >= 0 ? 3 : 0;
 }
 
 int mail_xtext_decode(mail_span in, char *out, size_t size)
@@ -67,7 +50,6 @@ int mail_xtext_encode(mail_span in, char *out, size_t size)
     size_t length = 0;
 
     for (size_t i = 0; i < in.length; i++) {
-        unsigned char c = (unsigned char)in.data[i];
         size_t n = is_xchar(in.data[i]) ? 1 : 3;
 
         if (n > size - length || length > INT32_MAX - n) {
@@ -77,8 +59,7 @@ int mail_xtext_encode(mail_span in, char *out, size_t size)
             out[length] = in.data[i];
         } else {
             out[length] = '+';
-            out[length + 1] = digits[c >> 4];
-            out[length + 2] = digits[c & 15];
+            hex_write((unsigned char)in.data[i], out + length + 1);
         }
         length += n;
     }

@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include <mail/compose.h>
 #include <mail/date.h>
 #include <mail/header.h>
 
@@ -91,6 +92,30 @@ static void check_fields(mail_span in)
     free(line);
 }
 
+static void check_submission(mail_span in)
+{
+    mail_submission submission = {.hostname = MAIL_SPAN("host.example")};
+    mail_submitted submitted;
+    mail_envelope envelope;
+    mail_sink_memory out;
+
+    mail_envelope_init(&envelope, NULL);
+    mail_sink_memory_init(&out, NULL, 1 << 24);
+    if (mail_submission_complete(&submission, in, &out, &envelope, &submitted, NULL) == MAIL_OK) {
+        mail_span header = mail_sink_memory_bytes(&out);
+        mail_scan scan = scan_in_slices(header, header.length);
+        mail_field field;
+
+        require(scan.in_body && scan.header_size == header.length);
+        require(!scan.has_nul && !scan.has_bare_cr && !scan.has_bare_lf);
+        require(mail_header_find(header, MAIL_SPAN("Bcc"), &field) == MAIL_ENOENT);
+        require(submitted.body <= in.length);
+        require(submitted.recipients == mail_envelope_count(&envelope));
+    }
+    mail_sink_memory_deinit(&out);
+    mail_envelope_deinit(&envelope);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     mail_span in;
@@ -101,5 +126,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     in = mail_span_of(data + 1, size - 1);
     check_scan(in, (size_t)data[0] + 1);
     check_fields(in);
+    check_submission(in);
     return 0;
 }

@@ -109,6 +109,30 @@ static void lets_through_what_the_flags_allow(void **state)
     assert_string_equal(got, "root null \303\274@\303\274.de ! ");
 }
 
+static void says_where_an_address_stands(void **state)
+{
+    static const struct {
+        const char *in;
+        const char *want;
+    } rows[] = {
+        {"root", "root"},           {" (x) root (y) ", "root"},
+        {"X < root > (y)", "root"}, {"\"a b\" @ c", "\"a b\" @ c"},
+        {"<@a:b@c>", "@a:b@c"},     {"<>", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(rows); i++) {
+        mail_mailbox_reader reader;
+        mail_mailbox mailbox;
+
+        mail_test_case(rows[i].in);
+        mail_mailbox_reader_init(&reader, mail_span_text(rows[i].in),
+                                 MAIL_PATH_BARE | MAIL_PATH_NULL);
+        assert_int_equal(mail_mailbox_reader_next(&reader, &mailbox), MAIL_OK);
+        assert_span_equal(mailbox.address, rows[i].want);
+    }
+}
+
 static void refuses_nul_and_addresses_without_end(void **state)
 {
     static char text[5000];
@@ -159,6 +183,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_mailboxes_in_all_forms),
         cmocka_unit_test(lets_through_what_the_flags_allow),
+        cmocka_unit_test(says_where_an_address_stands),
         cmocka_unit_test(refuses_nul_and_addresses_without_end),
         cmocka_unit_test(stays_linear_on_what_never_ends),
     };
