@@ -76,7 +76,8 @@ MAIL_API int mail_error_from_errno(int number);
 enum {
     MAIL_WANTS_READ = 1,  /* bytes from the peer */
     MAIL_WANTS_WRITE = 2, /* `out` to be sent */
-    MAIL_WANTS_ANSWER = 4 /* the answer to its question */
+    MAIL_WANTS_ANSWER = 4, /* the answer to its question */
+    MAIL_WANTS_TIME = 8    /* its deadline: `tick` then, and nothing moves it before */
 };
 
 /**

@@ -185,8 +185,8 @@ MAIL_API mail_span mail_smtp_server_out(const mail_smtp_server *srv);
 MAIL_API void mail_smtp_server_sent(mail_smtp_server *srv, size_t n);
 
 /**
- * What the engine waits for; WRITE means that `out` is not empty. Only an answer, or the
- * deadline, may be what it waits for. 0: the session is over and `out` empty.
+ * What the engine waits for; WRITE means that `out` is not empty, TIME that a reply is
+ * delayed. 0: the session is over and `out` empty.
  */
 MAIL_API unsigned mail_smtp_server_wants(const mail_smtp_server *srv);
 

@@ -29,10 +29,8 @@
 /* What `out` keeps between replies. */
 #define OUT_KEEP 512
 
-#define MIN_RECIPIENTS 100 /* RFC 5321, section 4.5.3.1.8 */
-
-static const mail_reply SHUTDOWN = {421, {4, 3, 2}, {NULL, 0}};
-static const mail_reply TOO_LATE = {421, {4, 4, 2}, {"Too slow, closing", 17}};
+static const mail_reply SHUTDOWN = SMTP_REPLY(421, 4, 3, 2, "");
+static const mail_reply TOO_LATE = SMTP_REPLY(421, 4, 4, 2, "Too slow, closing");
 
 const char *mail_smtp_event_name(mail_smtp_event_type type)
 {
@@ -49,71 +47,17 @@ const char *mail_smtp_event_name(mail_smtp_event_type type)
     return names[type];
 }
 
-static void set_defaults(mail_smtp_server_options *opts)
-{
-    if (opts->max_message_bytes == 0) {
-        opts->max_message_bytes = (uint64_t)50 << 20;
-    }
-    if (opts->max_recipients == 0) {
-        opts->max_recipients = 1000;
-    }
-    if (opts->max_errors == 0) {
-        opts->max_errors = 20;
-    }
-    if (opts->max_junk == 0) {
-        opts->max_junk = 100;
-    }
-    if (opts->command_timeout == 0) {
-        opts->command_timeout = 5 * MAIL_MINUTE;
-    }
-    if (opts->data_timeout == 0) {
-        opts->data_timeout = 3 * MAIL_MINUTE;
-    }
-    if (opts->min_data_rate == 0) {
-        opts->min_data_rate = 100;
-    }
-    if (opts->error_delay == 0) {
-        opts->error_delay = MAIL_SECOND;
-    }
-}
-
-/* Our name stands in replies as it is: letters, digits and what names and literals need. */
-static bool is_hostname(mail_span name)
-{
-    if (name.length == 0 || name.length > 255) {
-        return false;
-    }
-    for (size_t i = 0; i < name.length; i++) {
-        unsigned char c = (unsigned char)name.data[i];
-
-        if (c <= ' ' || c >= 127) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool are_valid(const mail_smtp_server_options *opts)
-{
-    return opts->size != 0 && opts->size <= sizeof(*opts) && is_hostname(opts->hostname) &&
-           (opts->max_recipients == 0 || opts->max_recipients >= MIN_RECIPIENTS) &&
-           opts->command_timeout >= 0 && opts->data_timeout >= 0;
-}
-
 int mail_smtp_server_create(mail_smtp_server **out, const mail_smtp_server_options *opts,
                             mail_time now)
 {
-    mail_smtp_server_options own = {.size = 0};
+    mail_smtp_server_options own;
     mail_smtp_server *srv;
     size_t size;
+    int code;
 
-    /* A caller built against an older header has fewer fields; those it lacks are 0. */
-    if (opts->size > sizeof(own)) {
-        return MAIL_EINVAL;
-    }
-    memcpy(&own, opts, opts->size);
-    if (!are_valid(&own)) {
-        return MAIL_EINVAL;
+    code = smtp_options_read(&own, opts);
+    if (code != MAIL_OK) {
+        return code;
     }
     size = sizeof(*srv) + own.hostname.length;
     srv = mem_alloc(own.mem, size);
@@ -122,7 +66,6 @@ int mail_smtp_server_create(mail_smtp_server **out, const mail_smtp_server_optio
     }
     memcpy(srv->hostname, own.hostname.data, own.hostname.length);
     own.hostname.data = srv->hostname;
-    set_defaults(&own);
     srv->opts = own;
     srv->mem = own.mem;
     srv->block_size = size;
@@ -238,18 +181,6 @@ static bool give_due_event(mail_smtp_server *srv, mail_smtp_event *ev)
     return false;
 }
 
-static void resume_clock(mail_smtp_server *srv)
-{
-    mail_duration pause = srv->now - srv->paused_at;
-
-    if (srv->paused_at != MAIL_NEVER) {
-        srv->since += pause;
-        srv->data_since += pause;
-        srv->data_last += pause;
-        srv->paused_at = MAIL_NEVER;
-    }
-}
-
 static bool may_shut_down(const mail_smtp_server *srv)
 {
     const unsigned quiet =
@@ -323,7 +254,7 @@ int mail_smtp_server_feed(mail_smtp_server *srv, mail_time now, mail_span in, si
     *used = 0;
     *ev = (mail_smtp_event){.type = MAIL_SMTP_EV_NONE};
     srv->now = now;
-    resume_clock(srv);
+    smtp_server_resume(srv);
     smtp_server_release(srv);
     srv->talked_early |= !srv->is_greeted && in.length > 0;
     if (may_shut_down(srv)) {
@@ -369,13 +300,6 @@ int mail_smtp_server_tick(mail_smtp_server *srv, mail_time now, mail_smtp_event 
     return MAIL_OK;
 }
 
-void mail_smtp_server_pause(mail_smtp_server *srv, mail_time now)
-{
-    if (srv->paused_at == MAIL_NEVER) {
-        srv->paused_at = now;
-    }
-}
-
 void mail_smtp_server_shutdown(mail_smtp_server *srv, mail_span text, bool force)
 {
     srv->shutdown_asked = true;
@@ -417,49 +341,8 @@ unsigned mail_smtp_server_wants(const mail_smtp_server *srv)
     if (takes_input(srv) || srv->state == SMTP_CLOSING) {
         wants |= MAIL_WANTS_READ;
     }
+    if (srv->held > 0 && !srv->discards) {
+        wants |= MAIL_WANTS_TIME;
+    }
     return wants;
-}
-
-/*
- * A message may come slowly but not for ever: after a minute it must have come at
- * the least rate from its first octet on. Chunks are measured the same, with the
- * commands between them.
- */
-static mail_time rate_deadline(const mail_smtp_server *srv)
-{
-    uint64_t seconds = srv->message_size / srv->opts.min_data_rate;
-
-    if (seconds > (uint64_t)(INT64_MAX / MAIL_SECOND) / 2) {
-        return MAIL_NEVER;
-    }
-    return srv->data_since + MAIL_MINUTE + (mail_duration)seconds * MAIL_SECOND;
-}
-
-static mail_time earlier(mail_time a, mail_time b)
-{
-    return a < b ? a : b;
-}
-
-/* RFC 5321, section 4.5.3.2: a command as a whole has its time, however its octets drip. */
-mail_time mail_smtp_server_deadline(const mail_smtp_server *srv)
-{
-    mail_time command_end = srv->since + srv->opts.command_timeout;
-
-    if (srv->question != MAIL_SMTP_EV_NONE || srv->state >= SMTP_CLOSING ||
-        srv->paused_at != MAIL_NEVER) {
-        return MAIL_NEVER;
-    }
-    if (srv->discards) {
-        return command_end;
-    }
-    if (srv->held > 0) {
-        return srv->release_at;
-    }
-    if (srv->state == SMTP_EXPECT_DOT || srv->state == SMTP_EXPECT_OCTETS) {
-        return earlier(srv->data_last + srv->opts.data_timeout, rate_deadline(srv));
-    }
-    if (srv->state == SMTP_EXPECT_CHUNK) {
-        return earlier(command_end, rate_deadline(srv));
-    }
-    return command_end;
 }

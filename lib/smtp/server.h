@@ -51,6 +51,15 @@ enum {
 /* RFC 3461, section 4.4. */
 #define SMTP_ENVID_MAX 100
 
+/* A reply as a constant; class 0: no enhanced code. */
+#define SMTP_REPLY(code, class, subject, detail, text)                                             \
+    {                                                                                              \
+        (code), {(class), (subject), (detail)},                                                    \
+        {                                                                                          \
+            (text), sizeof(text) - 1                                                               \
+        }                                                                                          \
+    }
+
 struct mail_smtp_server {
     mail_smtp_server_options opts; /* `hostname` is the text at the end of this block */
     const mail_mem *mem;
@@ -130,6 +139,12 @@ smtp_verb_fn smtp_server_on_rcpt;
 smtp_verb_fn smtp_server_on_data;
 smtp_verb_fn smtp_server_on_bdat; /* server_bdat.c */
 
+/* server_options.c. Checks options, and fills in what is left to us. */
+int smtp_options_read(mail_smtp_server_options *own, const mail_smtp_server_options *opts);
+
+/* server_clock.c. Ends a pause, as if it had not been. */
+void smtp_server_resume(mail_smtp_server *srv);
+
 /* Puts a question to the embedder; what goes with it is in `*ev` already. */
 int smtp_server_ask(mail_smtp_server *srv, mail_smtp_event_type question, mail_smtp_event *ev);
 
@@ -155,9 +170,9 @@ uint32_t smtp_server_chunk_replies(const mail_smtp_server *srv);
 /* Whether EHLO was accepted and its reply listed `extension`. */
 bool smtp_server_offers(const mail_smtp_server *srv, unsigned extension);
 
-/* Which extensions the options leave, and the text of the reply to EHLO: a keyword a line. */
+/* server_extensions.c. Which extensions the options leave, and the reply to EHLO behind its first line. */
 unsigned smtp_extensions_of(const mail_smtp_server_options *opts);
-size_t smtp_extensions_print(const mail_smtp_server *srv, char *out, size_t size);
+int smtp_extensions_say(mail_smtp_server *srv);
 
 /*
  * server_reply.c. Writes a reply, ours or the embedder's, and repairs an enhanced code that
@@ -165,8 +180,13 @@ size_t smtp_extensions_print(const mail_smtp_server *srv, char *out, size_t size
  */
 int smtp_server_say(mail_smtp_server *srv, const mail_reply *reply);
 
-/* Our name, then what the embedder says, then `more` lines: the greeting and HELO's reply. */
-int smtp_server_say_name(mail_smtp_server *srv, uint16_t code, mail_span text, mail_span more);
+extern const mail_reply smtp_too_big;
+
+/* Our name, then what the embedder says, on a line: the greeting, and HELO's reply or its first line. */
+int smtp_server_say_name(mail_smtp_server *srv, uint16_t code, mail_span text, bool is_last);
+
+/* One more line of the reply to EHLO. */
+int smtp_server_say_keyword(mail_smtp_server *srv, mail_span text, bool is_last);
 
 /* Refuses a command: reply, EV_REFUSED, and one more error; with too many the session ends. */
 int smtp_server_refuse(mail_smtp_server *srv, const mail_reply *reply, mail_smtp_event *ev);

@@ -15,24 +15,21 @@ static int on_connect(mail_smtp_server *srv, const mail_reply *reply)
     if (text.length == 0) {
         text = srv->opts.lmtp ? MAIL_SPAN("LMTP") : MAIL_SPAN("ESMTP");
     }
-    return smtp_server_say_name(srv, 220, text, MAIL_SPAN(""));
+    return smtp_server_say_name(srv, 220, text, true);
 }
 
 /* RFC 5321, section 4.1.4: accepted it clears the transaction, refused it changes nothing. */
 static int on_helo(mail_smtp_server *srv, const mail_reply *reply)
 {
-    char more[512];
-    size_t length = 0;
+    int code;
 
     if (!mail_reply_is_positive(reply)) {
         return smtp_server_say(srv, reply);
     }
     srv->owed = smtp_server_end_transaction(srv);
     srv->esmtp = srv->asked_esmtp;
-    if (srv->esmtp) {
-        length = smtp_extensions_print(srv, more, sizeof(more));
-    }
-    return smtp_server_say_name(srv, 250, reply->text, mail_span_of(more, length));
+    code = smtp_server_say_name(srv, 250, reply->text, !srv->esmtp);
+    return code == MAIL_OK && srv->esmtp ? smtp_extensions_say(srv) : code;
 }
 
 static int on_mail(mail_smtp_server *srv, const mail_reply *reply)
@@ -103,15 +100,15 @@ static const struct question {
     mail_reply ordinary;
     int (*answered)(mail_smtp_server *srv, const mail_reply *reply);
 } questions[] = {
-    [MAIL_SMTP_EV_CONNECT] = {{220, {0}, {NULL, 0}}, on_connect},
-    [MAIL_SMTP_EV_HELO] = {{250, {0}, {NULL, 0}}, on_helo},
-    [MAIL_SMTP_EV_MAIL] = {{250, {2, 1, 0}, {"OK", 2}}, on_mail},
-    [MAIL_SMTP_EV_RCPT] = {{250, {2, 1, 5}, {"OK", 2}}, on_rcpt},
-    [MAIL_SMTP_EV_DATA] = {{354, {0}, {"End with <CRLF>.<CRLF>", 22}}, on_data},
-    [MAIL_SMTP_EV_END] = {{250, {2, 0, 0}, {"OK", 2}}, on_end},
-    [MAIL_SMTP_EV_VRFY] = {{252, {2, 5, 0}, {"Not checked; mail will be tried", 31}},
+    [MAIL_SMTP_EV_CONNECT] = {SMTP_REPLY(220, 0, 0, 0, ""), on_connect},
+    [MAIL_SMTP_EV_HELO] = {SMTP_REPLY(250, 0, 0, 0, ""), on_helo},
+    [MAIL_SMTP_EV_MAIL] = {SMTP_REPLY(250, 2, 1, 0, "OK"), on_mail},
+    [MAIL_SMTP_EV_RCPT] = {SMTP_REPLY(250, 2, 1, 5, "OK"), on_rcpt},
+    [MAIL_SMTP_EV_DATA] = {SMTP_REPLY(354, 0, 0, 0, "End with <CRLF>.<CRLF>"), on_data},
+    [MAIL_SMTP_EV_END] = {SMTP_REPLY(250, 2, 0, 0, "OK"), on_end},
+    [MAIL_SMTP_EV_VRFY] = {SMTP_REPLY(252, 2, 5, 0, "Not checked; mail will be tried"),
                            smtp_server_say},
-    [MAIL_SMTP_EV_EXPN] = {{252, {2, 5, 0}, {"Not checked; mail will be tried", 31}},
+    [MAIL_SMTP_EV_EXPN] = {SMTP_REPLY(252, 2, 5, 0, "Not checked; mail will be tried"),
                            smtp_server_say},
 };
 

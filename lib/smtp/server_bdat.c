@@ -7,11 +7,10 @@
 #include "msg/number.h"
 #include "smtp/server.h"
 
-static const mail_reply BAD_SYNTAX = {501, {5, 5, 4}, {"Syntax: BDAT octets [LAST]", 26}};
-static const mail_reply UNSUPPORTED = {502, {5, 5, 1}, {"CHUNKING is not offered", 23}};
-static const mail_reply OUT_OF_ORDER = {503, {5, 5, 1}, {"Nothing to send chunks of", 25}};
-static const mail_reply TOO_BIG = {552, {5, 3, 4}, {"Message too big", 15}};
-static const mail_reply TAKEN = {250, {2, 0, 0}, {"Chunk taken", 11}};
+static const mail_reply BAD_SYNTAX = SMTP_REPLY(501, 5, 5, 4, "Syntax: BDAT octets [LAST]");
+static const mail_reply UNSUPPORTED = SMTP_REPLY(502, 5, 5, 1, "CHUNKING is not offered");
+static const mail_reply OUT_OF_ORDER = SMTP_REPLY(503, 5, 5, 1, "Nothing to send chunks of");
+static const mail_reply TAKEN = SMTP_REPLY(250, 2, 0, 0, "Chunk taken");
 
 static bool parse(mail_smtp_server *srv, mail_span arg)
 {
@@ -33,7 +32,7 @@ static const mail_reply *judge(const mail_smtp_server *srv)
     if (!srv->esmtp || (!begins && srv->state != SMTP_EXPECT_CHUNK)) {
         return &OUT_OF_ORDER;
     }
-    return srv->chunk_left > srv->opts.max_message_bytes - size ? &TOO_BIG : NULL;
+    return srv->chunk_left > srv->opts.max_message_bytes - size ? &smtp_too_big : NULL;
 }
 
 void smtp_server_swallow_chunk(mail_smtp_server *srv, smtp_state after, size_t held)
@@ -57,7 +56,7 @@ static int refuse(mail_smtp_server *srv, const mail_reply *reply, mail_smtp_even
     smtp_state after = srv->state;
     int code = MAIL_OK;
 
-    if (reply == &TOO_BIG) {
+    if (reply == &smtp_too_big) {
         for (uint32_t i = smtp_server_chunk_replies(srv); i > 1 && code == MAIL_OK; i--) {
             code = smtp_server_say(srv, reply);
         }

@@ -64,26 +64,26 @@ static const struct verb {
     {"PRI", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign}, /* HTTP/2 */
 };
 
-static const mail_reply TALKED_EARLY = {554, {5, 5, 0}, {"You spoke before the greeting", 29}};
-static const mail_reply IS_TLS = {554, {5, 5, 1}, {"TLS spoken where none is expected", 33}};
-static const mail_reply BARE_LF = {500, {5, 5, 2}, {"Lines end with CR LF", 20}};
-static const mail_reply TOO_LONG = {500, {5, 5, 2}, {"Line too long", 13}};
-static const mail_reply NOT_TEXT = {500, {5, 5, 2}, {"Control characters in a command", 31}};
-static const mail_reply UNKNOWN = {500, {5, 5, 1}, {"Command unknown", 15}};
-static const mail_reply NEEDS_NOTHING = {501, {5, 5, 4}, {"Takes no argument", 17}};
-static const mail_reply TOO_MUCH_JUNK = {421, {4, 7, 0}, {"Too many commands and no mail", 29}};
+static const mail_reply TALKED_EARLY = SMTP_REPLY(554, 5, 5, 0, "You spoke before the greeting");
+static const mail_reply IS_TLS = SMTP_REPLY(554, 5, 5, 1, "TLS spoken where none is expected");
+static const mail_reply BARE_LF = SMTP_REPLY(500, 5, 5, 2, "Lines end with CR LF");
+static const mail_reply TOO_LONG = SMTP_REPLY(500, 5, 5, 2, "Line too long");
+static const mail_reply NOT_TEXT = SMTP_REPLY(500, 5, 5, 2, "Control characters in a command");
+static const mail_reply UNKNOWN = SMTP_REPLY(500, 5, 5, 1, "Command unknown");
+static const mail_reply NEEDS_NOTHING = SMTP_REPLY(501, 5, 5, 4, "Takes no argument");
+static const mail_reply TOO_MUCH_JUNK = SMTP_REPLY(421, 4, 7, 0, "Too many commands and no mail");
 
 /* RFC 5321, section 4.1.4: 503, with a word about what would be in order. */
 static const mail_reply *out_of_order(const mail_smtp_server *srv)
 {
-    static const mail_reply say_lhlo = {503, {5, 5, 1}, {"Say LHLO first", 14}};
+    static const mail_reply say_lhlo = SMTP_REPLY(503, 5, 5, 1, "Say LHLO first");
     static const mail_reply replies[] = {
-        [SMTP_EXPECT_HELO] = {503, {5, 5, 1}, {"Say EHLO first", 14}},
-        [SMTP_EXPECT_MAIL] = {503, {5, 5, 1}, {"Say MAIL first", 14}},
-        [SMTP_EXPECT_RCPT] = {503, {5, 5, 1}, {"RCPT is awaited", 15}},
-        [SMTP_EXPECT_DATA] = {503, {5, 5, 1}, {"RCPT or DATA is awaited", 23}},
-        [SMTP_EXPECT_CHUNK] = {503, {5, 5, 1}, {"BDAT is awaited", 15}},
-        [SMTP_EXPECT_QUIT] = {503, {5, 5, 1}, {"QUIT is awaited", 15}},
+        [SMTP_EXPECT_HELO] = SMTP_REPLY(503, 5, 5, 1, "Say EHLO first"),
+        [SMTP_EXPECT_MAIL] = SMTP_REPLY(503, 5, 5, 1, "Say MAIL first"),
+        [SMTP_EXPECT_RCPT] = SMTP_REPLY(503, 5, 5, 1, "RCPT is awaited"),
+        [SMTP_EXPECT_DATA] = SMTP_REPLY(503, 5, 5, 1, "RCPT or DATA is awaited"),
+        [SMTP_EXPECT_CHUNK] = SMTP_REPLY(503, 5, 5, 1, "BDAT is awaited"),
+        [SMTP_EXPECT_QUIT] = SMTP_REPLY(503, 5, 5, 1, "QUIT is awaited"),
     };
 
     if (srv->opts.lmtp && srv->state == SMTP_EXPECT_HELO) {

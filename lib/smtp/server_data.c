@@ -9,8 +9,7 @@
  */
 #include "smtp/server.h"
 
-static const mail_reply BARE_NEWLINE = {550, {5, 6, 0}, {"Lone CR or LF in the message", 28}};
-static const mail_reply TOO_BIG = {552, {5, 3, 4}, {"Message too big", 15}};
+static const mail_reply BARE_NEWLINE = SMTP_REPLY(550, 5, 6, 0, "Lone CR or LF in the message");
 
 /*
  * How much of `in` is lines that hold no lone CR or LF and, but for the first, do
@@ -94,14 +93,14 @@ static int refuse_all(mail_smtp_server *srv, mail_smtp_event *ev)
     uint32_t count = srv->opts.lmtp ? srv->rcpt_count : 1;
 
     for (uint32_t i = 1; i < count; i++) {
-        int code = smtp_server_say(srv, &TOO_BIG);
+        int code = smtp_server_say(srv, &smtp_too_big);
 
         if (code != MAIL_OK) {
             return code;
         }
     }
     smtp_server_end_transaction(srv);
-    return smtp_server_refuse(srv, &TOO_BIG, ev);
+    return smtp_server_refuse(srv, &smtp_too_big, ev);
 }
 
 static int end_message(mail_smtp_server *srv, mail_smtp_event *ev)

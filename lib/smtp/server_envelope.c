@@ -2,10 +2,10 @@
 /* MAIL, RCPT and DATA: what comes before a message. */
 #include "smtp/server.h"
 
-static const mail_reply NEEDS_FROM = {501, {5, 5, 4}, {"Syntax: MAIL FROM:<address>", 27}};
-static const mail_reply NEEDS_TO = {501, {5, 5, 4}, {"Syntax: RCPT TO:<address>", 25}};
-static const mail_reply TOO_MANY = {452, {4, 5, 3}, {"Too many recipients", 19}};
-static const mail_reply NEEDS_BDAT = {503, {5, 5, 1}, {"BINARYMIME needs BDAT", 21}};
+static const mail_reply NEEDS_FROM = SMTP_REPLY(501, 5, 5, 4, "Syntax: MAIL FROM:<address>");
+static const mail_reply NEEDS_TO = SMTP_REPLY(501, 5, 5, 4, "Syntax: RCPT TO:<address>");
+static const mail_reply TOO_MANY = SMTP_REPLY(452, 4, 5, 3, "Too many recipients");
+static const mail_reply NEEDS_BDAT = SMTP_REPLY(503, 5, 5, 1, "BINARYMIME needs BDAT");
 
 /*
  * Blanks behind the colon are not allowed and often sent (RFC 5321, section 3.3); there

@@ -15,7 +15,7 @@ static uint64_t rcpt_limit(const mail_smtp_server_options *opts)
     return opts->max_recipients;
 }
 
-/* One row a keyword; `number` gives what `%` stands for. */
+/* One row a keyword; `number` gives what follows it. */
 static const struct extension {
     unsigned bit;
     const char *keyword;
@@ -53,21 +53,27 @@ unsigned smtp_extensions_of(const mail_smtp_server_options *opts)
     return bits;
 }
 
-size_t smtp_extensions_print(const mail_smtp_server *srv, char *out, size_t size)
+static int say_one(mail_smtp_server *srv, const struct extension *ext, bool is_last)
 {
-    size_t length = 0;
+    char line[64];
 
-    for (size_t i = 0; i < MAIL_COUNT(extensions); i++) {
-        const struct extension *ext = &extensions[i];
-        char number[24] = "";
-
-        if ((srv->extensions & ext->bit) == 0) {
-            continue;
-        }
-        if (ext->number != NULL) {
-            snprintf(number, sizeof(number), "%" PRIu64, ext->number(&srv->opts));
-        }
-        length += (size_t)snprintf(out + length, size - length, "\n%s%s", ext->keyword, number);
+    if (ext->number == NULL) {
+        return smtp_server_say_keyword(srv, mail_span_text(ext->keyword), is_last);
     }
-    return length;
+    snprintf(line, sizeof(line), "%s%" PRIu64, ext->keyword, ext->number(&srv->opts));
+    return smtp_server_say_keyword(srv, mail_span_text(line), is_last);
+}
+
+int smtp_extensions_say(mail_smtp_server *srv)
+{
+    unsigned left = srv->extensions;
+    int code = MAIL_OK;
+
+    for (size_t i = 0; left != 0 && code == MAIL_OK; i++) {
+        if ((left & extensions[i].bit) != 0) {
+            left &= ~extensions[i].bit;
+            code = say_one(srv, &extensions[i], left == 0);
+        }
+    }
+    return code;
 }

@@ -12,25 +12,19 @@
 #include "smtp/orcpt.h"
 #include "smtp/server.h"
 
-#define BAD(text)                                                                                  \
-    {                                                                                              \
-        501, {5, 5, 4},                                                                            \
-        {                                                                                          \
-            text, sizeof(text) - 1                                                                 \
-        }                                                                                          \
-    }
+#define BAD(text) SMTP_REPLY(501, 5, 5, 4, text)
 
-static const mail_reply BAD_SENDER = {501, {5, 1, 7}, {"Sender address not understood", 29}};
-static const mail_reply LONG_SENDER = {501, {5, 1, 7}, {"Sender address too long", 23}};
-static const mail_reply BAD_RCPT = {501, {5, 1, 3}, {"Recipient address not understood", 32}};
-static const mail_reply LONG_RCPT = {501, {5, 1, 3}, {"Recipient address too long", 26}};
-static const mail_reply NEEDS_UTF8 = {553, {5, 6, 7}, {"SMTPUTF8 is needed for that address", 35}};
+static const mail_reply BAD_SENDER = SMTP_REPLY(501, 5, 1, 7, "Sender address not understood");
+static const mail_reply LONG_SENDER = SMTP_REPLY(501, 5, 1, 7, "Sender address too long");
+static const mail_reply BAD_RCPT = SMTP_REPLY(501, 5, 1, 3, "Recipient address not understood");
+static const mail_reply LONG_RCPT = SMTP_REPLY(501, 5, 1, 3, "Recipient address too long");
+static const mail_reply NEEDS_UTF8 =
+    SMTP_REPLY(553, 5, 6, 7, "SMTPUTF8 is needed for that address");
 static const mail_reply NO_BLANK = BAD("A blank divides address and parameters");
-static const mail_reply UNKNOWN = {555, {5, 5, 4}, {"Parameter unknown or not offered", 32}};
+static const mail_reply UNKNOWN = SMTP_REPLY(555, 5, 5, 4, "Parameter unknown or not offered");
 static const mail_reply REPEATED = BAD("Parameter given twice");
 static const mail_reply BAD_PARAM = BAD("Bad parameter");
 static const mail_reply BAD_SIZE = BAD("SIZE needs a number");
-static const mail_reply TOO_BIG = {552, {5, 3, 4}, {"Message too big", 15}};
 static const mail_reply BAD_BODY = BAD("BODY is 7BIT, 8BITMIME or BINARYMIME");
 static const mail_reply BAD_RET = BAD("RET is FULL or HDRS");
 static const mail_reply BAD_ENVID = BAD("ENVID needs xtext of at most 100 characters");
@@ -42,7 +36,7 @@ static const mail_reply *take_size(mail_smtp_server *srv, mail_span value)
     if (!number_parse(value, UINT64_MAX, &srv->mail.size)) {
         return &BAD_SIZE;
     }
-    return srv->mail.size > srv->opts.max_message_bytes ? &TOO_BIG : NULL;
+    return srv->mail.size > srv->opts.max_message_bytes ? &smtp_too_big : NULL;
 }
 
 static const mail_reply *take_body(mail_smtp_server *srv, mail_span value)

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <assert.h>
-
 #include "msg/chars.h"
 #include "smtp/server.h"
 
@@ -10,7 +8,9 @@
 /* What is cut from the embedder's text in a greeting, so that the whole fits a line. */
 #define NAME_TEXT_MAX 200
 
-static const mail_reply TOO_MANY_ERRORS = {421, {4, 7, 0}, {"Too many errors, closing", 24}};
+const mail_reply smtp_too_big = SMTP_REPLY(552, 5, 3, 4, "Message too big");
+
+static const mail_reply TOO_MANY_ERRORS = SMTP_REPLY(421, 4, 7, 0, "Too many errors, closing");
 
 /* What can be written as it is, on one line: what nearly all replies are. */
 static bool is_plain(const mail_reply *reply)
@@ -23,8 +23,9 @@ static bool is_plain(const mail_reply *reply)
     return plain;
 }
 
-/* `250 2.1.0 OK` and CRLF. */
-static int write_plain(mail_smtp_server *srv, const mail_reply *reply, bool enhanced)
+/* `250 2.1.0 OK` and CRLF; `separator` is a blank, or a hyphen when more lines follow. */
+static int write_plain(mail_smtp_server *srv, const mail_reply *reply, bool enhanced,
+                       char separator)
 {
     char *start = buffer_space(&srv->out, reply->text.length + 12);
     char *to = start;
@@ -35,7 +36,7 @@ static int write_plain(mail_smtp_server *srv, const mail_reply *reply, bool enha
     *to++ = (char)('0' + reply->code / 100);
     *to++ = (char)('0' + reply->code / 10 % 10);
     *to++ = (char)('0' + reply->code % 10);
-    *to++ = ' ';
+    *to++ = separator;
     for (size_t i = 0; enhanced && i < 3; i++) {
         *to++ = (char)('0' + reply->status[i]);
         *to++ = i < 2 ? '.' : ' ';
@@ -82,30 +83,31 @@ int smtp_server_say(mail_smtp_server *srv, const mail_reply *reply)
         repaired.status[1] = 0;
         repaired.status[2] = 0;
     }
-    return is_plain(&repaired) ? write_plain(srv, &repaired, enhanced)
+    return is_plain(&repaired) ? write_plain(srv, &repaired, enhanced, ' ')
                                : write_any(srv, &repaired, enhanced);
 }
 
-/* RFC 2034, section 3: neither the greeting nor the reply to EHLO has enhanced codes. */
-int smtp_server_say_name(mail_smtp_server *srv, uint16_t code, mail_span text, mail_span more)
+int smtp_server_say_keyword(mail_smtp_server *srv, mail_span text, bool is_last)
 {
-    const char *end = text.length > 0 ? memchr(text.data, '\n', text.length) : NULL;
-    size_t length = end != NULL ? (size_t)(end - text.data) : text.length;
-    mail_reply reply = {.code = code};
-    char all[1024];
-    size_t at = srv->opts.hostname.length;
+    return write_plain(srv, &(mail_reply){.code = 250, .text = text}, false, is_last ? ' ' : '-');
+}
 
-    memcpy(all, srv->hostname, at);
-    length = length < NAME_TEXT_MAX ? length : NAME_TEXT_MAX;
+/* RFC 2034, section 3: neither the greeting nor the reply to EHLO has enhanced codes. */
+int smtp_server_say_name(mail_smtp_server *srv, uint16_t code, mail_span text, bool is_last)
+{
+    size_t length = text.length < NAME_TEXT_MAX ? text.length : NAME_TEXT_MAX;
+    size_t at = srv->opts.hostname.length;
+    char line[256 + NAME_TEXT_MAX];
+
+    memcpy(line, srv->hostname, at);
     if (length > 0) {
-        all[at++] = ' ';
-        memcpy(all + at, text.data, length);
-        at += length;
+        line[at++] = ' ';
     }
-    assert(more.length <= sizeof(all) - at);
-    memcpy(all + at, more.data, more.length);
-    reply.text = mail_span_of(all, at + more.length);
-    return write_any(srv, &reply, false);
+    for (size_t i = 0; i < length; i++) {
+        line[at++] = char_is_printable(text.data[i]) ? text.data[i] : '?';
+    }
+    return write_plain(srv, &(mail_reply){.code = code, .text = mail_span_of(line, at)}, false,
+                       is_last ? ' ' : '-');
 }
 
 /* Refusals that are the peer's fault, and not those of a limit that an honest one may meet. */

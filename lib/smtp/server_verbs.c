@@ -4,14 +4,15 @@
 #include "base/utf8.h"
 #include "smtp/server.h"
 
-static const mail_reply OK = {250, {2, 0, 0}, {"OK", 2}};
-static const mail_reply BYE = {221, {2, 0, 0}, {"Bye", 3}};
-static const mail_reply UNVERIFIED = {252, {2, 5, 0}, {"Not checked; mail will be tried", 31}};
-static const mail_reply UNSUPPORTED = {502, {5, 5, 1}, {"Command not implemented", 23}};
-static const mail_reply FOREIGN = {554, {5, 5, 1}, {"This is not a web server", 24}};
-static const mail_reply BAD_NAME = {501, {5, 5, 4}, {"Give your host name or address literal", 38}};
-static const mail_reply NEEDS_ARGUMENT = {501, {5, 5, 4}, {"Say what", 8}};
-static const mail_reply NEEDS_UTF8 = {553, {5, 6, 7}, {"SMTPUTF8 is needed for that", 27}};
+static const mail_reply OK = SMTP_REPLY(250, 2, 0, 0, "OK");
+static const mail_reply BYE = SMTP_REPLY(221, 2, 0, 0, "Bye");
+static const mail_reply UNVERIFIED = SMTP_REPLY(252, 2, 5, 0, "Not checked; mail will be tried");
+static const mail_reply UNSUPPORTED = SMTP_REPLY(502, 5, 5, 1, "Command not implemented");
+static const mail_reply FOREIGN = SMTP_REPLY(554, 5, 5, 1, "This is not a web server");
+static const mail_reply BAD_NAME =
+    SMTP_REPLY(501, 5, 5, 4, "Give your host name or address literal");
+static const mail_reply NEEDS_ARGUMENT = SMTP_REPLY(501, 5, 5, 4, "Say what");
+static const mail_reply NEEDS_UTF8 = SMTP_REPLY(553, 5, 6, 7, "SMTPUTF8 is needed for that");
 
 /*
  * RFC 5321, section 4.1.1.1, and what real hosts call themselves: underscores too. No more,

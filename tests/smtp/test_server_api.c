@@ -139,6 +139,19 @@ static void names_every_event(void **state)
     assert_string_equal(mail_smtp_event_name(MAIL_SMTP_EV_CLOSE), "CLOSE");
 }
 
+static void never_is_late_when_it_may_wait_for_ever(void **state)
+{
+    mail_smtp_server_options opts = options(NULL);
+    mail_smtp_server *srv;
+
+    (void)state;
+    opts.command_timeout = MAIL_NEVER;
+    opts.data_timeout = MAIL_NEVER;
+    srv = create_ready(&opts);
+    assert_int_equal(mail_smtp_server_deadline(srv), MAIL_NEVER);
+    mail_smtp_server_destroy(srv);
+}
+
 static void says_what_it_wants(void **state)
 {
     mail_smtp_server_options opts = options(NULL);
@@ -299,6 +312,7 @@ int main(void)
         cmocka_unit_test(copies_the_name),
         cmocka_unit_test(names_every_event),
         cmocka_unit_test(says_what_it_wants),
+        cmocka_unit_test(never_is_late_when_it_may_wait_for_ever),
         cmocka_unit_test(takes_no_more_commands_while_its_replies_are_not_read),
         cmocka_unit_test(hands_a_body_on_in_one_slice),
         cmocka_unit_test(hands_on_no_more_than_it_was_fed),

@@ -255,6 +255,9 @@ static void pump(replay *rp)
         }
         free(in);
     }
+    if (!rp->is_over && rp->engine->wants(rp->object) == 0) {
+        mismatch(rp, "the engine wants nothing more", MAIL_SPAN(""));
+    }
 }
 
 static void give(replay *rp, mail_span octets)

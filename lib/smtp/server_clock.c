@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* How long the peer may take, and how time stands still while we do. */
+#include "smtp/server.h"
+
+void mail_smtp_server_pause(mail_smtp_server *srv, mail_time now)
+{
+    if (srv->paused_at == MAIL_NEVER) {
+        srv->paused_at = now;
+    }
+}
+
+void smtp_server_resume(mail_smtp_server *srv)
+{
+    if (srv->paused_at != MAIL_NEVER) {
+        mail_duration pause = srv->now - srv->paused_at;
+
+        srv->since += pause;
+        srv->data_since += pause;
+        srv->data_last += pause;
+        srv->paused_at = MAIL_NEVER;
+    }
+}
+
+/* MAIL_NEVER as a time-out is never. */
+static mail_time after(mail_time since, mail_duration by)
+{
+    return since > MAIL_NEVER - by ? MAIL_NEVER : since + by;
+}
+
+/*
+ * A message may come slowly but not for ever: after a minute it must have come at
+ * the least rate from its first octet on. Chunks are measured the same, with the
+ * commands between them.
+ */
+static mail_time rate_deadline(const mail_smtp_server *srv)
+{
+    uint64_t seconds = srv->message_size / srv->opts.min_data_rate;
+
+    if (seconds > (uint64_t)(INT64_MAX / MAIL_SECOND)) {
+        return MAIL_NEVER;
+    }
+    return after(srv->data_since + MAIL_MINUTE, (mail_duration)seconds * MAIL_SECOND);
+}
+
+static mail_time earlier(mail_time a, mail_time b)
+{
+    return a < b ? a : b;
+}
+
+/* RFC 5321, section 4.5.3.2: a command as a whole has its time, however its octets drip. */
+mail_time mail_smtp_server_deadline(const mail_smtp_server *srv)
+{
+    mail_time command_end = after(srv->since, srv->opts.command_timeout);
+
+    if (srv->question != MAIL_SMTP_EV_NONE || srv->state >= SMTP_CLOSING ||
+        srv->paused_at != MAIL_NEVER) {
+        return MAIL_NEVER;
+    }
+    if (srv->discards) {
+        return command_end;
+    }
+    if (srv->held > 0) {
+        return srv->release_at;
+    }
+    if (srv->state == SMTP_EXPECT_DOT || srv->state == SMTP_EXPECT_OCTETS) {
+        return earlier(after(srv->data_last, srv->opts.data_timeout), rate_deadline(srv));
+    }
+    if (srv->state == SMTP_EXPECT_CHUNK) {
+        return earlier(command_end, rate_deadline(srv));
+    }
+    return command_end;
+}
