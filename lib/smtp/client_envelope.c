@@ -19,7 +19,7 @@
  * How many replies may be awaited at once: those of so many recipients, and more for
  * the other commands and for chunks. Past it, commands wait.
  */
-#define REPLIES_MAX  4096
+#define REPLIES_MAX  4000
 #define REPLIES_MORE 8
 
 /*
@@ -111,11 +111,13 @@ static bool is_binary_for_text(const mail_smtp_client *cl)
     return cl->tx.content.has_nul && !(cl->offer.binary && cl->offer.chunking);
 }
 
-/* RFC 6531, section 3.6: SMTPUTF8 brings 8BITMIME with it. */
+/* A header in UTF-8 goes with SMTPUTF8, which brings 8BITMIME with it (RFC 6531, section 3.6). */
 static bool is_8bit_for_7bit(const mail_smtp_client *cl)
 {
-    return cl->tx.content.has_8bit && !cl->offer.eightbit && !cl->offer.smtputf8 &&
-           !cl->tx.content.has_nul;
+    const mail_smtp_content *content = &cl->tx.content;
+    bool goes_as_utf8 = content->has_utf8_header && cl->offer.smtputf8;
+
+    return content->has_8bit && !content->has_nul && !cl->offer.eightbit && !goes_as_utf8;
 }
 
 static bool is_utf8_for_ascii(const mail_smtp_client *cl)

@@ -159,9 +159,9 @@ static bool on_bdat(mail_smtp_client *cl, const mail_reply *reply, size_t index)
         return true;
     }
     refuse_all(cl, reply);
-    /* How many replies to a last chunk that is on its way an LMTP server gives is not defined. */
+    /* How many replies an LMTP server gives to a last chunk behind this one is not defined. */
     if (cl->lmtp && cl->tx.end > 0) {
-        smtp_client_fail_protocol(cl, "a refused chunk", reply);
+        smtp_client_fail(cl, reply, false);
     }
     return true;
 }
@@ -244,17 +244,27 @@ const char *smtp_command_phase(smtp_command command)
     return commands[command].phase;
 }
 
+/*
+ * RFC 5321, section 3.8: at any time. After the message it is a verdict too; before,
+ * nothing that was sent behind `command` is carried out.
+ */
+static void on_shutdown(mail_smtp_client *cl, const mail_reply *reply, smtp_command command)
+{
+    if (command == SMTP_COMMAND_END) {
+        on_end(cl, reply, 0);
+    } else {
+        cl->tx.end = 0;
+    }
+    smtp_client_fail(cl, reply, false);
+}
+
 void smtp_client_on_reply(mail_smtp_client *cl, const mail_reply *reply)
 {
     const smtp_expected *head = smtp_wire_head(&cl->wire);
     bool is_due = head != NULL && smtp_wire_has_sent(&cl->wire, head->end);
 
-    /* RFC 5321, section 3.8: at any time; after the message it is a verdict too. */
     if (reply->code == 421) {
-        if (is_due && head->command == SMTP_COMMAND_END) {
-            on_end(cl, reply, 0);
-        }
-        smtp_client_fail(cl, reply, false);
+        on_shutdown(cl, reply, is_due ? (smtp_command)head->command : SMTP_COMMAND_QUIT);
         return;
     }
     if (!is_due) {

@@ -175,6 +175,29 @@ static void SC_019_reads_replies_while_its_commands_wait(void **state)
     mail_smtp_client_destroy(cl);
 }
 
+/* A peer that reads all and answers nothing does not make it remember without bound. */
+static void waits_when_too_many_replies_are_awaited(void **state)
+{
+    enum {
+        COUNT = 6000
+    };
+    mail_smtp_client *cl = create(NULL, 0);
+    mail_envelope envelope;
+
+    (void)state;
+    make_envelope(&envelope, COUNT);
+    open_session(cl, "250-mx.example\r\n250 PIPELINING\r\n");
+    assert_int_equal(mail_smtp_client_begin(cl, START, &envelope, NULL), MAIL_OK);
+    assert_true(flush(cl) < 5000 * strlen("RCPT TO:<b@mx.example>\r\n"));
+    for (unsigned i = 0; i < 1 + COUNT; i++) {
+        assert_int_equal(feed(cl, "250 ok\r\n"), MAIL_SMTP_CLIENT_NONE);
+        flush(cl);
+    }
+    assert_int_equal(feed(cl, "354 go\r\n"), MAIL_SMTP_CLIENT_BODY);
+    mail_envelope_deinit(&envelope);
+    mail_smtp_client_destroy(cl);
+}
+
 static void ends_when_nothing_is_taken_from_it(void **state)
 {
     mail_smtp_client *cl = create(NULL, 0);
@@ -355,6 +378,7 @@ int main(void)
         cmocka_unit_test(takes_no_second_reply_for_the_next_command),
         cmocka_unit_test(SC_035_bounds_a_reply_of_endless_lines),
         cmocka_unit_test(SC_019_reads_replies_while_its_commands_wait),
+        cmocka_unit_test(waits_when_too_many_replies_are_awaited),
         cmocka_unit_test(ends_when_nothing_is_taken_from_it),
         cmocka_unit_test(lets_time_begin_when_it_is_told),
         cmocka_unit_test(SC_016_is_not_ambiguous_while_the_dot_is_unsent),
