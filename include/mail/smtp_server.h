@@ -104,7 +104,7 @@ typedef struct mail_smtp_server_options {
     bool no_pipelining, no_chunking, no_8bitmime, no_smtputf8, no_dsn, no_vrfy; /* not offered */
     bool expn;                 /* offer EXPN and ask for it */
     bool allow_early_talk;     /* take commands sent before the greeting was; default: 554, close */
-    mail_duration error_delay; /* for each refusal from the 5th on; default 1 s, negative: none */
+    mail_duration error_delay; /* of refusals from the 5th on; default 1 s, negative: none */
 } mail_smtp_server_options;
 
 /** The longest command line, CRLF included: what a caller's input buffer must at least hold. */

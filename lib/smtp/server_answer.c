@@ -113,7 +113,7 @@ static const struct question {
 };
 
 /* Whether `reply` can answer what `ordinary` does: of the same class, or a refusal. */
-static bool fits(const mail_reply *reply, const mail_reply *ordinary)
+static inline bool fits(const mail_reply *reply, const mail_reply *ordinary)
 {
     return reply->code / 100 == ordinary->code / 100 || mail_reply_is_transient(reply) ||
            mail_reply_is_permanent(reply);

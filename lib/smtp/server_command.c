@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
 #include "base/ascii.h"
 #include "smtp/server.h"
 
@@ -24,44 +26,45 @@ static const struct verb {
     const char *name;
     unsigned states;
     unsigned flags;
+    unsigned extension; /* without which HELP does not speak of it */
     smtp_verb_fn *run;
 } verbs[] = {
-    {"RCPT", SMTP_IN_ENVELOPE, 0, smtp_server_on_rcpt},
-    {"MAIL", SMTP_IN(SMTP_EXPECT_MAIL), 0, smtp_server_on_mail},
-    {"DATA", SMTP_IN(SMTP_EXPECT_DATA), NO_ARGUMENT, smtp_server_on_data},
-    {"BDAT", SMTP_IN_COMMANDS, 0, smtp_server_on_bdat},
-    {"EHLO", ANY_TIME, IS_JUNK | SMTP_ONLY, smtp_server_on_ehlo},
-    {"HELO", ANY_TIME, IS_JUNK | SMTP_ONLY, smtp_server_on_helo},
-    {"LHLO", ANY_TIME, IS_JUNK | LMTP_ONLY, smtp_server_on_ehlo}, /* RFC 2033, section 4.1 */
-    {"QUIT", SMTP_IN_COMMANDS, NO_ARGUMENT, smtp_server_on_quit},
-    {"RSET", ANY_TIME, IS_JUNK | NO_ARGUMENT, smtp_server_on_rset},
-    {"NOOP", ANY_TIME, IS_JUNK, smtp_server_on_noop},
-    {"VRFY", ANY_TIME, IS_JUNK, smtp_server_on_vrfy},
-    {"EXPN", ANY_TIME, IS_JUNK, smtp_server_on_expn},
-    {"HELP", ANY_TIME, IS_JUNK, smtp_server_on_help},
+    {"RCPT", SMTP_IN_ENVELOPE, 0, 0, smtp_server_on_rcpt},
+    {"MAIL", SMTP_IN(SMTP_EXPECT_MAIL), 0, 0, smtp_server_on_mail},
+    {"DATA", SMTP_IN(SMTP_EXPECT_DATA), NO_ARGUMENT, 0, smtp_server_on_data},
+    {"BDAT", SMTP_IN_COMMANDS, 0, SMTP_EXT_CHUNKING, smtp_server_on_bdat},
+    {"EHLO", ANY_TIME, IS_JUNK | SMTP_ONLY, 0, smtp_server_on_ehlo},
+    {"HELO", ANY_TIME, IS_JUNK | SMTP_ONLY, 0, smtp_server_on_helo},
+    {"LHLO", ANY_TIME, IS_JUNK | LMTP_ONLY, 0, smtp_server_on_ehlo}, /* RFC 2033, section 4.1 */
+    {"QUIT", SMTP_IN_COMMANDS, NO_ARGUMENT, 0, smtp_server_on_quit},
+    {"RSET", ANY_TIME, IS_JUNK | NO_ARGUMENT, 0, smtp_server_on_rset},
+    {"NOOP", ANY_TIME, IS_JUNK, 0, smtp_server_on_noop},
+    {"VRFY", ANY_TIME, IS_JUNK, SMTP_EXT_VRFY, smtp_server_on_vrfy},
+    {"EXPN", ANY_TIME, IS_JUNK, SMTP_EXT_EXPN, smtp_server_on_expn},
+    {"HELP", ANY_TIME, IS_JUNK, 0, smtp_server_on_help},
     /* Known, and not done here: 502. */
-    {"STARTTLS", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
-    {"AUTH", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
-    {"ETRN", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
-    {"TURN", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
-    {"SEND", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
-    {"SOML", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
-    {"SAML", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
-    {"BURL", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
-    {"XCLIENT", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
-    {"XFORWARD", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
-    {"XEXCH50", ANY_TIME, UNLISTED, smtp_server_on_unsupported},
+    {"STARTTLS", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
+    {"AUTH", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
+    {"ETRN", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
+    {"TURN", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
+    {"SEND", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
+    {"SOML", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
+    {"SAML", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
+    {"BURL", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
+    {"XCLIENT", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
+    {"XFORWARD", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
+    {"XEXCH50", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
     /* A browser that was made to speak to us; what it goes on to say must not be run. */
-    {"GET", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
-    {"POST", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
-    {"PUT", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
-    {"HEAD", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
-    {"CONNECT", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
-    {"OPTIONS", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
-    {"PATCH", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
-    {"DELETE", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
-    {"TRACE", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign},
-    {"PRI", SMTP_IN_COMMANDS, UNLISTED, smtp_server_on_foreign}, /* HTTP/2 */
+    {"GET", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
+    {"POST", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
+    {"PUT", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
+    {"HEAD", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
+    {"CONNECT", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
+    {"OPTIONS", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
+    {"PATCH", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
+    {"DELETE", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
+    {"TRACE", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
+    {"PRI", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign}, /* HTTP/2 */
 };
 
 static const mail_reply TALKED_EARLY = SMTP_REPLY(554, 5, 5, 0, "You spoke before the greeting");
@@ -210,20 +213,25 @@ int smtp_server_command_step(mail_smtp_server *srv, mail_span in, size_t *used, 
     return run_line(srv, mail_span_first(in, *used - 2), ev);
 }
 
+static bool is_listed(const mail_smtp_server *srv, const struct verb *verb)
+{
+    const unsigned hidden = UNLISTED | (srv->opts.lmtp ? SMTP_ONLY : LMTP_ONLY);
+
+    return (verb->flags & hidden) == 0 &&
+           (verb->extension == 0 || (verb->extension & srv->extensions) != 0);
+}
+
 /* RFC 5321, section 4.1.1.8. */
 int smtp_server_on_help(mail_smtp_server *srv, mail_span arg, mail_smtp_event *ev)
 {
-    const unsigned hidden = UNLISTED | (srv->opts.lmtp ? SMTP_ONLY : LMTP_ONLY);
     char text[256] = "Commands:";
     size_t length = strlen(text);
 
     (void)arg;
     (void)ev;
     for (size_t i = 0; i < MAIL_COUNT(verbs); i++) {
-        if ((verbs[i].flags & hidden) == 0) {
-            text[length++] = ' ';
-            memcpy(text + length, verbs[i].name, 4);
-            length += 4;
+        if (is_listed(srv, &verbs[i])) {
+            length += (size_t)snprintf(text + length, sizeof(text) - length, " %s", verbs[i].name);
         }
     }
     return smtp_server_say(srv, &(mail_reply){214, {2, 0, 0}, mail_span_of(text, length)});

@@ -51,7 +51,7 @@ static bool are_valid(const mail_smtp_server_options *opts)
 {
     return is_hostname(opts->hostname) &&
            (opts->max_recipients == 0 || opts->max_recipients >= MIN_RECIPIENTS) &&
-           opts->command_timeout >= 0 && opts->data_timeout >= 0;
+           opts->command_timeout >= 0 && opts->data_timeout >= 0 && opts->error_delay <= MAIL_HOUR;
 }
 
 /* A caller built against an older header has fewer options; those it lacks are 0. */

@@ -87,6 +87,10 @@ static void refuses_bad_options(void **state)
         {"a long name", {.size = sizeof(mail_smtp_server_options), .hostname = {long_name, 256}}},
         {"fewer recipients than must be taken",
          {.size = sizeof(mail_smtp_server_options), .hostname = {"mx", 2}, .max_recipients = 99}},
+        {"a delay longer than patience",
+         {.size = sizeof(mail_smtp_server_options),
+          .hostname = {"mx", 2},
+          .error_delay = MAIL_HOUR + 1}},
         {"a negative time",
          {.size = sizeof(mail_smtp_server_options), .hostname = {"mx", 2}, .data_timeout = -1}},
     };
