@@ -2,6 +2,7 @@
 #ifndef EXAMPLES_COMMON_OPTIONS_H
 #define EXAMPLES_COMMON_OPTIONS_H
 
+#include <mail/address.h>
 #include <mail/base.h>
 
 #include <stdbool.h>
@@ -58,15 +59,26 @@ typedef struct option_texts {
 
 void option_texts_deinit(option_texts *texts);
 
+typedef struct option_endpoints {
+    mail_endpoint *items;
+    size_t count;
+} option_endpoints;
+
+void option_endpoints_deinit(option_endpoints *endpoints);
+
 /* Setters for members of these types. */
-option_set_fn option_set_switch;    /* bool */
-option_set_fn option_set_text;      /* const char *: anything but nothing */
-option_set_fn option_set_texts;     /* option_texts */
-option_set_fn option_set_count;     /* uint32_t, from 1 on */
-option_set_fn option_set_port;      /* uint16_t, from 1 on */
-option_set_fn option_set_size;      /* uint64_t, octets: 52428800, 50M */
-option_set_fn option_set_duration;  /* mail_duration: 90 (seconds), 90s, 5m, 4h, 5d */
-option_set_fn option_set_durations; /* option_durations: 5m,10m,1h */
+option_set_fn option_set_switch;     /* bool */
+option_set_fn option_set_text;       /* const char *: anything but nothing */
+option_set_fn option_set_texts;      /* option_texts */
+option_set_fn option_set_count;      /* uint32_t, from 1 on */
+option_set_fn option_set_port;       /* uint16_t, from 1 on */
+option_set_fn option_set_size;       /* uint64_t, octets: 52428800, 50M */
+option_set_fn option_set_duration;   /* mail_duration: 90 (seconds), 90s, 5m, 4h, 5d */
+option_set_fn option_set_durations;  /* option_durations: 5m,10m,1h */
+option_set_fn option_set_endpoints;  /* option_endpoints: 127.0.0.1:25, [::1]:25 */
+option_set_fn option_set_hostname;   /* const char *: a domain */
+option_set_fn option_set_log_level;  /* mail_log_level */
+option_set_fn option_set_log_format; /* mail_log_format */
 
 #define OPTION_DURATIONS_MAX 64
 

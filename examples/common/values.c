@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mail/log.h>
+
 /* What a suffix multiplies with; the empty one comes first. */
 typedef struct unit {
     const char *suffix;
@@ -72,6 +74,11 @@ int option_set_text(void *field, const char *value, mail_error *err)
     return MAIL_OK;
 }
 
+static int no_memory(mail_error *err)
+{
+    return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
+}
+
 int option_set_texts(void *field, const char *value, mail_error *err)
 {
     option_texts *texts = field;
@@ -82,7 +89,7 @@ int option_set_texts(void *field, const char *value, mail_error *err)
     }
     items = realloc(texts->items, (texts->count + 1) * sizeof(*items));
     if (items == NULL) {
-        return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
+        return no_memory(err);
     }
     texts->items = items;
     texts->items[texts->count++] = value;
@@ -93,6 +100,61 @@ void option_texts_deinit(option_texts *texts)
 {
     free(texts->items);
     *texts = (option_texts){0};
+}
+
+int option_set_endpoints(void *field, const char *value, mail_error *err)
+{
+    option_endpoints *endpoints = field;
+    mail_endpoint *items;
+    mail_endpoint at;
+
+    if (mail_endpoint_parse(mail_span_text(value), &at) != MAIL_OK) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no address and port", value);
+    }
+    items = realloc(endpoints->items, (endpoints->count + 1) * sizeof(*items));
+    if (items == NULL) {
+        return no_memory(err);
+    }
+    endpoints->items = items;
+    endpoints->items[endpoints->count++] = at;
+    return MAIL_OK;
+}
+
+void option_endpoints_deinit(option_endpoints *endpoints)
+{
+    free(endpoints->items);
+    *endpoints = (option_endpoints){0};
+}
+
+int option_set_hostname(void *field, const char *value, mail_error *err)
+{
+    char name[MAIL_DOMAIN_SIZE];
+
+    if (mail_domain_to_ascii(mail_span_text(value), name) != MAIL_OK) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no domain name", value);
+    }
+    *(const char **)field = value;
+    return MAIL_OK;
+}
+
+int option_set_log_level(void *field, const char *value, mail_error *err)
+{
+    for (mail_log_level level = MAIL_LOG_ERROR; level <= MAIL_LOG_DEBUG; level++) {
+        if (strcmp(value, mail_log_level_name(level)) == 0) {
+            *(mail_log_level *)field = level;
+            return MAIL_OK;
+        }
+    }
+    return mail_error_set(err, MAIL_EINVAL, "\"%s\" is none of error, warn, info, debug", value);
+}
+
+int option_set_log_format(void *field, const char *value, mail_error *err)
+{
+    if (strcmp(value, "text") != 0 && strcmp(value, "json") != 0) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is neither text nor json", value);
+    }
+    *(mail_log_format *)field = *value == 't' ? MAIL_LOG_TEXT : MAIL_LOG_JSON;
+    return MAIL_OK;
 }
 
 int option_set_count(void *field, const char *value, mail_error *err)

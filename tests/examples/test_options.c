@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <mail/log.h>
+
 #include "common/options.h"
 
 typedef struct config {
@@ -14,6 +16,10 @@ typedef struct config {
     uint64_t size;
     mail_duration idle;
     option_durations retry;
+    option_endpoints resolver;
+    const char *hostname;
+    mail_log_level level;
+    mail_log_format format;
 } config;
 
 #define FIELD(member) offsetof(config, member)
@@ -28,6 +34,10 @@ static const option_row rows[] = {
     {"idle", "SECONDS", "longest wait", option_set_duration, FIELD(idle), false},
     {"retry", "LIST", "a help text that is so long that it has to be wrapped and goes on below",
      option_set_durations, FIELD(retry), false},
+    {"resolver", "ADDR", "servers", option_set_endpoints, FIELD(resolver), true},
+    {"hostname", "NAME", "name", option_set_hostname, FIELD(hostname), false},
+    {"log-level", "LEVEL", "level", option_set_log_level, FIELD(level), false},
+    {"log-format", "FORMAT", "format", option_set_log_format, FIELD(format), false},
 };
 
 static const option_table table = {"relay", "1.2.3", "A relay.", rows, MAIL_COUNT(rows)};
@@ -65,6 +75,7 @@ static void start(run *r, const char *const *args)
 static void end(run *r)
 {
     option_texts_deinit(&r->config.listen);
+    option_endpoints_deinit(&r->config.resolver);
     free(r->text);
     free(r->out);
     free(r->err);
@@ -149,6 +160,10 @@ static void prints_help_and_version_and_exits_with_0(void **state)
                "  --idle SECONDS              longest wait\n"
                "  --retry LIST                a help text that is so long that it has to be\n"
                "                              wrapped and goes on below\n"
+               "  --resolver ADDR             servers\n"
+               "  --hostname NAME             name\n"
+               "  --log-level LEVEL           level\n"
+               "  --log-format FORMAT         format\n"
                "  --help                      print this and exit\n"
                "  --version                   print the version and exit\n");
     end(&r);
@@ -227,6 +242,39 @@ static void reads_lists_of_times(void **state)
         assert_int_equal(r.config.retry.count, 0);
         end(&r);
     }
+}
+
+static void reads_names_and_addresses(void **state)
+{
+    static const struct {
+        const char *option;
+        const char *value;
+        bool good;
+    } cases[] = {
+        {"--resolver", "127.0.0.1:53", true},  {"--resolver", "[::1]:53", true},
+        {"--resolver", "localhost:53", false}, {"--resolver", "127.0.0.1", false},
+        {"--resolver", "::1:53", false},       {"--hostname", "mx.example.org", true},
+        {"--hostname", "mx example", false},   {"--hostname", "", false},
+        {"--log-level", "error", true},        {"--log-level", "debug", true},
+        {"--log-level", "loud", false},        {"--log-format", "json", true},
+        {"--log-format", "text", true},        {"--log-format", "xml", false},
+    };
+    run r;
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_test_case(cases[i].value);
+        START(&r, cases[i].option, cases[i].value);
+        assert_int_equal(r.code, cases[i].good ? OPTIONS_GO : 64);
+        end(&r);
+    }
+    START(&r, "--resolver", "127.0.0.1:53", "--resolver", "[::1]:54", "--log-level", "warn",
+          "--log-format", "json");
+    assert_int_equal(r.config.resolver.count, 2);
+    assert_int_equal(r.config.resolver.items[1].port, 54);
+    assert_int_equal(r.config.level, MAIL_LOG_WARN);
+    assert_int_equal(r.config.format, MAIL_LOG_JSON);
+    end(&r);
 }
 
 /* A file of that content in a folder of its own; both paths in one string each. */
@@ -349,6 +397,7 @@ int main(void)
         cmocka_unit_test(prints_help_and_version_and_exits_with_0),
         cmocka_unit_test(reads_values),
         cmocka_unit_test(reads_lists_of_times),
+        cmocka_unit_test(reads_names_and_addresses),
         cmocka_unit_test(reads_the_file_and_lets_the_command_line_win),
         cmocka_unit_test(refuses_a_bad_file_with_file_line_and_reason),
         cmocka_unit_test(refuses_a_file_that_it_cannot_read),
