@@ -39,6 +39,7 @@
 #include <mail/rate.h>
 #include <mail/reply.h>
 #include <mail/resolver.h>
+#include <mail/sasl.h>
 #include <mail/sink.h>
 #include <mail/smtp_client.h>
 #include <mail/smtp_connection.h>
