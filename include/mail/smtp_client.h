@@ -68,7 +68,7 @@ typedef struct mail_smtp_client_options {
         .size = sizeof(mail_smtp_client_options)                                                   \
     }
 
-/** Errors: MAIL_EINVAL for a bad hostname, MAIL_ENOMEM. */
+/** Awaits the greeting from `now` on. Errors: MAIL_EINVAL for a bad hostname, MAIL_ENOMEM. */
 MAIL_API int mail_smtp_client_create(mail_smtp_client **out, const mail_smtp_client_options *opts,
                                      mail_time now);
 MAIL_API void mail_smtp_client_destroy(mail_smtp_client *cl);

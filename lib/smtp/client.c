@@ -53,30 +53,40 @@ static int set_hostname(mail_smtp_client *cl, mail_span name)
     return cl->hostname != NULL ? MAIL_OK : MAIL_ENOMEM;
 }
 
-int mail_smtp_client_create(mail_smtp_client **out, const mail_smtp_client_options *opts,
-                            mail_time now)
+static int set_options(mail_smtp_client *cl, const mail_smtp_client_options *opts)
 {
-    mail_smtp_client *cl = mem_alloc(opts->mem, sizeof(*cl));
     size_t limit = opts->out_bytes > 0 ? opts->out_bytes : DEFAULT_OUT;
-    int code;
+    int code = set_hostname(cl, opts->hostname);
 
-    if (cl == NULL) {
-        return MAIL_ENOMEM;
-    }
-    cl->mem = opts->mem;
-    cl->now = now;
     cl->lmtp = opts->lmtp;
     cl->no_pipelining = opts->no_pipelining;
     cl->no_chunking = opts->no_chunking;
     cl->max_timeout = opts->max_timeout;
-    cl->body.ops = &smtp_body_ops;
     smtp_wire_init(&cl->wire, cl->mem, limit > LEAST_OUT ? limit : LEAST_OUT);
+    return code == MAIL_OK ? smtp_wire_reserve(&cl->wire, 1) : code;
+}
+
+int mail_smtp_client_create(mail_smtp_client **out, const mail_smtp_client_options *opts,
+                            mail_time now)
+{
+    mail_smtp_client_options own = MAIL_SMTP_CLIENT_OPTIONS_INIT;
+    mail_smtp_client *cl;
+    int code;
+
+    if (opts->size == 0 || opts->size > sizeof(own)) {
+        return MAIL_EINVAL;
+    }
+    memcpy(&own, opts, opts->size);
+    cl = mem_alloc(own.mem, sizeof(*cl));
+    if (cl == NULL) {
+        return MAIL_ENOMEM;
+    }
+    cl->mem = own.mem;
+    cl->now = now;
+    cl->body.ops = &smtp_body_ops;
     smtp_outcomes_init(&cl->outcomes, cl->mem);
     mail_reply_reader_init(&cl->reader, cl->reply_text, sizeof(cl->reply_text));
-    code = set_hostname(cl, opts->hostname);
-    if (code == MAIL_OK) {
-        code = smtp_wire_reserve(&cl->wire, 1);
-    }
+    code = set_options(cl, &own);
     if (code != MAIL_OK) {
         mail_smtp_client_destroy(cl);
         return code;

@@ -238,17 +238,17 @@ static void keep_limits(mail_smtp_client *cl)
 /* The domains of a session are counted only for a peer that limits them. */
 static int reserve_domains(mail_smtp_client *cl)
 {
-    size_t capacity = cl->offer.rcpt_domain_max;
+    size_t max = cl->offer.rcpt_domain_max < DOMAINS_MAX ? cl->offer.rcpt_domain_max : DOMAINS_MAX;
 
-    capacity = capacity < DOMAINS_MAX ? capacity : DOMAINS_MAX;
-    if (cl->domain_capacity == capacity) {
+    if (cl->domain_capacity >= max) {
         return MAIL_OK;
     }
-    cl->domains = mem_alloc(cl->mem, capacity * sizeof(*cl->domains));
+    assert(cl->domains == NULL); /* the offer stands once the first message has begun */
+    cl->domains = mem_alloc(cl->mem, max * sizeof(*cl->domains));
     if (cl->domains == NULL) {
         return MAIL_ENOMEM;
     }
-    cl->domain_capacity = capacity;
+    cl->domain_capacity = max;
     return MAIL_OK;
 }
 

@@ -97,6 +97,20 @@ static void SC_003_refuses_names_that_are_none(void **state)
     mail_smtp_client_destroy(NULL);
 }
 
+static void refuses_options_of_no_known_size(void **state)
+{
+    static const size_t sizes[] = {0, sizeof(mail_smtp_client_options) + 1};
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(sizes); i++) {
+        mail_smtp_client_options opts = {.size = sizes[i], .hostname = MAIL_SPAN("client.example")};
+        mail_smtp_client *cl = NULL;
+
+        assert_int_equal(mail_smtp_client_create(&cl, &opts, START), MAIL_EINVAL);
+        assert_null(cl);
+    }
+}
+
 static void does_not_take_a_reply_before_its_command_is_sent(void **state)
 {
     mail_smtp_client *cl = create(NULL, 0);
@@ -374,6 +388,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(SC_003_refuses_names_that_are_none),
+        cmocka_unit_test(refuses_options_of_no_known_size),
         cmocka_unit_test(does_not_take_a_reply_before_its_command_is_sent),
         cmocka_unit_test(takes_no_second_reply_for_the_next_command),
         cmocka_unit_test(SC_035_bounds_a_reply_of_endless_lines),
