@@ -38,8 +38,9 @@ typedef struct replay {
     char *pending;    /* given, not used yet */
     size_t pending_length;
     bool question_is_open;
-    bool is_over; /* the last event has come, or the engine ran out of memory */
-    bool is_lost; /* the peer has gone before its time */
+    bool is_over;    /* the last event has come, or the engine has starved */
+    bool is_starved; /* it ran out of memory: what it left in `out` means nothing */
+    bool is_lost;    /* the peer has gone before its time */
 } replay;
 
 static void print_octets(const char *what, mail_span text)
@@ -122,7 +123,7 @@ static void take_octets(replay *rp, step_kind kind, const char *came, mail_span 
 
 static void drain(replay *rp)
 {
-    for (;;) {
+    while (!rp->is_starved) {
         mail_span out = rp->engine->out(rp->object);
         bool wants = (rp->engine->wants(rp->object) & MAIL_WANTS_WRITE) != 0;
 
@@ -145,6 +146,7 @@ static bool is_well(replay *rp, int code)
 {
     if (code == MAIL_ENOMEM && rp->manner == STARVED) {
         rp->is_over = true;
+        rp->is_starved = true;
         return false;
     }
     if (code != MAIL_OK) {
