@@ -20,7 +20,8 @@ typedef struct mail_smtp_service mail_smtp_service;
 
 /**
  * The right to answer one question once. A plain value of 16 bytes: keep it, copy it. Answering
- * after the session has gone, or twice, is harmless and gives MAIL_ECANCELED.
+ * after the session has gone, or twice, is harmless and gives MAIL_ECANCELED, as long as the
+ * service lives. The ticket of an event that is no question is good for nothing.
  */
 typedef struct mail_ticket {
     void *service;
@@ -35,16 +36,17 @@ typedef struct mail_smtp_session {
     mail_span helo;    /* as last given; empty: none yet */
     bool esmtp;
     bool lmtp;
-    uint64_t serial;   /* unique within the service */
+    uint64_t serial; /* unique within the service */
     void *listener_arg;
     void *user;
 } mail_smtp_session;
 
 /**
- * Called for each event but BODY (which goes to the sink) and END (which the
- * sink's `finish` answers, unless `on_end` is set). For a question keep or use `ticket`:
- * `mail_smtp_service_answer`, now or later. A question left to `on_event` NULL gets the ordinary answer.
- * EV_CLOSE is the session's last: free `session->user` there.
+ * Called from the loop for each event but BODY, which goes to the sink, and END, which the sink's
+ * `finish` answers (without a sink, and after mail_smtp_service_take_asking, it comes too).
+ * For a question use `ticket` at once or keep it for later. `session` lends until EV_CLOSE, which
+ * is a session's last event and comes exactly once: free `session->user` there. The service must
+ * not be destroyed from inside.
  */
 typedef void mail_smtp_service_fn(mail_smtp_session *session, mail_ticket ticket,
                                   const mail_smtp_event *ev, void *arg);
@@ -53,14 +55,17 @@ typedef struct mail_smtp_service_options {
     size_t size; /* MAIL_SMTP_SERVICE_OPTIONS_INIT */
     const mail_mem *mem;
     const mail_log *log;
-    mail_smtp_service_fn *on_event;
+    mail_smtp_service_fn *on_event; /* NULL: every question gets its ordinary answer */
     /* The reply to the end of a message whose sink failed with `code`, lent for the call: what
-     * the policy has found in it. Unset or NULL: 452 4.3.1 for MAIL_ENOSPC, 451 4.3.0 otherwise. */
+     * the policy has found in it. Unset or NULL: 452 4.3.1 for MAIL_ENOSPC, 552 5.3.4 for
+     * MAIL_ELIMIT, 451 4.3.0 otherwise. */
     const mail_reply *(*refusal)(mail_smtp_session *session, int code, void *arg);
     void *arg;
-    uint32_t max_sessions;            /* then 421 4.3.2 and close; default 10000 */
-    uint32_t max_sessions_per_client; /* of one address; default 200; loopback unlimited unless `limit_loopback` */
-    bool limit_loopback;
+    uint32_t max_sessions; /* then 421 4.3.2 and close; default 10000 */
+    /* Of one IPv4 address or one IPv6 /64 network, then 421 4.7.0 and close; default 200. */
+    uint32_t max_sessions_per_client;
+    bool limit_loopback; /* hold loopback to it as well */
+    bool share_ports;    /* more services of this user may listen on the ports, a thread each */
     const struct mail_sockets *sockets; /* private to libmail's tests */
 } mail_smtp_service_options;
 
@@ -69,10 +74,14 @@ typedef struct mail_smtp_service_options {
         .size = sizeof(mail_smtp_service_options)                                                  \
     }
 
+/** Errors: MAIL_ENOMEM, MAIL_EINVAL for a size that is not known. */
 MAIL_API int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
                                       const mail_smtp_service_options *opts);
 
-/** Closes all sessions at once (each gives EV_ABORT, EV_CLOSE) and all listeners. */
+/**
+ * Closes all sessions at once (each gives EV_ABORT or EV_RESET, if it must, and EV_CLOSE) and all
+ * listeners. Messages whose `finish` is under way are finished; nobody is told any more.
+ */
 MAIL_API void mail_smtp_service_destroy(mail_smtp_service *service);
 
 /**
@@ -90,28 +99,46 @@ MAIL_API int mail_smtp_service_listen_unix(mail_smtp_service *service, const cha
                                            const mail_smtp_server_options *engine,
                                            void *listener_arg, mail_error *err);
 
-/** Serves a connected socket. Ownership: takes `fd` if it succeeds. */
+/**
+ * Serves a connected socket, from the loop's next round on.
+ *
+ * Ownership: takes `fd`, non-blocking, if it succeeds.
+ * Errors: MAIL_EINVAL for bad engine options; MAIL_ELIMIT past max_sessions; MAIL_ENOMEM; MAIL_ESYS.
+ */
 MAIL_API int mail_smtp_service_adopt(mail_smtp_service *service, int fd,
                                      const mail_smtp_server_options *engine, void *listener_arg);
 
-/** Answers a question; `reply` NULL: the ordinary positive answer. Errors: MAIL_ECANCELED. */
+/**
+ * Answers a question; `reply` NULL: the ordinary positive answer. Nothing is called back from inside.
+ *
+ * Errors: MAIL_ECANCELED; MAIL_ENOMEM (the session ends).
+ */
 MAIL_API int mail_smtp_service_answer(mail_ticket ticket, const mail_reply *reply);
 
 /**
- * Answers EV_DATA with yes: the message goes into `sink`. Its `finish` answers END: 250 with
- * `accepted` (copied; empty: `2.0.0 OK`), or what `refusal` says when it, or a write before it, failed. The
- * service aborts it when the message breaks off; after that the policy still gets EV_ABORT.
+ * Answers EV_DATA with yes: the message goes into `sink`. Its `finish` answers END: 250 2.0.0 and
+ * `accepted` (text without codes, copied; empty: `OK`), or what `refusal` says when it, or a write before it,
+ * failed. In LMTP the one verdict holds for every recipient. The service aborts the sink when the
+ * message breaks off; after that the policy still gets EV_ABORT.
  *
- * Errors: MAIL_ECANCELED (the sink has been aborted).
+ * Errors: in each the sink has been aborted. MAIL_ECANCELED; MAIL_ENOMEM (451 4.3.0 was answered).
  */
 MAIL_API int mail_smtp_service_take(mail_ticket ticket, mail_sink *sink, mail_span accepted);
+
+/**
+ * The same for a policy that words the verdict itself, as LMTP wants for each recipient: once the
+ * message is whole the sink is the policy's again, to finish or abort, and EV_END is asked, in
+ * LMTP once a recipient (`index`). A sink that failed before is aborted, and every
+ * recipient answered by `refusal` without asking.
+ */
+MAIL_API int mail_smtp_service_take_asking(mail_ticket ticket, mail_sink *sink);
 
 /** Sessions open now. */
 MAIL_API size_t mail_smtp_service_sessions(const mail_smtp_service *service);
 
 /**
- * Stops listening and ends each session once its message under way is through; calls
- * `fn` when none is left.
+ * Stops listening and ends each session (421 4.3.2) once its message under way is through; calls
+ * `fn` from the loop when no session is left and no `finish` under way.
  */
 MAIL_API void mail_smtp_service_drain(mail_smtp_service *service, void (*fn)(void *arg), void *arg);
 

@@ -421,15 +421,17 @@ static void on_limit(uv_timer_t *timer)
     (void)timer; /* its only use is to end the wait */
 }
 
+/* It repeats: called at the start of the round, before the wait, it must end that too. */
 int mail_loop_uv_run_once(mail_loop_uv *lp, mail_duration timeout)
 {
+    uint64_t wait = whole_milliseconds(timeout);
+
     if (timeout <= 0) {
         uv_run(lp->uv, UV_RUN_NOWAIT);
         return MAIL_OK;
     }
-    /* Repeated: libuv's idea of now is that of the last round, so that the first may be
-     * due before the wait has begun. */
-    uv_timer_start(&lp->limit, on_limit, whole_milliseconds(timeout), whole_milliseconds(timeout));
+    uv_update_time(lp->uv);
+    uv_timer_start(&lp->limit, on_limit, wait, wait);
     uv_run(lp->uv, UV_RUN_ONCE);
     uv_timer_stop(&lp->limit);
     return MAIL_OK;

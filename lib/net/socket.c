@@ -336,3 +336,14 @@ static const mail_sockets_ops system_ops = {
 };
 
 const mail_sockets net_system_sockets = {&system_ops};
+
+mail_endpoint net_socket_peer(int fd)
+{
+    address peer = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t length = sizeof(peer);
+
+    if (getpeername(fd, &peer.any, &length) != 0) {
+        peer.any.sa_family = AF_UNSPEC;
+    }
+    return endpoint_of(&peer);
+}

@@ -45,4 +45,7 @@ struct mail_sockets {
 /* The system's network. */
 extern const mail_sockets net_system_sockets;
 
+/* The other end of a connected socket; family 0: it has no IP address. */
+mail_endpoint net_socket_peer(int fd);
+
 #endif

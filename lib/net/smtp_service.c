@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT */
+#include <mail/smtp_service.h>
+
+#include <assert.h>
+#include <errno.h>
+
+#include "base/mem.h"
+#include "base/random.h"
+#include "net/smtp_session.h"
+
+#define MAX_SESSIONS            10000
+#define MAX_SESSIONS_PER_CLIENT 200
+
+static void on_drained(void *arg)
+{
+    mail_smtp_service *service = arg;
+
+    service->drain_fn(service->drain_arg);
+}
+
+int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
+                             const mail_smtp_service_options *opts)
+{
+    mail_smtp_service *service;
+    int code;
+
+    if (opts->size == 0 || opts->size > sizeof(*opts)) {
+        return MAIL_EINVAL;
+    }
+    service = mem_alloc(opts->mem, sizeof(*service));
+    if (service == NULL) {
+        return MAIL_ENOMEM;
+    }
+    memcpy(&service->opts, opts, opts->size);
+    if (service->opts.max_sessions == 0) {
+        service->opts.max_sessions = MAX_SESSIONS;
+    }
+    if (service->opts.max_sessions_per_client == 0) {
+        service->opts.max_sessions_per_client = MAX_SESSIONS_PER_CLIENT;
+    }
+    service->loop = loop;
+    service->mem = opts->mem;
+    service->net = service->opts.sockets != NULL ? service->opts.sockets : &net_system_sockets;
+    service->first_free = SLOT_NONE;
+    list_init(&service->listeners);
+    list_init(&service->orphans);
+    table_init(&service->clients, service->mem);
+    random_fill(NULL, &service->seed, sizeof(service->seed));
+    code = loop->ops->timer(loop, on_drained, service, &service->drained);
+    if (code != MAIL_OK) {
+        mem_free(service->mem, service, sizeof(*service));
+        return code;
+    }
+    *out = service;
+    return MAIL_OK;
+}
+
+static void close_listener(smtp_listener *ls)
+{
+    mail_smtp_service *service = ls->service;
+
+    list_remove(&ls->link);
+    net_listener_deinit(&ls->listener);
+    mem_free(service->mem, ls->hostname, ls->engine.hostname.length + 1);
+    mem_free(service->mem, ls, sizeof(*ls));
+}
+
+void mail_smtp_service_destroy(mail_smtp_service *service)
+{
+    if (service == NULL) {
+        return;
+    }
+    assert(service->calling == 0);
+    while (!list_is_empty(&service->listeners)) {
+        close_listener(LIST_OWNER(service->listeners.next, smtp_listener, link));
+    }
+    for (uint32_t i = 0; i < service->slot_count; i++) {
+        if (service->slots[i].session != NULL) {
+            smtp_session_cut(service->slots[i].session);
+        }
+    }
+    while (!list_is_empty(&service->orphans)) {
+        LIST_OWNER(list_pop_front(&service->orphans), smtp_session, orphan)->service = NULL;
+    }
+    service->loop->ops->untimer(service->drained);
+    table_deinit(&service->clients);
+    mem_free(service->mem, service->slots, service->slot_capacity * sizeof(*service->slots));
+    mem_free(service->mem, service, sizeof(*service));
+}
+
+/* Slots and tickets. */
+
+/* A free slot, or MAIL_ENOMEM as a negative number. */
+static int64_t find_slot(mail_smtp_service *service)
+{
+    uint32_t capacity = service->slot_capacity > 0 ? service->slot_capacity * 2 : 16;
+    smtp_slot *slots;
+
+    if (service->first_free != SLOT_NONE) {
+        return service->first_free;
+    }
+    if (service->slot_count == service->slot_capacity) {
+        slots = mem_resize(service->mem, service->slots, service->slot_capacity * sizeof(*slots),
+                           capacity * sizeof(*slots));
+        if (slots == NULL) {
+            return MAIL_ENOMEM;
+        }
+        service->slots = slots;
+        service->slot_capacity = capacity;
+    }
+    service->slots[service->slot_count] = (smtp_slot){.next_free = SLOT_NONE};
+    service->first_free = service->slot_count;
+    return service->slot_count++;
+}
+
+static void take_slot(mail_smtp_service *service, uint32_t slot, smtp_session *ss)
+{
+    service->first_free = service->slots[slot].next_free;
+    service->slots[slot].session = ss;
+    service->sessions++;
+}
+
+mail_ticket smtp_service_ticket(mail_smtp_service *service, uint32_t slot)
+{
+    return (mail_ticket){service, slot, ++service->slots[slot].serial};
+}
+
+/* The session whose open question `ticket` is for, or NULL. */
+static smtp_session *session_of(mail_ticket ticket)
+{
+    mail_smtp_service *service = ticket.service;
+    smtp_session *ss;
+
+    if (service == NULL || ticket.slot >= service->slot_count) {
+        return NULL;
+    }
+    ss = service->slots[ticket.slot].session;
+    if (ss == NULL || service->slots[ticket.slot].serial != ticket.serial ||
+        ss->question == MAIL_SMTP_EV_NONE) {
+        return NULL;
+    }
+    return ss;
+}
+
+int mail_smtp_service_answer(mail_ticket ticket, const mail_reply *reply)
+{
+    smtp_session *ss = session_of(ticket);
+
+    return ss != NULL ? smtp_session_answer(ss, reply) : MAIL_ECANCELED;
+}
+
+static int take(mail_ticket ticket, mail_sink *sink, smtp_taking taking, mail_span accepted)
+{
+    smtp_session *ss = session_of(ticket);
+
+    if (ss == NULL) {
+        mail_sink_abort(sink);
+        return MAIL_ECANCELED;
+    }
+    return smtp_session_take(ss, sink, taking, accepted);
+}
+
+int mail_smtp_service_take(mail_ticket ticket, mail_sink *sink, mail_span accepted)
+{
+    return take(ticket, sink, SMTP_TAKING_ALL, accepted);
+}
+
+int mail_smtp_service_take_asking(mail_ticket ticket, mail_sink *sink)
+{
+    return take(ticket, sink, SMTP_TAKING_ASKING, MAIL_SPAN(""));
+}
+
+/* Clients: who has how many sessions. */
+
+/* An IPv6 host has a whole /64 of addresses to come from. */
+static mail_ip key_of(const mail_ip *ip)
+{
+    mail_ip key = {.family = ip->family};
+
+    memcpy(key.bytes, ip->bytes, ip->family == 6 ? 8 : 4);
+    return key;
+}
+
+static smtp_client_count *find_client(mail_smtp_service *service, const mail_ip *key, uint64_t hash)
+{
+    for (table_entry *e = table_first(&service->clients, hash); e != NULL; e = table_next(e)) {
+        smtp_client_count *client = LIST_OWNER(e, smtp_client_count, entry);
+
+        if (mail_ip_equal(&client->key, key)) {
+            return client;
+        }
+    }
+    return NULL;
+}
+
+/* Counts one more session of `peer`; `*out` NULL: it is not counted. MAIL_ELIMIT, MAIL_ENOMEM. */
+static int count_client(mail_smtp_service *service, const mail_endpoint *peer,
+                        smtp_client_count **out)
+{
+    mail_ip key = key_of(&peer->ip);
+    uint64_t hash = hash_bytes(&service->seed, mail_span_of(key.bytes, sizeof(key.bytes)));
+    smtp_client_count *client;
+
+    *out = NULL;
+    if (peer->ip.family == 0 || (mail_ip_is_loopback(&peer->ip) && !service->opts.limit_loopback)) {
+        return MAIL_OK;
+    }
+    client = find_client(service, &key, hash);
+    if (client != NULL && client->count >= service->opts.max_sessions_per_client) {
+        return MAIL_ELIMIT;
+    }
+    if (client == NULL) {
+        client = mem_alloc(service->mem, sizeof(*client));
+        if (client == NULL) {
+            return MAIL_ENOMEM;
+        }
+        client->key = key;
+        if (table_insert(&service->clients, &client->entry, hash) != MAIL_OK) {
+            mem_free(service->mem, client, sizeof(*client));
+            return MAIL_ENOMEM;
+        }
+    }
+    client->count++;
+    *out = client;
+    return MAIL_OK;
+}
+
+static void uncount_client(mail_smtp_service *service, smtp_client_count *client)
+{
+    if (client != NULL && --client->count == 0) {
+        table_remove(&service->clients, &client->entry);
+        mem_free(service->mem, client, sizeof(*client));
+    }
+}
+
+/* Sessions come and go. */
+
+void smtp_service_forget(mail_smtp_service *service, smtp_session *ss)
+{
+    smtp_slot *slot = &service->slots[ss->slot];
+
+    uncount_client(service, ss->client);
+    slot->session = NULL;
+    slot->next_free = service->first_free;
+    service->first_free = ss->slot;
+    service->sessions--;
+    if (ss->finishing) {
+        list_push_back(&service->orphans, &ss->orphan);
+    }
+    smtp_service_check_drained(service);
+}
+
+static int open_session(mail_smtp_service *service, int fd, const mail_endpoint *peer,
+                        const mail_smtp_server_options *engine, void *listener_arg,
+                        smtp_session **out)
+{
+    int64_t slot = service->sessions < service->opts.max_sessions && !service->draining
+                       ? find_slot(service)
+                       : MAIL_ELIMIT;
+    smtp_client_count *client;
+    smtp_session *ss;
+    int code;
+
+    if (slot < 0) {
+        return (int)slot;
+    }
+    code = count_client(service, peer, &client);
+    if (code != MAIL_OK) {
+        return code == MAIL_ELIMIT ? MAIL_EBUSY : code;
+    }
+    code = smtp_session_open(&ss, service, (uint32_t)slot, fd, engine);
+    if (code != MAIL_OK) {
+        uncount_client(service, client);
+        return code;
+    }
+    take_slot(service, (uint32_t)slot, ss);
+    ss->client = client;
+    ss->shown.peer = *peer;
+    ss->shown.peer_is_unix = peer->ip.family == 0;
+    ss->shown.listener_arg = listener_arg;
+    *out = ss;
+    return MAIL_OK;
+}
+
+static void log_refused(mail_smtp_service *service, const mail_endpoint *peer, const char *why)
+{
+    char text[MAIL_IP_TEXT_SIZE] = "unix";
+    mail_log_field fields[2] = {{.key = "client"}, {.key = "reason"}};
+
+    if (peer->ip.family != 0) {
+        mail_endpoint_print(peer, text);
+    }
+    fields[0].value = mail_span_text(text);
+    fields[1].value = mail_span_text(why);
+    mail_log_line(service->opts.log, MAIL_LOG_WARN, "connection refused", fields, 2);
+}
+
+/* RFC 5321, section 3.8: who can't be served is told so, if that is possible in one write. */
+static void refuse(mail_smtp_service *service, int fd, const mail_endpoint *peer, int code)
+{
+    static const char busy[] = "421 4.3.2 Too many connections, try again later\r\n";
+    static const char yours[] = "421 4.7.0 Too many connections from you, try again later\r\n";
+    const char *text = code == MAIL_EBUSY ? yours : busy;
+
+    service->net->ops->write(service->net, fd, text, strlen(text));
+    service->net->ops->close(service->net, fd);
+    log_refused(service, peer,
+                code == MAIL_EBUSY ? "too many connections of this client" : mail_strerror(code));
+}
+
+static void on_accept(int fd, const mail_endpoint *peer, bool is_last, void *arg)
+{
+    smtp_listener *ls = arg;
+    mail_smtp_service *service = ls->service;
+    smtp_session *ss;
+    int code = MAIL_ELIMIT;
+
+    if (!is_last) {
+        code = open_session(service, fd, peer, &ls->engine, ls->arg, &ss);
+    }
+    if (code != MAIL_OK) {
+        refuse(service, fd, peer, code);
+        return;
+    }
+    net_link_run(&ss->link);
+}
+
+/* A caller built against an older header has fewer options; those it lacks are 0. */
+static int copy_options(mail_smtp_service *service, const mail_smtp_server_options *from,
+                        mail_smtp_server_options *to)
+{
+    if (from->size == 0 || from->size > sizeof(*to)) {
+        return MAIL_EINVAL;
+    }
+    *to = (mail_smtp_server_options){.size = 0};
+    memcpy(to, from, from->size);
+    to->size = sizeof(*to);
+    to->mem = service->mem;
+    return MAIL_OK;
+}
+
+int mail_smtp_service_adopt(mail_smtp_service *service, int fd,
+                            const mail_smtp_server_options *engine, void *listener_arg)
+{
+    mail_endpoint peer = net_socket_peer(fd);
+    mail_smtp_server_options opts;
+    smtp_session *ss;
+    int code = copy_options(service, engine, &opts);
+
+    if (code == MAIL_OK) {
+        code = open_session(service, fd, &peer, &opts, listener_arg, &ss);
+    }
+    if (code != MAIL_OK) {
+        return code == MAIL_EBUSY ? MAIL_ELIMIT : code;
+    }
+    net_link_soon(&ss->link);
+    return MAIL_OK;
+}
+
+size_t mail_smtp_service_sessions(const mail_smtp_service *service)
+{
+    return service->sessions;
+}
+
+/* Listeners. */
+
+/* Says now, and not to each client, that the options of the engine are bad. */
+static int check_options(const mail_smtp_server_options *opts)
+{
+    mail_smtp_server *srv;
+    int code = mail_smtp_server_create(&srv, opts, 0);
+
+    if (code == MAIL_OK) {
+        mail_smtp_server_destroy(srv);
+    }
+    return code;
+}
+
+static int make_listener(mail_smtp_service *service, const mail_smtp_server_options *engine,
+                         void *arg, smtp_listener **out)
+{
+    smtp_listener *ls = mem_alloc(service->mem, sizeof(*ls));
+    int code;
+
+    if (ls == NULL) {
+        return MAIL_ENOMEM;
+    }
+    ls->service = service;
+    ls->arg = arg;
+    list_init(&ls->link);
+    code = copy_options(service, engine, &ls->engine);
+    if (code == MAIL_OK) {
+        code = check_options(&ls->engine);
+    }
+    if (code == MAIL_OK) {
+        ls->hostname = mem_text(service->mem, ls->engine.hostname);
+        code = ls->hostname != NULL ? MAIL_OK : MAIL_ENOMEM;
+    }
+    if (code != MAIL_OK) {
+        close_listener(ls);
+        return code;
+    }
+    ls->engine.hostname.data = ls->hostname;
+    *out = ls;
+    return MAIL_OK;
+}
+
+/* `fd` is what the network gave: a listening socket, or -errno. */
+static int begin_to_listen(smtp_listener *ls, int fd, const char *where, mail_error *err)
+{
+    mail_smtp_service *service = ls->service;
+    int code;
+
+    if (fd < 0) {
+        close_listener(ls);
+        return mail_error_set(err, mail_error_from_errno(-fd), "Cannot listen on %s: %s", where,
+                              strerror(-fd));
+    }
+    code = net_listener_init(&ls->listener, service->net, service->loop, fd, on_accept, ls);
+    if (code != MAIL_OK) {
+        service->net->ops->close(service->net, fd);
+        close_listener(ls);
+        return mail_error_set(err, code, "Cannot listen on %s: %s", where, mail_strerror(code));
+    }
+    list_push_back(&service->listeners, &ls->link);
+    return MAIL_OK;
+}
+
+int mail_smtp_service_listen(mail_smtp_service *service, const mail_endpoint *endpoint,
+                             const mail_smtp_server_options *engine, void *listener_arg,
+                             mail_endpoint *bound, mail_error *err)
+{
+    unsigned flags = service->opts.share_ports ? NET_SHARED_PORT : 0;
+    char where[MAIL_IP_TEXT_SIZE];
+    smtp_listener *ls;
+    int code = make_listener(service, engine, listener_arg, &ls);
+
+    mail_endpoint_print(endpoint, where);
+    if (code != MAIL_OK) {
+        return mail_error_set(err, code, "Bad settings for %s: %s", where, mail_strerror(code));
+    }
+    return begin_to_listen(ls, service->net->ops->listen_tcp(service->net, endpoint, flags, bound),
+                           where, err);
+}
+
+int mail_smtp_service_listen_unix(mail_smtp_service *service, const char *path,
+                                  const mail_smtp_server_options *engine, void *listener_arg,
+                                  mail_error *err)
+{
+    smtp_listener *ls;
+    int code = make_listener(service, engine, listener_arg, &ls);
+
+    if (code != MAIL_OK) {
+        return mail_error_set(err, code, "Bad settings for %s: %s", path, mail_strerror(code));
+    }
+    return begin_to_listen(ls, service->net->ops->listen_unix(service->net, path), path, err);
+}
+
+/* The end. */
+
+void smtp_service_check_drained(mail_smtp_service *service)
+{
+    if (service->draining && service->sessions == 0 && list_is_empty(&service->orphans)) {
+        service->loop->ops->timer_set(service->drained, mail_loop_now(service->loop));
+    }
+}
+
+void mail_smtp_service_drain(mail_smtp_service *service, void (*fn)(void *arg), void *arg)
+{
+    service->draining = true;
+    service->drain_fn = fn;
+    service->drain_arg = arg;
+    for (list *at = service->listeners.next; at != &service->listeners; at = at->next) {
+        net_listener_deinit(&LIST_OWNER(at, smtp_listener, link)->listener);
+    }
+    for (uint32_t i = 0; i < service->slot_count; i++) {
+        if (service->slots[i].session != NULL) {
+            smtp_session_drain(service->slots[i].session);
+        }
+    }
+    smtp_service_check_drained(service);
+}

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/smtp_session.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+
+/*
+ * One turn of a session: bytes to the engine, events to the policy, body to the
+ * sink, until the engine has a question that is not answered at once, or the sink
+ * no room, or the input ends.
+ */
+
+static const mail_reply NO_MEMORY = {451, {4, 3, 0}, {"Out of memory, try again later", 30}};
+
+static const mail_ticket no_ticket;
+
+static void tell_policy(smtp_session *ss, mail_ticket ticket, const mail_smtp_event *ev)
+{
+    mail_smtp_service *service = ss->service;
+
+    if (service->opts.on_event != NULL) {
+        service->calling++;
+        service->opts.on_event(&ss->shown, ticket, ev, service->opts.arg);
+        service->calling--;
+    }
+}
+
+static void set_text(smtp_session *ss, char **text, size_t *length, char *to, size_t to_length)
+{
+    mem_free(ss->mem, *text, *length + 1);
+    *text = to;
+    *length = to_length;
+}
+
+/* The body and its sink. */
+
+static void drop_sink(smtp_session *ss)
+{
+    mail_sink *sink = ss->sink;
+
+    ss->sink = NULL;
+    buffer_clear(&ss->spill, 0);
+    if (sink != NULL) {
+        mail_sink_abort(sink);
+    }
+}
+
+static void fail_sink(smtp_session *ss, int code)
+{
+    ss->failure = code;
+    drop_sink(ss);
+}
+
+/* Writes as much of `bytes` as there is room for; what is left comes back. */
+static mail_span put(smtp_session *ss, mail_span bytes)
+{
+    while (bytes.length > 0 && ss->sink != NULL) {
+        size_t room = mail_sink_room(ss->sink);
+        size_t n = bytes.length < room ? bytes.length : room;
+        int code;
+
+        if (n == 0) {
+            break;
+        }
+        code = mail_sink_write(ss->sink, mail_span_first(bytes, n));
+        if (code != MAIL_OK) {
+            fail_sink(ss, code);
+        }
+        bytes = mail_span_from(bytes, n);
+    }
+    return bytes;
+}
+
+static void on_body(smtp_session *ss, mail_span body)
+{
+    mail_span rest = put(ss, body);
+
+    if (ss->sink != NULL && buffer_append(&ss->spill, rest) != MAIL_OK) {
+        fail_sink(ss, MAIL_ENOMEM);
+    }
+}
+
+/*
+ * How much may be fed: no more than the sink has room for, but enough that a command
+ * between two chunks is seen whole. What that brings too much waits in `spill`; while
+ * anything is there, nothing is fed.
+ */
+static size_t feed_limit(smtp_session *ss, size_t length)
+{
+    size_t room;
+
+    if (ss->sink == NULL) {
+        return length;
+    }
+    if (buffer_length(&ss->spill) > 0) {
+        mail_span rest = put(ss, buffer_bytes(&ss->spill));
+
+        buffer_consume(&ss->spill, ss->sink != NULL ? buffer_length(&ss->spill) - rest.length : 0);
+        if (rest.length > 0 && ss->sink != NULL) {
+            return 0;
+        }
+        buffer_clear(&ss->spill, 0);
+    }
+    room = ss->sink != NULL ? mail_sink_room(ss->sink) : length;
+    if (room == 0) {
+        return 0;
+    }
+    room = room > MAIL_SMTP_LINE_MAX ? room - 2 : MAIL_SMTP_LINE_MAX;
+    return length < room ? length : room;
+}
+
+static bool is_stalled(smtp_session *ss)
+{
+    return ss->sink != NULL && (buffer_length(&ss->spill) > 0 || mail_sink_room(ss->sink) == 0);
+}
+
+static void on_room(void *arg)
+{
+    smtp_session *ss = arg;
+
+    net_link_soon(&ss->link);
+}
+
+/* Answers. */
+
+static void name_given(smtp_session *ss, const mail_reply *reply)
+{
+    /* RFC 5321, section 4.1.4: a name that was refused changes nothing. */
+    if (reply == NULL || mail_reply_is_positive(reply)) {
+        set_text(ss, &ss->helo, &ss->helo_length, ss->next_helo, ss->next_helo_length);
+        ss->shown.helo = mail_span_of(ss->helo, ss->helo_length);
+        ss->shown.esmtp = ss->next_esmtp;
+    } else {
+        mem_free(ss->mem, ss->next_helo, ss->next_helo_length + 1);
+    }
+    ss->next_helo = NULL;
+}
+
+/*
+ * Most answers to END come from elsewhere and find nothing more to do than to be sent: what else
+ * there may be is left to a turn, which costs a round.
+ */
+static void resume(smtp_session *ss, mail_smtp_event_type question)
+{
+    if (ss->feeding) {
+        return;
+    }
+    net_link_kick(&ss->link);
+    if (question != MAIL_SMTP_EV_END || ss->shown.lmtp || ss->starved || ss->service->draining) {
+        net_link_soon(&ss->link);
+    }
+}
+
+int smtp_session_answer(smtp_session *ss, const mail_reply *reply)
+{
+    mail_smtp_event_type question = ss->question;
+    int code;
+
+    ss->question = MAIL_SMTP_EV_NONE;
+    smtp_service_ticket(ss->service, ss->slot);
+    if (question == MAIL_SMTP_EV_HELO) {
+        name_given(ss, reply);
+    }
+    code = mail_smtp_server_answer(ss->engine, mail_loop_now(ss->service->loop), reply);
+    if (code != MAIL_OK) {
+        ss->starved = true;
+    } else if (reply != NULL && reply->code == 421) {
+        question = MAIL_SMTP_EV_NONE; /* EV_CLOSE is to be fetched */
+    }
+    resume(ss, question);
+    return code;
+}
+
+static const mail_reply *refusal_of(smtp_session *ss, int code)
+{
+    static const mail_reply no_space = {452, {4, 3, 1}, {"Not enough room, try again later", 32}};
+    static const mail_reply too_big = {552, {5, 3, 4}, {"Message too big", 15}};
+    static const mail_reply failed = {451, {4, 3, 0}, {"Could not store it, try again later", 35}};
+    mail_smtp_service *service = ss->service;
+    const mail_reply *reply = NULL;
+
+    if (service->opts.refusal != NULL) {
+        service->calling++;
+        reply = service->opts.refusal(&ss->shown, code, service->opts.arg);
+        service->calling--;
+    }
+    if (reply != NULL) {
+        return reply;
+    }
+    return code == MAIL_ENOSPC ? &no_space : code == MAIL_ELIMIT ? &too_big : &failed;
+}
+
+/* Answers END by what has become of the sink. */
+static void give_verdict(smtp_session *ss)
+{
+    mail_reply accepted = {250, {2, 0, 0}, {ss->accepted, ss->accepted_length}};
+
+    ss->has_verdict = true;
+    if (ss->accepted_length == 0) {
+        accepted.text = MAIL_SPAN("OK");
+    }
+    smtp_session_answer(ss, ss->failure == MAIL_OK ? &accepted : refusal_of(ss, ss->failure));
+}
+
+static void release(smtp_session *ss)
+{
+    set_text(ss, &ss->helo, &ss->helo_length, NULL, 0);
+    set_text(ss, &ss->next_helo, &ss->next_helo_length, NULL, 0);
+    set_text(ss, &ss->accepted, &ss->accepted_length, NULL, 0);
+    buffer_deinit(&ss->spill);
+    mail_smtp_server_destroy(ss->engine);
+    mem_free(ss->mem, ss, sizeof(*ss));
+}
+
+static void on_finished(int code, void *arg)
+{
+    smtp_session *ss = arg;
+    mail_smtp_service *service = ss->service;
+
+    ss->finishing = false;
+    if (ss->link.is_closed) { /* nobody waits for the answer any more */
+        list_remove(&ss->orphan);
+        release(ss);
+        if (service != NULL) {
+            smtp_service_check_drained(service);
+        }
+        return;
+    }
+    if (!ss->is_over) {
+        ss->failure = code;
+        give_verdict(ss);
+    }
+}
+
+static void finish(smtp_session *ss)
+{
+    mail_sink *sink = ss->sink;
+    int code;
+
+    ss->sink = NULL;
+    ss->finishing = true;
+    code = mail_sink_finish(sink, on_finished, ss);
+    if (code != MAIL_EAGAIN) {
+        ss->finishing = false;
+        ss->failure = code;
+        give_verdict(ss);
+    }
+}
+
+/* Events. */
+
+static void ask(smtp_session *ss, const mail_smtp_event *ev)
+{
+    mail_ticket ticket = smtp_service_ticket(ss->service, ss->slot);
+
+    ss->question = ev->type;
+    if (ss->service->opts.on_event == NULL) {
+        smtp_session_answer(ss, NULL);
+    } else {
+        tell_policy(ss, ticket, ev);
+    }
+}
+
+static void on_helo(smtp_session *ss, const mail_smtp_event *ev)
+{
+    ss->next_helo = mem_text(ss->mem, ev->name);
+    ss->next_helo_length = ev->name.length;
+    ss->next_esmtp = ev->esmtp;
+    if (ss->next_helo == NULL) {
+        ss->starved = true;
+        return;
+    }
+    ask(ss, ev);
+}
+
+static void on_data(smtp_session *ss, const mail_smtp_event *ev)
+{
+    ss->taking = SMTP_TAKING_NOTHING;
+    ss->failure = MAIL_OK;
+    ss->has_verdict = false;
+    ask(ss, ev);
+}
+
+static void on_end(smtp_session *ss, const mail_smtp_event *ev)
+{
+    bool is_settled = ss->has_verdict || ss->failure != MAIL_OK;
+
+    if (ss->taking == SMTP_TAKING_ALL && !is_settled) {
+        ss->question = ev->type;
+        finish(ss);
+    } else if (ss->taking != SMTP_TAKING_NOTHING && is_settled) {
+        ss->question = ev->type;
+        give_verdict(ss);
+    } else {
+        ss->sink = NULL; /* the policy's again */
+        ask(ss, ev);
+    }
+}
+
+static void on_close(smtp_session *ss, const mail_smtp_event *ev)
+{
+    bool is_orderly = ev->reply != NULL && ev->reply->code == 221;
+
+    ss->is_over = true;
+    ss->question = MAIL_SMTP_EV_NONE;
+    smtp_service_ticket(ss->service, ss->slot);
+    drop_sink(ss);
+    if (!is_orderly) {
+        net_link_linger(&ss->link);
+    }
+    tell_policy(ss, no_ticket, ev);
+}
+
+static void on_event(smtp_session *ss, const mail_smtp_event *ev)
+{
+    switch (ev->type) {
+    case MAIL_SMTP_EV_NONE:
+        break;
+    case MAIL_SMTP_EV_HELO:
+        on_helo(ss, ev);
+        break;
+    case MAIL_SMTP_EV_CONNECT:
+    case MAIL_SMTP_EV_MAIL:
+    case MAIL_SMTP_EV_RCPT:
+    case MAIL_SMTP_EV_VRFY:
+    case MAIL_SMTP_EV_EXPN:
+        ask(ss, ev);
+        break;
+    case MAIL_SMTP_EV_DATA:
+        on_data(ss, ev);
+        break;
+    case MAIL_SMTP_EV_BODY:
+        on_body(ss, ev->body);
+        break;
+    case MAIL_SMTP_EV_END:
+        on_end(ss, ev);
+        break;
+    case MAIL_SMTP_EV_ABORT:
+        drop_sink(ss);
+        tell_policy(ss, no_ticket, ev);
+        break;
+    case MAIL_SMTP_EV_RESET:
+    case MAIL_SMTP_EV_REFUSED:
+        tell_policy(ss, no_ticket, ev);
+        break;
+    case MAIL_SMTP_EV_CLOSE:
+        on_close(ss, ev);
+        break;
+    }
+}
+
+/* The engine closes without another word. */
+static void end(smtp_session *ss)
+{
+    mail_smtp_event ev = {.type = MAIL_SMTP_EV_ABORT};
+
+    while (!ss->is_over && ev.type != MAIL_SMTP_EV_NONE) {
+        mail_smtp_server_eof(ss->engine, &ev);
+        on_event(ss, &ev);
+    }
+}
+
+static void end_starved(smtp_session *ss)
+{
+    ss->is_mute = true;
+    end(ss);
+}
+
+/* What the link asks of its owner. */
+
+static void session_feed(void *arg, mail_time now, mail_span in, size_t *used)
+{
+    smtp_session *ss = arg;
+    mail_smtp_event ev = {.type = MAIL_SMTP_EV_CONNECT};
+
+    ss->feeding = true;
+    while (!ss->is_over && !ss->starved && ev.type != MAIL_SMTP_EV_NONE) {
+        mail_span rest = mail_span_from(in, *used);
+        size_t limit = feed_limit(ss, rest.length);
+        size_t n;
+
+        if (limit == 0 && is_stalled(ss)) {
+            mail_smtp_server_pause(ss->engine, now);
+            break;
+        }
+        ss->starved = mail_smtp_server_feed(ss->engine, now, mail_span_first(rest, limit), &n,
+                                            &ev) != MAIL_OK;
+        *used += n;
+        if (!ss->starved) {
+            on_event(ss, &ev);
+        }
+    }
+    ss->feeding = false;
+    if (ss->starved) {
+        end_starved(ss);
+    }
+}
+
+static void session_eof(void *arg, mail_time now)
+{
+    (void)now;
+    end(arg);
+}
+
+static void session_tick(void *arg, mail_time now)
+{
+    smtp_session *ss = arg;
+    mail_smtp_event ev = {.type = MAIL_SMTP_EV_ABORT};
+
+    ss->feeding = true;
+    while (!ss->is_over && ev.type != MAIL_SMTP_EV_NONE) {
+        if (mail_smtp_server_tick(ss->engine, now, &ev) != MAIL_OK) {
+            end_starved(ss);
+            break;
+        }
+        on_event(ss, &ev);
+    }
+    ss->feeding = false;
+}
+
+static mail_span session_out(void *arg)
+{
+    smtp_session *ss = arg;
+
+    return ss->is_mute ? mail_span_of(NULL, 0) : mail_smtp_server_out(ss->engine);
+}
+
+static void session_sent(void *arg, mail_time now, size_t n)
+{
+    (void)now;
+    mail_smtp_server_sent(((smtp_session *)arg)->engine, n);
+}
+
+/* Until EV_CLOSE there is always something to wait for, be it only a deadline. */
+static unsigned session_wants(void *arg)
+{
+    smtp_session *ss = arg;
+    unsigned wants;
+
+    if (ss->is_over) {
+        return session_out(ss).length > 0 ? MAIL_WANTS_WRITE : 0;
+    }
+    wants = mail_smtp_server_wants(ss->engine) | MAIL_WANTS_ANSWER;
+    return is_stalled(ss) ? wants & ~(unsigned)MAIL_WANTS_READ : wants;
+}
+
+static mail_time session_deadline(void *arg)
+{
+    return mail_smtp_server_deadline(((smtp_session *)arg)->engine);
+}
+
+static void session_closed(void *arg)
+{
+    smtp_session *ss = arg;
+
+    smtp_service_forget(ss->service, ss);
+    if (!ss->finishing) {
+        release(ss);
+    }
+}
+
+static const net_link_ops session_ops = {
+    .feed = session_feed,
+    .eof = session_eof,
+    .tick = session_tick,
+    .out = session_out,
+    .sent = session_sent,
+    .wants = session_wants,
+    .deadline = session_deadline,
+    .closed = session_closed,
+};
+
+int smtp_session_open(smtp_session **out, mail_smtp_service *service, uint32_t slot, int fd,
+                      const mail_smtp_server_options *engine)
+{
+    smtp_session *ss = mem_alloc(service->mem, sizeof(*ss));
+    int code;
+
+    if (ss == NULL) {
+        return MAIL_ENOMEM;
+    }
+    ss->mem = service->mem;
+    ss->service = service;
+    ss->slot = slot;
+    ss->shown.lmtp = engine->lmtp;
+    ss->shown.serial = ++service->last_serial;
+    list_init(&ss->orphan);
+    buffer_init(&ss->spill, ss->mem, SIZE_MAX / 2);
+    code = mail_smtp_server_create(&ss->engine, engine, mail_loop_now(service->loop));
+    if (code == MAIL_OK) {
+        code = net_link_init(&ss->link, service->net, service->loop, ss->mem, fd, &session_ops, ss);
+    }
+    if (code != MAIL_OK) {
+        release(ss);
+        return code;
+    }
+    *out = ss;
+    return MAIL_OK;
+}
+
+void smtp_session_cut(smtp_session *ss)
+{
+    end(ss);
+    net_link_close(&ss->link);
+}
+
+void smtp_session_drain(smtp_session *ss)
+{
+    if (!ss->is_over) {
+        mail_smtp_server_shutdown(ss->engine, MAIL_SPAN("Shutting down, try again later"), false);
+        net_link_soon(&ss->link);
+    }
+}
+
+int smtp_session_take(smtp_session *ss, mail_sink *sink, smtp_taking taking, mail_span accepted)
+{
+    char *text = accepted.length > 0 ? mem_text(ss->mem, accepted) : NULL;
+
+    assert(ss->question == MAIL_SMTP_EV_DATA);
+    if (text == NULL && accepted.length > 0) {
+        mail_sink_abort(sink);
+        smtp_session_answer(ss, &NO_MEMORY);
+        return MAIL_ENOMEM;
+    }
+    set_text(ss, &ss->accepted, &ss->accepted_length, text, accepted.length);
+    ss->sink = sink;
+    ss->taking = taking;
+    sink->on_room = on_room;
+    sink->on_room_arg = ss;
+    if (smtp_session_answer(ss, NULL) != MAIL_OK) {
+        drop_sink(ss);
+        return MAIL_ENOMEM;
+    }
+    return MAIL_OK;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LIB_NET_SMTP_SESSION_H
+#define LIB_NET_SMTP_SESSION_H
+
+#include <mail/smtp_service.h>
+
+#include "base/buffer.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/table.h"
+#include "net/link.h"
+#include "net/listener.h"
+
+/* How many sessions one client has; freed with the last. */
+typedef struct smtp_client_count {
+    table_entry entry;
+    mail_ip key;
+    uint32_t count;
+} smtp_client_count;
+
+/* What becomes of the message that is coming in. */
+typedef enum smtp_taking {
+    SMTP_TAKING_NOTHING, /* nobody has it: the policy is asked at the end */
+    SMTP_TAKING_ALL,     /* the sink's `finish` is the verdict */
+    SMTP_TAKING_ASKING   /* the sink takes it, the policy gives the verdict */
+} smtp_taking;
+
+/* One session: the link, the engine, and the question that the policy owes an answer. */
+typedef struct smtp_session {
+    mail_smtp_session shown;    /* first: what the policy sees */
+    mail_smtp_service *service; /* NULL: destroyed while `finish` was under way */
+    const mail_mem *mem;
+    list orphan; /* in the service, when only `finish` is left */
+    net_link link;
+    mail_smtp_server *engine;
+    smtp_client_count *client; /* NULL: not counted */
+    uint32_t slot;
+    mail_smtp_event_type question; /* open; EV_NONE: none */
+    smtp_taking taking;
+    mail_sink *sink;
+    buffer spill; /* body bytes for which the sink had no room */
+    int failure;  /* of the sink, or the verdict in LMTP */
+    char *helo;
+    size_t helo_length;
+    char *next_helo; /* while it is being asked about */
+    size_t next_helo_length;
+    char *accepted;
+    size_t accepted_length;
+    bool next_esmtp;
+    bool has_verdict; /* LMTP: `failure` answers the other recipients */
+    bool feeding;     /* in a turn: what comes next is looked at anyway */
+    bool finishing;   /* the sink's `finish` is under way */
+    bool starved;     /* no memory: the session is to end */
+    bool is_over;     /* EV_CLOSE was given */
+    bool is_mute;     /* nothing more is sent */
+} smtp_session;
+
+typedef struct smtp_slot {
+    smtp_session *session; /* NULL: free */
+    uint32_t serial;       /* of its last question */
+    uint32_t next_free;
+} smtp_slot;
+
+typedef struct smtp_listener {
+    list link;
+    mail_smtp_service *service;
+    net_listener listener;
+    mail_smtp_server_options engine;
+    char *hostname;
+    void *arg;
+} smtp_listener;
+
+struct mail_smtp_service {
+    mail_loop *loop;
+    mail_smtp_service_options opts;
+    const mail_mem *mem;
+    const mail_sockets *net;
+    list listeners;
+    smtp_slot *slots;
+    uint32_t slot_count; /* ever used */
+    uint32_t slot_capacity;
+    uint32_t first_free; /* SLOT_NONE: none */
+    uint32_t sessions;
+    list orphans; /* sessions that are gone but for their `finish` */
+    uint64_t last_serial;
+    table clients;
+    hash_seed seed;
+    mail_timer *drained;
+    void (*drain_fn)(void *arg);
+    void *drain_arg;
+    bool draining;
+    unsigned calling; /* the policy */
+};
+
+#define SLOT_NONE UINT32_MAX
+
+/* smtp_session.c */
+
+/*
+ * Begins a session on `fd` in a slot of its own; `engine` is whole and has our memory. MAIL_ENOMEM, MAIL_EINVAL, MAIL_ESYS.
+ * Ownership: takes `fd` if it succeeds.
+ */
+int smtp_session_open(smtp_session **out, mail_smtp_service *service, uint32_t slot, int fd,
+                      const mail_smtp_server_options *engine);
+
+/* Ends it at once, telling the policy. */
+void smtp_session_cut(smtp_session *ss);
+
+/* Ends it when no message is under way. */
+void smtp_session_drain(smtp_session *ss);
+
+/* Answers its open question. */
+int smtp_session_answer(smtp_session *ss, const mail_reply *reply);
+
+/* Answers EV_DATA with yes. */
+int smtp_session_take(smtp_session *ss, mail_sink *sink, smtp_taking taking, mail_span accepted);
+
+/* smtp_service.c */
+
+/* The ticket for a new question of `slot`; that of the one before is stale. */
+mail_ticket smtp_service_ticket(mail_smtp_service *service, uint32_t slot);
+
+/* The connection has gone: frees the slot. One whose `finish` is under way becomes an orphan. */
+void smtp_service_forget(mail_smtp_service *service, smtp_session *ss);
+
+/* Calls `drain_fn` soon if that was the last one. */
+void smtp_service_check_drained(mail_smtp_service *service);
+
+#endif
