@@ -70,14 +70,6 @@ static int take_record(chain *ch, const dns_item *item)
     return code;
 }
 
-static bool is_owned_by(mail_span packet, const dns_item *item, const char *name)
-{
-    char owner[MAIL_DOMAIN_SIZE];
-
-    return item->class_code == DNS_CLASS_IN && dns_name_text(packet, item->owner, owner) &&
-           strcmp(owner, name) == 0;
-}
-
 /* Takes the records that belong to where the walk is; an alias there is left in `alias`. */
 static int visit(chain *ch, dns_item *alias)
 {
@@ -91,7 +83,7 @@ static int visit(chain *ch, dns_item *alias)
         if (item.type != ch->answer.type && item.type != DNS_TYPE_CNAME) {
             continue;
         }
-        if (!is_owned_by(ch->packet, &item, ch->name)) {
+        if (item.class_code != DNS_CLASS_IN || !dns_name_is(ch->packet, item.owner, ch->name)) {
             continue;
         }
         if (item.type == DNS_TYPE_CNAME) {

@@ -150,6 +150,34 @@ bool dns_name_text(mail_span packet, size_t at, char out[MAIL_DOMAIN_SIZE])
     return true;
 }
 
+/* A dot inside a label is no dot between two, and a NUL not the end of the name. */
+static bool label_begins(mail_span label, const char *name)
+{
+    for (size_t i = 0; i < label.length; i++) {
+        if (label.data[i] == '.' || label.data[i] == '\0' ||
+            ascii_lower(label.data[i]) != name[i]) {
+            return false;
+        }
+    }
+    return name[label.length] == '.' || name[label.length] == '\0';
+}
+
+bool dns_name_is(mail_span packet, size_t at, const char *name)
+{
+    labels walk = {.packet = packet, .at = at, .run = at};
+    mail_span label;
+    step got;
+
+    for (got = next_label(&walk, &label); got == STEP_LABEL; got = next_label(&walk, &label)) {
+        if (!label_begins(label, name)) {
+            return false;
+        }
+        name += label.length;
+        name += *name == '.';
+    }
+    return got == STEP_ROOT && *name == '\0';
+}
+
 bool dns_name_is_clean(mail_span name)
 {
     /* The length octet of the first label and the root come on top of the text. */

@@ -25,6 +25,9 @@ bool dns_name_skip(mail_span packet, size_t at, size_t *end);
  */
 bool dns_name_text(mail_span packet, size_t at, char out[MAIL_DOMAIN_SIZE]);
 
+/* Whether the name at `at` is `name`, a clean one in lower case. Stops at the first difference. */
+bool dns_name_is(mail_span packet, size_t at, const char *name);
+
 /* A clean host name in any case, as may be asked for: not the root, no final dot. */
 bool dns_name_is_clean(mail_span name);
 

@@ -429,6 +429,34 @@ static void turns_only_clean_names_into_text(void **state)
     }
 }
 
+static void compares_names_label_by_label(void **state)
+{
+    const struct {
+        const char *name;
+        mail_span wire;
+        const char *text;
+        bool want;
+    } names[] = {
+        {"the same", MAIL_SPAN("\001a\007example\000"), "a.example", true},
+        {"upper case", MAIL_SPAN("\001A\007eXAMPLE\000"), "a.example", true},
+        {"a label less", MAIL_SPAN("\001a\000"), "a.example", false},
+        {"a label more", MAIL_SPAN("\001a\007example\000"), "a", false},
+        {"another label", MAIL_SPAN("\001b\007example\000"), "a.example", false},
+        {"a longer label", MAIL_SPAN("\002ab\007example\000"), "a.example", false},
+        {"a shorter label", MAIL_SPAN("\001a\007example\000"), "ab.example", false},
+        {"a label with a dot", MAIL_SPAN("\011a.example\000"), "a.example", false},
+        {"a label with a NUL", MAIL_SPAN("\002a\000\000"), "a", false},
+        {"the root", MAIL_SPAN("\000"), "a", false},
+        {"no end", MAIL_SPAN("\001a"), "a", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(names); i++) {
+        mail_test_case(names[i].name);
+        assert_int_equal(dns_name_is(names[i].wire, 0, names[i].text), names[i].want);
+    }
+}
+
 static void tells_clean_names_from_others(void **state)
 {
     static const struct {
@@ -475,6 +503,7 @@ int main(void)
         cmocka_unit_test(refuses_a_packet_cut_anywhere),
         cmocka_unit_test(walks_over_records_by_section),
         cmocka_unit_test(turns_only_clean_names_into_text),
+        cmocka_unit_test(compares_names_label_by_label),
         cmocka_unit_test(tells_clean_names_from_others),
         cmocka_unit_test(knows_what_lies_in_a_zone),
     };
