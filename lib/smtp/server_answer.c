@@ -36,7 +36,6 @@ static int on_mail(mail_smtp_server *srv, const mail_reply *reply)
 {
     if (mail_reply_is_positive(reply)) {
         srv->state = SMTP_EXPECT_RCPT;
-        srv->rcpt_count = 0;
     }
     return smtp_server_say(srv, reply);
 }

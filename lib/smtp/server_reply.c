@@ -126,7 +126,7 @@ int smtp_server_refuse(mail_smtp_server *srv, const mail_reply *reply, mail_smtp
     }
     code = smtp_server_say(srv, reply);
     if (is_error(reply) && srv->errors >= DELAYED_FROM && srv->opts.error_delay > 0) {
-        srv->held += buffer_length(&srv->out) - before;
+        srv->held = buffer_length(&srv->out) - before;
         srv->release_at = srv->now + srv->opts.error_delay;
     }
     ev->type = MAIL_SMTP_EV_REFUSED;
