@@ -35,6 +35,7 @@
 #include <mail/maildrop.h>
 #include <mail/mx.h>
 #include <mail/pop3_server.h>
+#include <mail/pop3_service.h>
 #include <mail/queue.h>
 #include <mail/rate.h>
 #include <mail/reply.h>

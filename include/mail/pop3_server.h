@@ -45,7 +45,7 @@ typedef struct mail_pop3_event {
     mail_span password;   /* LOGIN: likewise */
     size_t index;         /* MESSAGE: from 0 */
     uint64_t lines;       /* MESSAGE: of the body; MAIL_POP3_ALL_LINES: all */
-    const uint8_t *marks; /* UPDATE: for mail_mark_is_set; lends until the answer */
+    const uint8_t *marks; /* UPDATE: for mail_mark_is_set; NULL: none. Lends until the answer */
 } mail_pop3_event;
 
 /** Why something is refused, as clients understand it (RFC 2449, section 8; RFC 3206). */
@@ -115,7 +115,7 @@ MAIL_API int mail_pop3_server_accept(mail_pop3_server *srv, mail_time now);
 /**
  * Answers EV_LOGIN with yes: these are the messages of the session, numbered from 1.
  *
- * Ownership: borrows `messages` and their ids until EV_CLOSE or destroy.
+ * Ownership: borrows `messages` and their ids until EV_UPDATE, EV_CLOSE or destroy.
  * Errors: MAIL_ENOMEM (destroy the engine).
  */
 MAIL_API int mail_pop3_server_login(mail_pop3_server *srv, mail_time now,

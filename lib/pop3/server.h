@@ -25,7 +25,7 @@
  *   EXPECT_MESSAGE <--accept-- AWAIT_MESSAGE <--RETR, TOP-- EXPECT_COMMAND --LIST, UIDL--> EXPECT_ROOM
  *        |                          |refuse                   ^ |   ^                        |
  *        +---------- sent ----------+-------------------------+ |   +-------- listed --------+
- *                                                       QUIT, something marked
+ *                                                       QUIT
  *                                                               v
  *   every state --QUIT, eof, tick, shutdown, too many--> CLOSING <--accept, refuse-- AWAIT_UPDATE
  *                                                          |

@@ -219,17 +219,21 @@ static int on_rset(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
     return pop3_say(srv, "+OK %zu messages (%" PRIu64 " octets)", srv->count, srv->left_size);
 }
 
-/* RFC 1939, sections 4 and 6: only QUIT after a login removes anything. */
+/*
+ * RFC 1939, sections 4 and 6: only QUIT after a login removes anything. The answer waits
+ * until the maildrop is free again, so that whoever has it may log in anew at once.
+ */
 static int on_quit(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
 {
     (void)arg;
-    if (srv->left_count < srv->count) {
-        *ev = (mail_pop3_event){.type = MAIL_POP3_EV_UPDATE, .marks = srv->marks};
-        srv->state = AWAIT_UPDATE;
-        return MAIL_OK;
+    if (srv->state != EXPECT_COMMAND) {
+        srv->state = CLOSING;
+        return pop3_say(srv, "+OK bye");
     }
-    srv->state = CLOSING;
-    return pop3_say(srv, "+OK bye");
+    ev->type = MAIL_POP3_EV_UPDATE;
+    ev->marks = srv->left_count < srv->count ? srv->marks : NULL;
+    srv->state = AWAIT_UPDATE;
+    return MAIL_OK;
 }
 
 typedef enum argument {

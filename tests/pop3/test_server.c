@@ -150,7 +150,7 @@ static void print_event(fixture *fx, const mail_pop3_event *pop3, transcript_eve
         break;
     case MAIL_POP3_EV_UPDATE:
         for (size_t i = 0; i < fx->count; i++) {
-            if (mail_mark_is_set(pop3->marks, i)) {
+            if (pop3->marks != NULL && mail_mark_is_set(pop3->marks, i)) {
                 n += snprintf(ev->text + n, size - (size_t)n, " %zu", i);
             }
         }

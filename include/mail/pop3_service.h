@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MAIL_POP3_SERVICE_H
+#define MAIL_POP3_SERVICE_H
+
+#include <mail/accounts.h>
+#include <mail/address.h>
+#include <mail/base.h>
+#include <mail/log.h>
+#include <mail/loop.h>
+#include <mail/pop3_server.h>
+#include <mail/store.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * POP3 sessions on a loop: listeners, connections, engines, and between them and a
+ * store what may block, passwords and files, on the loop's workers.
+ */
+typedef struct mail_pop3_service mail_pop3_service;
+
+typedef struct mail_pop3_service_options {
+    size_t size;             /* MAIL_POP3_SERVICE_OPTIONS_INIT */
+    const mail_mem *mem;     /* thread-safe */
+    const mail_log *log;     /* thread-safe */
+    mail_store *store;       /* required; borrowed until destroy */
+    mail_accounts *accounts; /* required; held */
+    const char *mail_dir;    /* below it mailboxes have their usual place; default `.`; copied */
+    bool auth_insecure;      /* passwords without TLS from everywhere, not only from loopback */
+    uint32_t max_sessions;   /* then -ERR and close; default 10000 */
+    /* Of one IPv4 address or one IPv6 /64 network, then -ERR and close; default 200. */
+    uint32_t max_sessions_per_client;
+    bool limit_loopback; /* hold loopback to that and to `max_failures` as well */
+    mail_duration
+        login_delay;       /* before a wrong login is answered, doubled each time; default 1 s */
+    uint32_t max_failures; /* wrong logins of one client, one more every 30 s; default 20 */
+    const struct mail_sockets *sockets; /* private to libmail's tests */
+} mail_pop3_service_options;
+
+#define MAIL_POP3_SERVICE_OPTIONS_INIT                                                             \
+    {                                                                                              \
+        .size = sizeof(mail_pop3_service_options)                                                  \
+    }
+
+/** Errors: MAIL_EINVAL for bad options, MAIL_ENOMEM. */
+MAIL_API int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
+                                      const mail_pop3_service_options *opts);
+
+/**
+ * Frees a service without sessions: one that never had any, or after drain has called back.
+ * Its listeners are closed.
+ */
+MAIL_API void mail_pop3_service_destroy(mail_pop3_service *service);
+
+/**
+ * Listens on `endpoint` (port 0: a free one), with an engine of `engine` options for each
+ * session (copied, `hostname` too; `no_login` is added where a login would be insecure).
+ * `*bound` (optional) is where.
+ *
+ * Errors: MAIL_EBUSY address in use; MAIL_EINVAL for bad engine options; MAIL_EPERM; MAIL_ESYS;
+ * MAIL_ENOMEM.
+ */
+MAIL_API int mail_pop3_service_listen(mail_pop3_service *service, const mail_endpoint *endpoint,
+                                      const mail_pop3_server_options *engine, mail_endpoint *bound,
+                                      mail_error *err);
+
+/** From the next login on these accounts count. Ownership: takes another hold. */
+MAIL_API void mail_pop3_service_set_accounts(mail_pop3_service *service, mail_accounts *accounts);
+
+/** Sessions open now, those included of which only work on files is left. */
+MAIL_API size_t mail_pop3_service_sessions(const mail_pop3_service *service);
+
+/**
+ * Stops listening and ends each session between two commands, without removing what it has
+ * marked; calls `fn` from the loop when none is left.
+ */
+MAIL_API void mail_pop3_service_drain(mail_pop3_service *service, void (*fn)(void *arg), void *arg);
+
+/** Closes all connections at once. Work on files that has begun is finished all the same. */
+MAIL_API void mail_pop3_service_cut(mail_pop3_service *service);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+#include <mail/pop3_service.h>
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "net/pop3_session.h"
+
+#define MAX_SESSIONS            10000
+#define MAX_SESSIONS_PER_CLIENT 200
+#define MAX_FAILURES            20
+#define FAILURE_INTERVAL        (30 * MAIL_SECOND)
+
+static void on_drained(void *arg)
+{
+    mail_pop3_service *service = arg;
+
+    service->drain_fn(service->drain_arg);
+}
+
+static void set_defaults(mail_pop3_service_options *opts)
+{
+    if (opts->max_sessions == 0) {
+        opts->max_sessions = MAX_SESSIONS;
+    }
+    if (opts->max_sessions_per_client == 0) {
+        opts->max_sessions_per_client = MAX_SESSIONS_PER_CLIENT;
+    }
+    if (opts->max_failures == 0) {
+        opts->max_failures = MAX_FAILURES;
+    }
+    if (opts->login_delay == 0) {
+        opts->login_delay = MAIL_SECOND;
+    }
+    if (opts->mail_dir == NULL) {
+        opts->mail_dir = ".";
+    }
+}
+
+static bool is_valid(const mail_pop3_service_options *opts)
+{
+    return opts->size > 0 && opts->size <= sizeof(*opts) && opts->store != NULL &&
+           opts->accounts != NULL && opts->login_delay >= 0 && opts->login_delay <= MAIL_MINUTE &&
+           opts->max_failures <= MAIL_RATE_DEPTH_MAX / FAILURE_INTERVAL;
+}
+
+int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
+                             const mail_pop3_service_options *opts)
+{
+    mail_pop3_service *service;
+    int code = MAIL_ENOMEM;
+
+    if (!is_valid(opts)) {
+        return MAIL_EINVAL;
+    }
+    service = mem_alloc(opts->mem, sizeof(*service));
+    if (service == NULL) {
+        return MAIL_ENOMEM;
+    }
+    memcpy(&service->opts, opts, opts->size);
+    set_defaults(&service->opts);
+    service->loop = loop;
+    service->mem = opts->mem;
+    service->net = service->opts.sockets != NULL ? service->opts.sockets : &net_system_sockets;
+    list_init(&service->listeners);
+    list_init(&service->sessions);
+    list_init(&service->waiting);
+    net_clients_init(&service->clients, service->mem, service->opts.max_failures, FAILURE_INTERVAL);
+    service->mail_dir = mem_text(service->mem, mail_span_text(service->opts.mail_dir));
+    if (service->mail_dir != NULL) {
+        code = loop->ops->timer(loop, on_drained, service, &service->drained);
+    }
+    if (code != MAIL_OK) {
+        mem_free(service->mem, service->mail_dir, strlen(service->opts.mail_dir) + 1);
+        mem_free(service->mem, service, sizeof(*service));
+        return code;
+    }
+    service->accounts = mail_accounts_hold(opts->accounts);
+    *out = service;
+    return MAIL_OK;
+}
+
+static void close_listeners(mail_pop3_service *service)
+{
+    while (!list_is_empty(&service->listeners)) {
+        pop3_listener *ls = LIST_OWNER(list_pop_front(&service->listeners), pop3_listener, link);
+
+        net_listener_deinit(&ls->listener);
+        mem_free(service->mem, ls->hostname, ls->engine.hostname.length + 1);
+        mem_free(service->mem, ls, sizeof(*ls));
+    }
+}
+
+void mail_pop3_service_destroy(mail_pop3_service *service)
+{
+    if (service == NULL) {
+        return;
+    }
+    assert(service->session_count == 0);
+    close_listeners(service);
+    service->loop->ops->untimer(service->drained);
+    net_clients_deinit(&service->clients);
+    mail_accounts_release(service->accounts);
+    mem_free(service->mem, service->mail_dir, strlen(service->mail_dir) + 1);
+    mem_free(service->mem, service, sizeof(*service));
+}
+
+static bool is_loopback(const mail_endpoint *peer)
+{
+    return peer->ip.family == 0 || mail_ip_is_loopback(&peer->ip);
+}
+
+/* One more session of the peer's; `*out` NULL: it is not counted. MAIL_ELIMIT, MAIL_ENOMEM. */
+static int count_client(mail_pop3_service *service, const mail_endpoint *peer, net_client **out)
+{
+    *out = NULL;
+    if (is_loopback(peer) && !service->opts.limit_loopback) {
+        return MAIL_OK;
+    }
+    return net_clients_enter(&service->clients, &peer->ip, mail_loop_now(service->loop),
+                             service->opts.max_sessions_per_client, out);
+}
+
+static int open_session(mail_pop3_service *service, int fd, const mail_endpoint *peer,
+                        const mail_pop3_server_options *options)
+{
+    mail_pop3_server_options engine = *options;
+    net_client *client;
+    int code;
+
+    if (service->session_count >= service->opts.max_sessions || service->draining) {
+        return MAIL_ELIMIT;
+    }
+    code = count_client(service, peer, &client);
+    if (code != MAIL_OK) {
+        return code;
+    }
+    engine.mem = service->mem;
+    engine.no_login = engine.no_login || (!service->opts.auth_insecure && !is_loopback(peer));
+    code = pop3_session_open(service, fd, peer, client, &engine);
+    if (code != MAIL_OK && client != NULL) {
+        net_clients_leave(&service->clients, client);
+    }
+    return code;
+}
+
+static void log_refused(mail_pop3_service *service, const mail_endpoint *peer, const char *why)
+{
+    char client[MAIL_IP_TEXT_SIZE] = "unix";
+    mail_log_field fields[2] = {{.key = "client"}, {"reason", mail_span_text(why)}};
+
+    if (peer->ip.family != 0) {
+        mail_endpoint_print(peer, client);
+    }
+    fields[0].value = mail_span_text(client);
+    mail_log_line(service->opts.log, MAIL_LOG_WARN, "connection refused", fields, 2);
+}
+
+/* Whoever can't be served is told so, if that can be said at once. */
+static void turn_away(mail_pop3_service *service, int fd, const mail_endpoint *peer, int code)
+{
+    static const char reply[] = "-ERR [SYS/TEMP] too busy, try again later\r\n";
+
+    log_refused(service, peer, mail_strerror(code));
+    service->net->ops->write(service->net, fd, reply, sizeof(reply) - 1);
+    service->net->ops->close(service->net, fd);
+}
+
+static void on_accept(int fd, const mail_endpoint *peer, bool is_last, void *arg)
+{
+    pop3_listener *ls = arg;
+    int code = is_last ? MAIL_ELIMIT : open_session(ls->service, fd, peer, &ls->engine);
+
+    if (code != MAIL_OK) {
+        turn_away(ls->service, fd, peer, code);
+    }
+}
+
+static int check_engine(const mail_pop3_server_options *options, mail_error *err)
+{
+    mail_pop3_server *trial;
+    int code = mail_pop3_server_create(&trial, options, 0);
+
+    if (code == MAIL_OK) {
+        mail_pop3_server_destroy(trial);
+        return MAIL_OK;
+    }
+    return mail_error_set(err, code, "bad options of the engine: %s", mail_strerror(code));
+}
+
+static int listen_on(mail_pop3_service *service, const mail_endpoint *endpoint, pop3_listener *ls,
+                     mail_endpoint *bound, mail_error *err)
+{
+    char where[MAIL_IP_TEXT_SIZE];
+    int fd = service->net->ops->listen_tcp(service->net, endpoint, 0, bound);
+    int code;
+
+    mail_endpoint_print(endpoint, where);
+    if (fd < 0) {
+        code = mail_error_from_errno(-fd);
+        return mail_error_set(err, code, "%s: %s", where, mail_strerror(code));
+    }
+    code = net_listener_init(&ls->listener, service->net, service->loop, fd, on_accept, ls);
+    if (code != MAIL_OK) {
+        service->net->ops->close(service->net, fd);
+        return mail_error_set(err, code, "%s: %s", where, mail_strerror(code));
+    }
+    return MAIL_OK;
+}
+
+int mail_pop3_service_listen(mail_pop3_service *service, const mail_endpoint *endpoint,
+                             const mail_pop3_server_options *engine, mail_endpoint *bound,
+                             mail_error *err)
+{
+    mail_endpoint ignored;
+    pop3_listener *ls;
+    int code = check_engine(engine, err);
+
+    if (code != MAIL_OK) {
+        return code;
+    }
+    ls = mem_alloc(service->mem, sizeof(*ls));
+    if (ls == NULL) {
+        return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
+    }
+    ls->service = service;
+    ls->engine = *engine;
+    ls->hostname = mem_text(service->mem, engine->hostname);
+    ls->engine.hostname = mail_span_text(ls->hostname);
+    code = ls->hostname == NULL
+               ? mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM))
+               : listen_on(service, endpoint, ls, bound != NULL ? bound : &ignored, err);
+    if (code != MAIL_OK) {
+        mem_free(service->mem, ls->hostname, engine->hostname.length + 1);
+        mem_free(service->mem, ls, sizeof(*ls));
+        return code;
+    }
+    list_push_back(&service->listeners, &ls->link);
+    return MAIL_OK;
+}
+
+void mail_pop3_service_set_accounts(mail_pop3_service *service, mail_accounts *accounts)
+{
+    mail_accounts_hold(accounts);
+    mail_accounts_release(service->accounts);
+    service->accounts = accounts;
+}
+
+size_t mail_pop3_service_sessions(const mail_pop3_service *service)
+{
+    return service->session_count;
+}
+
+static void check_drained(mail_pop3_service *service)
+{
+    if (service->draining && service->session_count == 0) {
+        service->loop->ops->timer_set(service->drained, mail_loop_now(service->loop));
+    }
+}
+
+void pop3_service_forget(pop3_session *ss)
+{
+    mail_pop3_service *service = ss->service;
+
+    if (ss->client != NULL) {
+        net_clients_leave(&service->clients, ss->client);
+    }
+    list_remove(&ss->link_in_service);
+    service->session_count--;
+    check_drained(service);
+}
+
+/* Calls fn for each session, which may be gone afterwards. */
+static void each_session(mail_pop3_service *service, void (*fn)(pop3_session *ss))
+{
+    list *link = service->sessions.next;
+
+    while (link != &service->sessions) {
+        list *next = link->next;
+
+        fn(LIST_OWNER(link, pop3_session, link_in_service));
+        link = next;
+    }
+}
+
+void mail_pop3_service_drain(mail_pop3_service *service, void (*fn)(void *arg), void *arg)
+{
+    service->drain_fn = fn;
+    service->drain_arg = arg;
+    service->draining = true;
+    close_listeners(service);
+    each_session(service, pop3_session_drain);
+    check_drained(service);
+}
+
+void mail_pop3_service_cut(mail_pop3_service *service)
+{
+    each_session(service, pop3_session_cut);
+}

@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/world.h"
+
+#include <netinet/in.h>
+
+#include <mail/pop3_service.h>
+
+#define GREETING "+OK pop.example POP3 server ready\r\n"
+#define USER_OK  "+OK send PASS\r\n"
+#define LOGIN    "USER alice\r\nPASS secret\r\n"
+
+/* A service on a loop, over a store in memory unless `store` is given. */
+typedef struct fixture {
+    world w;
+    mail_store *store;
+    mail_accounts *accounts;
+    mail_pop3_service *service;
+    mail_endpoint at;
+    bool is_drained;
+} fixture;
+
+static void put(mail_store *store, const char *path, mail_span text)
+{
+    mail_sink *sink;
+
+    assert_int_equal(mail_store_append(store, path, &sink, NULL), MAIL_OK);
+    assert_int_equal(mail_sink_write(sink, text), MAIL_OK);
+    assert_int_equal(mail_sink_finish(sink, NULL, NULL), MAIL_OK);
+}
+
+static size_t count_messages(mail_store *store, const char *path)
+{
+    mail_mailbox *box;
+    size_t count;
+
+    assert_int_equal(mail_mailbox_open(&box, store, path, NULL), MAIL_OK);
+    count = box->count;
+    mail_mailbox_close(box);
+    return count;
+}
+
+static int open_service(fixture *fx, const mail_mem *mem, const mail_pop3_service_options *how)
+{
+    mail_pop3_service_options opts = *how;
+    mail_pop3_server_options engine = MAIL_POP3_SERVER_OPTIONS_INIT;
+    int code;
+
+    opts.size = sizeof(opts);
+    opts.mem = mem;
+    opts.store = fx->store;
+    opts.accounts = fx->accounts;
+    opts.mail_dir = "mail";
+    opts.sockets = &fx->w.sockets;
+    code = mail_pop3_service_create(&fx->service, fx->w.loop, &opts);
+    if (code != MAIL_OK) {
+        return code;
+    }
+    engine.hostname = MAIL_SPAN("pop.example");
+    return mail_pop3_service_listen(fx->service, &loopback, &engine, &fx->at, NULL);
+}
+
+static void set_up(fixture *fx, int kind, const mail_pop3_service_options *how)
+{
+    static const char users[] = "alice:{PLAIN}secret\nbob:{PLAIN}geheim:box of bob\n";
+
+    *fx = (fixture){.store = how->store};
+    assert_int_equal(world_open(&fx->w, kind, NULL), MAIL_OK);
+    if (fx->store == NULL) {
+        assert_int_equal(mail_memory_store_create(&fx->store, NULL), MAIL_OK);
+    }
+    assert_int_equal(mail_accounts_parse(&fx->accounts, MAIL_SPAN(users), "users", NULL, NULL),
+                     MAIL_OK);
+    assert_int_equal(open_service(fx, NULL, how), MAIL_OK);
+}
+
+static void on_drained(void *arg)
+{
+    ((fixture *)arg)->is_drained = true;
+}
+
+static void tear_down(fixture *fx)
+{
+    if (!fx->is_drained) {
+        mail_pop3_service_drain(fx->service, on_drained, fx);
+        mail_pop3_service_cut(fx->service);
+        world_until(&fx->w, fx->is_drained);
+    }
+    assert_int_equal(mail_pop3_service_sessions(fx->service), 0);
+    mail_pop3_service_destroy(fx->service);
+    mail_accounts_release(fx->accounts);
+    mail_store_destroy(fx->store);
+    world_close(&fx->w);
+}
+
+static int dial(fixture *fx)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(fx->at.port),
+                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    return fd;
+}
+
+static void say(int fd, const char *text)
+{
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+/* The next that the server says must be `text`. */
+static void expect(fixture *fx, int fd, const char *text)
+{
+    char heard[4096];
+    size_t length = strlen(text);
+
+    assert_true(length <= sizeof(heard));
+    world_hear(&fx->w, fd, length, heard, sizeof(heard));
+    assert_span_equal(mail_span_of(heard, length), text);
+}
+
+static bool is_at_end(int fd)
+{
+    char octet;
+
+    return read(fd, &octet, 1) == 0;
+}
+
+static void expect_end(fixture *fx, int fd)
+{
+    world_until(&fx->w, is_at_end(fd));
+    close(fd);
+}
+
+/* PO-012, PO-015 from end to end. */
+static void serves_a_session(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        fixture fx;
+        int fd;
+
+        set_up(&fx, kind, &(mail_pop3_service_options){0});
+        put(fx.store, "mail/alice", MAIL_SPAN("one\r\n"));
+        put(fx.store, "mail/alice", MAIL_SPAN(".two\r\n"));
+        fd = dial(&fx);
+        expect(&fx, fd, GREETING);
+        say(fd, "USER alice\r\n");
+        expect(&fx, fd, USER_OK);
+        say(fd, "PASS secret\r\n");
+        expect(&fx, fd, "+OK 2 messages (11 octets)\r\n");
+        say(fd, "RETR 2\r\n");
+        expect(&fx, fd, "+OK 6 octets\r\n..two\r\n.\r\n");
+        say(fd, "TOP 1 0\r\n");
+        expect(&fx, fd, "+OK\r\none\r\n.\r\n");
+        say(fd, "DELE 1\r\n");
+        expect(&fx, fd, "+OK message 1 will be removed\r\n");
+        say(fd, "QUIT\r\n");
+        expect(&fx, fd, "+OK bye\r\n");
+        expect_end(&fx, fd);
+        world_until(&fx.w, mail_pop3_service_sessions(fx.service) == 0);
+        assert_int_equal(count_messages(fx.store, "mail/alice"), 1);
+        tear_down(&fx);
+    }
+}
+
+/* PO-027; also when the client closes its half behind QUIT. */
+static void answers_everything_that_came_at_once(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        fixture fx;
+        int fd;
+
+        set_up(&fx, kind, &(mail_pop3_service_options){0});
+        put(fx.store, "box of bob", MAIL_SPAN("one\r\n"));
+        put(fx.store, "box of bob", MAIL_SPAN("two\r\n"));
+        fd = dial(&fx);
+        say(fd,
+            "USER BOB\r\nPASS geheim\r\nUIDL\r\nRETR 1\r\nDELE 1\r\nRETR 2\r\nDELE 2\r\nQUIT\r\n");
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        expect(&fx, fd,
+               GREETING USER_OK "+OK 2 messages (10 octets)\r\n"
+                                "+OK 2 messages\r\n1 1\r\n2 2\r\n.\r\n"
+                                "+OK 5 octets\r\none\r\n.\r\n+OK message 1 will be removed\r\n"
+                                "+OK 5 octets\r\ntwo\r\n.\r\n+OK message 2 will be removed\r\n"
+                                "+OK bye\r\n");
+        expect_end(&fx, fd);
+        assert_int_equal(count_messages(fx.store, "box of bob"), 0);
+        tear_down(&fx);
+    }
+}
+
+/* PO-023: the same answer, not at once, whether the name or the password is wrong. */
+static void delays_the_answer_to_a_wrong_login(void **state)
+{
+    static const char *const logins[] = {"USER alice\r\nPASS wrong\r\n",
+                                         "USER eve\r\nPASS secret\r\n"};
+
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        fixture fx;
+        int fd;
+
+        set_up(&fx, kind, &(mail_pop3_service_options){.login_delay = 10 * MAIL_MILLISECOND});
+        fd = dial(&fx);
+        expect(&fx, fd, GREETING);
+        for (size_t i = 0; i < MAIL_COUNT(logins); i++) {
+            mail_time before = mail_loop_now(fx.w.loop);
+
+            say(fd, logins[i]);
+            expect(&fx, fd, USER_OK "-ERR [AUTH] wrong name or password\r\n");
+            assert_true(mail_loop_now(fx.w.loop) - before >= (10 * MAIL_MILLISECOND << i));
+        }
+        say(fd, LOGIN);
+        expect(&fx, fd, USER_OK "+OK 0 messages (0 octets)\r\n");
+        close(fd);
+        tear_down(&fx);
+    }
+}
+
+/* PO-007, PO-016: the lock goes with the connection, and nothing is removed. */
+static void lets_one_session_at_a_time_into_a_mailbox(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        fixture fx;
+        int first;
+        int second;
+
+        set_up(&fx, kind, &(mail_pop3_service_options){0});
+        put(fx.store, "mail/alice", MAIL_SPAN("one\r\n"));
+        first = dial(&fx);
+        say(first, LOGIN "DELE 1\r\n");
+        expect(&fx, first,
+               GREETING USER_OK "+OK 1 messages (5 octets)\r\n+OK message 1 will be removed\r\n");
+        second = dial(&fx);
+        say(second, LOGIN);
+        expect(&fx, second, GREETING USER_OK "-ERR [IN-USE] another session has this mailbox\r\n");
+        close(first);
+        world_until(&fx.w, mail_pop3_service_sessions(fx.service) == 1);
+        say(second, LOGIN);
+        expect(&fx, second, USER_OK "+OK 1 messages (5 octets)\r\n");
+        close(second);
+        tear_down(&fx);
+    }
+}
+
+/* HOSTILE 9: whoever reads slowly holds up nobody, and a message of any size comes whole. */
+static void sends_a_large_message_to_a_slow_reader(void **state)
+{
+    static char text[4000000];
+    static char heard[sizeof(text) + 100];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(text); i += 80) {
+        memset(text + i, 'a' + (int)(i / 80 % 26), 78);
+        memcpy(text + i + 78, "\r\n", 2);
+    }
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        char *dir = mail_test_make_dir();
+        mail_pop3_service_options how = {0};
+        size_t prefix = strlen("+OK 4000000 octets\r\n");
+        fixture fx;
+        char users[4200];
+        int slow;
+        int other;
+
+        assert_int_equal(mail_maildir_create(&how.store, NULL), MAIL_OK);
+        set_up(&fx, kind, &how);
+        snprintf(users, sizeof(users), "alice:{PLAIN}secret:%s/a\n", dir);
+        mail_accounts_release(fx.accounts);
+        assert_int_equal(
+            mail_accounts_parse(&fx.accounts, mail_span_text(users), "users", NULL, NULL), MAIL_OK);
+        mail_pop3_service_set_accounts(fx.service, fx.accounts);
+        snprintf(users, sizeof(users), "%s/a", dir);
+        put(fx.store, users, mail_span_of(text, sizeof(text)));
+        slow = dial(&fx);
+        say(slow, LOGIN "RETR 1\r\n");
+        expect(&fx, slow, GREETING USER_OK "+OK 1 messages (4000000 octets)\r\n");
+        other = dial(&fx);
+        say(other, "CAPA\r\nQUIT\r\n");
+        expect(&fx, other, GREETING "+OK\r\nUSER\r\n");
+        world_hear(&fx.w, slow, prefix + sizeof(text) + 3, heard, sizeof(heard));
+        assert_memory_equal(heard, "+OK 4000000 octets\r\n", prefix);
+        assert_memory_equal(heard + prefix, text, sizeof(text));
+        assert_memory_equal(heard + prefix + sizeof(text), ".\r\n", 3);
+        say(slow, "TOP 1 1\r\nQUIT\r\n"); /* enough after the first piece */
+        expect(&fx, slow, "+OK\r\n");
+        close(other);
+        close(slow);
+        tear_down(&fx);
+        mail_test_remove_dir(dir);
+    }
+}
+
+/* PO-040 */
+static void goes_on_when_a_message_has_vanished(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        char *dir = mail_test_make_dir();
+        mail_pop3_service_options how = {0};
+        char text[4200];
+        fixture fx;
+        int fd;
+
+        assert_int_equal(mail_maildir_create(&how.store, NULL), MAIL_OK);
+        set_up(&fx, kind, &how);
+        snprintf(text, sizeof(text), "alice:{PLAIN}secret:%s/a\nbob:{PLAIN}geheim:%s/a/file\n", dir,
+                 dir);
+        mail_accounts_release(fx.accounts);
+        assert_int_equal(
+            mail_accounts_parse(&fx.accounts, mail_span_text(text), "users", NULL, NULL), MAIL_OK);
+        mail_pop3_service_set_accounts(fx.service, fx.accounts);
+        snprintf(text, sizeof(text), "%s/a", dir);
+        put(fx.store, text, MAIL_SPAN("one\r\n"));
+        fd = dial(&fx);
+        say(fd, LOGIN);
+        expect(&fx, fd, GREETING USER_OK "+OK 1 messages (5 octets)\r\n");
+        snprintf(text, sizeof(text), "rm %s/a/new/*; touch %s/a/file", dir, dir);
+        assert_int_equal(system(text), 0);
+        say(fd, "RETR 1\r\nSTAT\r\nDELE 1\r\nQUIT\r\n");
+        expect(&fx, fd,
+               "-ERR [SYS/TEMP] the message has vanished\r\n+OK 1 5\r\n"
+               "+OK message 1 will be removed\r\n+OK bye\r\n");
+        expect_end(&fx, fd);
+        fd = dial(&fx);
+        say(fd, "USER bob\r\nPASS geheim\r\n");
+        expect(&fx, fd, GREETING USER_OK "-ERR [SYS/PERM] the mailbox can't be opened\r\n");
+        close(fd);
+        tear_down(&fx);
+        mail_test_remove_dir(dir);
+    }
+}
+
+/* Wherever a client hangs up, the session ends, the mailbox is free again, no file is lost. */
+static void survives_the_loss_of_a_connection_at_any_point(void **state)
+{
+    static const char text[] = LOGIN "RETR 1\r\nDELE 1\r\nRETR 2\r\nQUI";
+
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        fixture fx;
+
+        set_up(&fx, kind, &(mail_pop3_service_options){0});
+        put(fx.store, "mail/alice", MAIL_SPAN("one\r\n"));
+        put(fx.store, "mail/alice", MAIL_SPAN("two\r\n"));
+        for (size_t length = 0; length < sizeof(text); length++) {
+            struct linger reset = {.l_onoff = 1};
+            int fd = dial(&fx);
+
+            if (length % 2 > 0) {
+                setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+            }
+            assert_int_equal(write(fd, text, length), length);
+            for (size_t i = 0; i < length % 5; i++) {
+                world_step(&fx.w);
+            }
+            close(fd);
+            world_step(&fx.w);
+            world_until(&fx.w, mail_pop3_service_sessions(fx.service) == 0);
+        }
+        assert_int_equal(count_messages(fx.store, "mail/alice"), 2);
+        tear_down(&fx);
+    }
+}
+
+static int accept_from_afar(const mail_sockets *net, int listener, mail_endpoint *peer)
+{
+    int fd = world_accept(net, listener, peer);
+
+    peer->ip = (mail_ip){.family = 4, .bytes = {192, 0, 2, 1}};
+    return fd;
+}
+
+static void move_clients_away(fixture *fx, mail_sockets_ops *ops)
+{
+    *ops = *fx->w.sockets.ops;
+    ops->accept = accept_from_afar;
+    fx->w.sockets.ops = ops;
+}
+
+/* PO-031, PO-023 */
+static void trusts_no_password_from_afar_and_bars_who_guesses(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_sockets_ops ops;
+        fixture fx;
+        int fd;
+
+        set_up(&fx, kind, &(mail_pop3_service_options){0});
+        move_clients_away(&fx, &ops);
+        fd = dial(&fx);
+        say(fd, "USER alice\r\n");
+        expect(&fx, fd, GREETING "-ERR logging in needs an encrypted connection\r\n");
+        close(fd);
+        tear_down(&fx);
+        set_up(&fx, kind,
+               &(mail_pop3_service_options){
+                   .auth_insecure = true, .max_failures = 1, .login_delay = 1});
+        move_clients_away(&fx, &ops);
+        fd = dial(&fx);
+        say(fd, "USER alice\r\nPASS wrong\r\n");
+        expect(&fx, fd, GREETING USER_OK "-ERR [AUTH] wrong name or password\r\n");
+        close(fd);
+        fd = dial(&fx);
+        say(fd, LOGIN);
+        expect(&fx, fd,
+               GREETING USER_OK "-ERR [SYS/TEMP] too many wrong logins, try again later\r\n");
+        close(fd);
+        tear_down(&fx);
+    }
+}
+
+static void turns_away_whom_it_has_no_place_for(void **state)
+{
+    static const mail_pop3_service_options limits[] = {
+        {.max_sessions = 1},
+        {.max_sessions_per_client = 1, .limit_loopback = true},
+    };
+
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        for (size_t i = 0; i < MAIL_COUNT(limits); i++) {
+            fixture fx;
+            int first;
+            int second;
+
+            set_up(&fx, kind, &limits[i]);
+            first = dial(&fx);
+            expect(&fx, first, GREETING);
+            second = dial(&fx);
+            expect(&fx, second, "-ERR [SYS/TEMP] too busy, try again later\r\n");
+            expect_end(&fx, second);
+            say(first, "QUIT\r\n");
+            expect(&fx, first, "+OK bye\r\n");
+            expect_end(&fx, first);
+            world_until(&fx.w, mail_pop3_service_sessions(fx.service) == 0);
+            second = dial(&fx);
+            expect(&fx, second, GREETING);
+            close(second);
+            tear_down(&fx);
+        }
+    }
+}
+
+static void drains_without_removing_what_is_marked(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        fixture fx;
+        int fd;
+
+        set_up(&fx, kind, &(mail_pop3_service_options){0});
+        put(fx.store, "mail/alice", MAIL_SPAN("one\r\n"));
+        fd = dial(&fx);
+        say(fd, LOGIN "DELE 1\r\n");
+        expect(&fx, fd,
+               GREETING USER_OK "+OK 1 messages (5 octets)\r\n+OK message 1 will be removed\r\n");
+        mail_pop3_service_drain(fx.service, on_drained, &fx);
+        assert_false(fx.is_drained); /* never from inside */
+        world_until(&fx.w, fx.is_drained);
+        expect_end(&fx, fd);
+        assert_int_equal(count_messages(fx.store, "mail/alice"), 1);
+        tear_down(&fx);
+    }
+}
+
+static void refuses_bad_options(void **state)
+{
+    fixture fx = {0};
+    mail_pop3_server_options engine = MAIL_POP3_SERVER_OPTIONS_INIT;
+    mail_pop3_service_options opts = MAIL_POP3_SERVICE_OPTIONS_INIT;
+    mail_error err;
+
+    (void)state;
+    set_up(&fx, WORLD_POLL, &(mail_pop3_service_options){0});
+    assert_int_equal(mail_pop3_service_create(&(mail_pop3_service *){NULL}, fx.w.loop, &opts),
+                     MAIL_EINVAL);
+    opts.store = fx.store;
+    opts.accounts = fx.accounts;
+    opts.size = 0;
+    assert_int_equal(mail_pop3_service_create(&(mail_pop3_service *){NULL}, fx.w.loop, &opts),
+                     MAIL_EINVAL);
+    assert_int_equal(mail_pop3_service_listen(fx.service, &loopback, &engine, NULL, &err),
+                     MAIL_EINVAL);
+    engine.hostname = MAIL_SPAN("pop.example");
+    assert_int_equal(mail_pop3_service_listen(fx.service, &fx.at, &engine, NULL, &err), MAIL_EBUSY);
+    assert_non_null(strstr(err.text, "127.0.0.1:"));
+    tear_down(&fx);
+}
+
+/* Reads what there is until the server closes. */
+static void read_to_the_end(fixture *fx, int fd)
+{
+    char bytes[1024];
+    ssize_t n;
+
+    do {
+        world_step(&fx->w);
+        n = read(fd, bytes, sizeof(bytes));
+    } while (n > 0 || (n < 0 && errno == EAGAIN));
+    close(fd);
+}
+
+static void survives_every_failed_allocation(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        MAIL_TEST_WALK(walk)
+        {
+            fixture fx = {0};
+
+            assert_int_equal(world_open(&fx.w, kind, NULL), MAIL_OK);
+            assert_int_equal(mail_memory_store_create(&fx.store, NULL), MAIL_OK);
+            assert_int_equal(mail_accounts_parse(&fx.accounts, MAIL_SPAN("alice:{PLAIN}secret"),
+                                                 "users", NULL, NULL),
+                             MAIL_OK);
+            put(fx.store, "mail/alice", MAIL_SPAN("one\r\n"));
+            if (open_service(&fx, &walk.mem,
+                             &(mail_pop3_service_options){.limit_loopback = true}) == MAIL_OK) {
+                int fd = dial(&fx);
+
+                say(fd, LOGIN "RETR 1\r\nDELE 1\r\nQUIT\r\n");
+                read_to_the_end(&fx, fd);
+            } else {
+                assert_true(walk.failed);
+            }
+            if (fx.service != NULL) {
+                tear_down(&fx);
+            } else {
+                mail_accounts_release(fx.accounts);
+                mail_store_destroy(fx.store);
+                world_close(&fx.w);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(serves_a_session),
+        cmocka_unit_test(answers_everything_that_came_at_once),
+        cmocka_unit_test(delays_the_answer_to_a_wrong_login),
+        cmocka_unit_test(lets_one_session_at_a_time_into_a_mailbox),
+        cmocka_unit_test(sends_a_large_message_to_a_slow_reader),
+        cmocka_unit_test(goes_on_when_a_message_has_vanished),
+        cmocka_unit_test(survives_the_loss_of_a_connection_at_any_point),
+        cmocka_unit_test(trusts_no_password_from_afar_and_bars_who_guesses),
+        cmocka_unit_test(turns_away_whom_it_has_no_place_for),
+        cmocka_unit_test(drains_without_removing_what_is_marked),
+        cmocka_unit_test(refuses_bad_options),
+        cmocka_unit_test(survives_every_failed_allocation),
+    };
+
+    return mail_test_run(tests);
+}
