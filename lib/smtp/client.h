@@ -250,6 +250,7 @@ void smtp_wire_sent(smtp_wire *wire, mail_time now, size_t n);
 #define SMTP_WIRE_CHUNK_HEADER 32 /* `BDAT 18446744073709551615 LAST` CRLF */
 
 size_t smtp_wire_chunk_room(const smtp_wire *wire);
+bool smtp_wire_takes_chunk(const smtp_wire *wire, size_t length);
 char *smtp_wire_chunk_space(smtp_wire *wire, size_t length);
 void smtp_wire_chunk_added(smtp_wire *wire, size_t length);
 void smtp_wire_chunk_close(smtp_wire *wire, mail_span header);

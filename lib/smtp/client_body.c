@@ -105,19 +105,12 @@ static int finish_data(mail_smtp_client *cl)
     return MAIL_OK;
 }
 
+/* The last chunk may have to wait for room, or for replies. */
 static int finish_chunks(mail_smtp_client *cl)
 {
-    mail_span end = cl->tx.line == STUFF_LINE_START ? MAIL_SPAN("") : MAIL_SPAN("\r\n");
-    char *to = smtp_wire_chunk_space(&cl->wire, end.length);
-
-    if (to == NULL) {
-        return MAIL_ENOMEM;
-    }
-    memcpy(to, end.data, end.length);
-    smtp_wire_chunk_added(&cl->wire, end.length);
     cl->tx.is_whole = true;
     smtp_body_flush(cl);
-    return MAIL_OK;
+    return cl->state == SMTP_CLIENT_CLOSED ? MAIL_ENOMEM : MAIL_OK;
 }
 
 static void body_abort(mail_sink *sink)
@@ -186,23 +179,47 @@ static bool is_chunk_due(const mail_smtp_client *cl)
            (smtp_wire_out(&cl->wire).length == 0 && cl->wire.open >= cl->wire.out.limit / 2);
 }
 
-void smtp_body_flush(mail_smtp_client *cl)
+/* Opens a last chunk if there is none, and ends its last line; false: not now. */
+static bool end_last_chunk(mail_smtp_client *cl)
+{
+    mail_span end = cl->tx.line == STUFF_LINE_START ? MAIL_SPAN("") : MAIL_SPAN("\r\n");
+    char *to;
+
+    if (!smtp_wire_takes_chunk(&cl->wire, end.length)) {
+        return false;
+    }
+    to = smtp_wire_chunk_space(&cl->wire, end.length);
+    if (to == NULL) {
+        smtp_client_fail_memory(cl);
+        return false;
+    }
+    memcpy(to, end.data, end.length);
+    smtp_wire_chunk_added(&cl->wire, end.length);
+    return true;
+}
+
+static void send_chunk(mail_smtp_client *cl)
 {
     bool is_last = cl->tx.is_whole;
     char header[SMTP_WIRE_CHUNK_HEADER + 1];
-    int length;
+    int length = snprintf(header, sizeof(header), "BDAT %zu%s\r\n",
+                          cl->wire.open - SMTP_WIRE_CHUNK_HEADER, is_last ? " LAST" : "");
 
-    if (cl->state != SMTP_CLIENT_AWAIT_BODY || !cl->tx.by_bdat || cl->tx.broken != MAIL_OK ||
-        !is_chunk_due(cl) || !may_send_chunk(cl)) {
-        return;
-    }
-    length = snprintf(header, sizeof(header), "BDAT %zu%s\r\n",
-                      cl->wire.open - SMTP_WIRE_CHUNK_HEADER, is_last ? " LAST" : "");
     smtp_wire_chunk_close(&cl->wire, mail_span_of(header, (size_t)length));
     if (is_last) {
         end_message(cl);
     } else {
         smtp_wire_expect(&cl->wire, SMTP_COMMAND_BDAT, 0);
+    }
+}
+
+void smtp_body_flush(mail_smtp_client *cl)
+{
+    bool has_chunk = cl->state == SMTP_CLIENT_AWAIT_BODY && cl->tx.by_bdat &&
+                     cl->tx.broken == MAIL_OK && is_chunk_due(cl) && may_send_chunk(cl);
+
+    if (has_chunk && (!cl->tx.is_whole || end_last_chunk(cl))) {
+        send_chunk(cl);
     }
 }
 

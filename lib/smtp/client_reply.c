@@ -4,12 +4,16 @@
  * command without one is what a reply answers; only its code decides, and of a code
  * that is not known its first digit (RFC 5321, section 4.2).
  *
- *     OPENING ──220──> EHLO ──250──> AWAIT_BEGIN ──begin──> SENDING ──────> AWAIT_BODY
- *                       │500 502        ^   │                  │  354, BDAT     │finish
- *                       └─> HELO ──250──┘   │quit              v                v
- *                                           │             AWAIT_REPLIES <───────┘
- *     CLOSED <──── AWAIT_FAREWELL <─────────┘                  │all in: DONE
- *                                           ^──────────────────┘
+ *            220, EHLO 250              begin             354, or BDAT
+ *     OPENING --------------> AWAIT_BEGIN ----> SENDING ----------------> AWAIT_BODY
+ *       | refused              |   ^               | nobody is left            | finish
+ *       |                 quit |   | DONE, READY   v                           |
+ *       |                      |   +------- AWAIT_REPLIES <--------------------+
+ *       v                      v
+ *      AWAIT_FAREWELL <--------+         from every state, when the connection is lost, at 421,
+ *       | 221, or not                    at a time-out or a broken protocol: (DONE,) CLOSED
+ *       v
+ *     CLOSED
  */
 #include "smtp/client.h"
 

@@ -139,17 +139,25 @@ void smtp_wire_rest(smtp_wire *wire)
     }
 }
 
+/* What an octet of the chunk costs besides: the header, for the first one. */
+static size_t chunk_header(const smtp_wire *wire)
+{
+    return wire->open > 0 ? 0 : SMTP_WIRE_CHUNK_HEADER;
+}
+
+bool smtp_wire_takes_chunk(const smtp_wire *wire, size_t length)
+{
+    return buffer_room(&wire->out) >= chunk_header(wire) + length;
+}
+
 size_t smtp_wire_chunk_room(const smtp_wire *wire)
 {
-    size_t room = buffer_room(&wire->out);
-    size_t header = wire->open > 0 ? 0 : SMTP_WIRE_CHUNK_HEADER;
-
-    return room > header ? room - header : 0;
+    return smtp_wire_takes_chunk(wire, 0) ? buffer_room(&wire->out) - chunk_header(wire) : 0;
 }
 
 char *smtp_wire_chunk_space(smtp_wire *wire, size_t length)
 {
-    size_t header = wire->open > 0 ? 0 : SMTP_WIRE_CHUNK_HEADER;
+    size_t header = chunk_header(wire);
     char *to = buffer_space(&wire->out, header + length);
 
     if (to == NULL) {

@@ -294,6 +294,33 @@ static void forgets_a_body_that_is_over(void **state)
     mail_smtp_client_destroy(cl);
 }
 
+/* The message ends where a chunk does, and nothing of it has been sent: the end waits. */
+static void finishes_while_a_chunk_fills_its_room(void **state)
+{
+    static char text[16 * 1024];
+    mail_smtp_client *cl = create(NULL, 1);
+    mail_sink *body = mail_smtp_client_body(cl);
+    mail_envelope envelope;
+
+    (void)state;
+    make_envelope(&envelope, 1);
+    memset(text, 'x', sizeof(text));
+    open_session(cl, "250-mx.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n");
+    mail_smtp_client_begin(cl, START, &envelope, NULL);
+    flush(cl);
+    assert_int_equal(feed(cl, "250 ok\r\n250 ok\r\n"), MAIL_SMTP_CLIENT_BODY);
+    assert_int_equal(mail_sink_write(body, mail_span_of(text, mail_sink_room(body))), MAIL_OK);
+    assert_int_equal(mail_sink_room(body), 0);
+    assert_int_equal(mail_sink_finish(body, NULL, NULL), MAIL_OK);
+    mail_smtp_client_sent(cl, START, mail_smtp_client_out(cl).length);
+    assert_span_equal(mail_smtp_client_out(cl), "BDAT 2 LAST\r\n\r\n");
+    flush(cl);
+    assert_int_equal(feed(cl, "250 chunk\r\n250 taken\r\n"), MAIL_SMTP_CLIENT_DONE);
+    assert_int_equal(mail_smtp_client_outcome(cl, 0).kind, MAIL_OUTCOME_ACCEPTED);
+    mail_envelope_deinit(&envelope);
+    mail_smtp_client_destroy(cl);
+}
+
 static void send_one(mail_smtp_client *cl, const mail_envelope *envelope, mail_span message)
 {
     mail_smtp_content content = {.size = message.length};
@@ -398,6 +425,7 @@ int main(void)
         cmocka_unit_test(lets_time_begin_when_it_is_told),
         cmocka_unit_test(SC_016_is_not_ambiguous_while_the_dot_is_unsent),
         cmocka_unit_test(forgets_a_body_that_is_over),
+        cmocka_unit_test(finishes_while_a_chunk_fills_its_room),
         cmocka_unit_test(allocates_nothing_for_the_second_message),
         cmocka_unit_test(keeps_the_texts_of_many_refusals_short),
         cmocka_unit_test(names_everything),
