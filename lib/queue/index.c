@@ -109,7 +109,9 @@ void queue_index_remove(mail_queue *queue, queue_message *message)
 {
     const queue_store_ops *ops = queue->store->ops;
 
-    ops->release(queue->store, message->place, queue_message_weight(message));
+    if (message->place != 0) {
+        ops->release(queue->store, message->place, queue_message_weight(message));
+    }
     for (uint32_t i = 0; i < message->count; i++) {
         queue_recipient *recipient = &message->recipients[i];
 
@@ -119,6 +121,9 @@ void queue_index_remove(mail_queue *queue, queue_message *message)
         if (recipient->outcome != 0) {
             ops->release(queue->store, recipient->outcome, QUEUE_OUTCOME_WEIGHT);
         }
+    }
+    if (queue->walk == &message->in_order) {
+        queue->walk = message->in_order.next;
     }
     table_remove(&queue->messages, &message->by_id);
     list_remove(&message->in_order);
@@ -135,6 +140,7 @@ static void on_arrived(mail_queue *queue, queue_message *message)
     assert(code == MAIL_OK); /* the table has held something since open: growing is best effort */
     (void)code;
     queue->stats.accepted++;
+    queue_keep_soon(queue);
     for (uint32_t i = 0; i < message->count; i++) {
         queue_recipient *recipient = &message->recipients[i];
 
@@ -184,6 +190,8 @@ static void on_settled(mail_queue *queue, queue_record *record)
             on_outcome(queue, record);
         } else if (record->header.type == QUEUE_RECORD_MESSAGE) {
             on_copied(queue, record);
+        } else {
+            queue->store->ops->settled(queue->store, record);
         }
         if (record->ends_large) {
             queue_large_remove(queue->opts.files, queue->large_dir, record->header.id);

@@ -4,7 +4,19 @@
 
 #include "queue/log.h"
 
-/* Gives up the segments that hold nothing of use; says whether there were any. */
-bool queue_keep_recycle(queue_log *log);
+/* A bit of what keeps the log short; when to go on. */
+mail_time queue_keep(queue_log *log, mail_time now);
+
+/* checkpoint.c. How much of the log a restart would have to read. */
+uint64_t queue_checkpoint_due(queue_log *log);
+void queue_checkpoint_begin(queue_log *log);
+/* Writes a part of it, if its turn has come. */
+void queue_checkpoint_go_on(queue_log *log);
+void queue_checkpoint_settled(queue_log *log, const queue_record *record);
+
+/* compact.c. Copies what is of use in `segment` to the end of the log, bit by bit. */
+void queue_compact_begin(queue_log *log, queue_segment *segment);
+void queue_compact_go_on(queue_log *log);
+void queue_compact_stop(queue_log *log);
 
 #endif

@@ -24,21 +24,6 @@ static void drop_outcomes(showing *show)
     show->outcomes_place = 0;
 }
 
-/* Finds in an outcome record what it says of recipient `index`. */
-static mail_span reply_in(const char *record, size_t length, uint32_t index)
-{
-    wire_reader from =
-        wire_reader_of(mail_span_of(record + QUEUE_RECORD_SIZE, length - QUEUE_RECORD_SIZE));
-    queue_outcome outcome;
-
-    while (queue_outcome_next(&from, &outcome)) {
-        if (outcome.index == index) {
-            return outcome.reply;
-        }
-    }
-    return mail_span_of(NULL, 0);
-}
-
 /* A reply that can't be read any more is shown as none: it is only for people. */
 static int load_reply(showing *show, const queue_recipient *recipient, char **copies,
                       mail_queue_recipient *row)
@@ -58,7 +43,7 @@ static int load_reply(showing *show, const queue_recipient *recipient, char **co
         }
         show->outcomes_place = recipient->outcome;
     }
-    reply = reply_in(show->outcomes, show->outcomes_length, recipient->index);
+    reply = queue_outcome_reply(show->outcomes, show->outcomes_length, recipient->index);
     if (reply.length > QUEUE_OUTCOME_REPLY) {
         reply.length = QUEUE_OUTCOME_REPLY;
     }

@@ -13,9 +13,6 @@
 /* How long a look at the free space of the disk holds. */
 #define FREE_HOLDS (100 * MAIL_MILLISECOND)
 
-/* How soon to look again whether a segment can go. */
-#define KEEP_AGAIN (100 * MAIL_MILLISECOND)
-
 static int free_space(queue_log *log, uint64_t *out)
 {
     mail_time now = queue_now(log->queue);
@@ -172,20 +169,16 @@ static void log_flush(queue_store *base)
     pthread_mutex_unlock(&log->lock);
 }
 
+static void log_settled(queue_store *base, const queue_record *record)
+{
+    queue_checkpoint_settled((queue_log *)base, record);
+}
+
 static mail_time log_keep(queue_store *base, mail_time now)
 {
     queue_log *log = (queue_log *)base;
-    bool may_go = false;
 
-    (void)queue_keep_recycle(log);
-    pthread_mutex_lock(&log->lock);
-    for (list *at = log->segments.next; at != &log->segments && !may_go; at = at->next) {
-        const queue_segment *segment = LIST_OWNER(at, queue_segment, link);
-
-        may_go = segment->live == 0 && log->settled < segment->dead_after;
-    }
-    pthread_mutex_unlock(&log->lock);
-    return may_go ? now + KEEP_AGAIN : MAIL_NEVER;
+    return log->queue->opts.read_only ? MAIL_NEVER : queue_keep(log, now);
 }
 
 static void log_stats(queue_store *base, mail_queue_stats *out)
@@ -247,6 +240,7 @@ static void log_close(queue_store *base)
     list *link;
 
     stop_threads(log);
+    queue_compact_stop(log);
     while ((link = list_pop_front(&log->unsynced)) != NULL ||
            (link = list_pop_front(&log->pending)) != NULL) {
         queue_record_destroy(log->mem, LIST_OWNER(link, queue_record, link));
@@ -277,6 +271,7 @@ static int init(queue_log *log, mail_queue *queue)
         .set_aside = log_set_aside,
         .flush = log_flush,
         .step = log_step,
+        .settled = log_settled,
         .keep = log_keep,
         .stats = log_stats,
         .close = log_close,

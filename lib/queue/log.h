@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include "queue/queue.h"
+#include "queue/scan.h"
 
 /*
  * The log: segments, each a file `log/SERIAL.seg`, written one after the other by one
@@ -45,7 +46,23 @@ typedef struct queue_segment {
     uint64_t dead_after; /* it can go once so many records are settled */
     uint32_t pins;
     bool has_failed; /* a write or sync of it failed: not to be used again */
+    bool is_tried;   /* copying out of it has been tried: what is left can not be read */
 } queue_segment;
+
+/* Where a checkpoint lies. */
+typedef struct queue_checkpoint {
+    uint64_t serial; /* of the segment in which it begins; 0: there is none */
+    uint64_t offset;
+    uint64_t sequence;
+    uint64_t last_serial; /* of the segment in which it ends */
+} queue_checkpoint;
+
+typedef enum queue_checkpoint_state {
+    QUEUE_CHECKPOINT_NONE,
+    QUEUE_CHECKPOINT_AWAIT_BEGIN, /* its first record is on its way to the disk */
+    QUEUE_CHECKPOINT_AWAIT_PARTS, /* there are messages left to be written */
+    QUEUE_CHECKPOINT_AWAIT_END    /* its last record is on its way */
+} queue_checkpoint_state;
 
 typedef struct queue_log {
     queue_store base;
@@ -106,11 +123,12 @@ typedef struct queue_log {
     _Atomic uint64_t free_bytes; /* of the disk, as last seen */
     _Atomic mail_time free_seen;
 
-    /* The owner's alone: the last complete checkpoint. */
-    uint64_t checkpoint_serial;
-    uint64_t checkpoint_offset;
-    uint64_t checkpoint_sequence;
-    uint64_t checkpoint_last_serial;
+    /* The owner's alone. */
+    queue_checkpoint checkpoint; /* the last complete one; its first two fields under the lock */
+    queue_checkpoint beginning;  /* the one being written; serial 0: none, or not begun */
+    queue_checkpoint_state checkpoint_state;
+    queue_segment *compacting; /* what is copied out of it; NULL: nothing is */
+    queue_scan scan;
 } queue_log;
 
 static inline queue_place queue_place_of(const queue_segment *segment, uint64_t offset)

@@ -101,6 +101,12 @@ static void memory_flush(queue_store *base)
     (void)base;
 }
 
+static void memory_settled(queue_store *base, const queue_record *record)
+{
+    (void)base;
+    (void)record;
+}
+
 static mail_time memory_keep(queue_store *base, mail_time now)
 {
     (void)base;
@@ -133,6 +139,7 @@ int queue_memory_open(queue_store **out, mail_queue *queue)
         .set_aside = memory_set_aside,
         .flush = memory_flush,
         .step = memory_flush,
+        .settled = memory_settled,
         .keep = memory_keep,
         .stats = memory_stats,
         .close = memory_close,

@@ -66,6 +66,9 @@ static mail_span reply_that_fits(const mail_queue *queue, queue_record *note, ma
     if (reply.length > QUEUE_OUTCOME_REPLY) {
         reply.length = QUEUE_OUTCOME_REPLY;
     }
+    if (note->header.head_length > queue->opts.segment_bytes / 8) {
+        reply.length = 0; /* no record may come near to the length of a segment */
+    }
     if (reply.length > 0 &&
         queue_record_reserve(queue->mem, note, spare + reply.length) != MAIL_OK) {
         reply.length = 0;
@@ -108,6 +111,7 @@ void queue_note_commit(mail_queue *queue, queue_record *note, queue_message *mes
     length = QUEUE_RECORD_SIZE + note->header.head_length;
     memset(note->data + length, 0, QUEUE_RECORD_ALIGN);
     queue->store->ops->submit(queue->store, note);
+    queue_keep_soon(queue);
 }
 
 void queue_set_held(mail_queue *queue, queue_recipient *recipient, bool is_held)

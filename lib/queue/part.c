@@ -70,7 +70,7 @@ void queue_part_write(queue_log *log, const queue_message *message, wire_writer 
     }
 }
 
-/* 0: the segment is gone. */
+/* 0: the segment is gone. What was of use in it was copied after this was written. */
 static queue_place read_place(queue_log *log, wire_reader *from, uint32_t weight)
 {
     uint64_t serial = wire_take(from, 8);
@@ -166,9 +166,9 @@ int queue_part_read(queue_log *log, wire_reader *from, uint64_t touched)
         return code;
     }
     code = read_recipients(log, from, message);
-    if (code != MAIL_OK || message->place == 0) {
+    if (code != MAIL_OK) {
         queue_message_destroy(queue, message);
-        return code != MAIL_OK ? code : MAIL_EDAMAGED;
+        return code;
     }
     old = queue_index_find(queue, queue_message_id(message));
     if (old != NULL) {

@@ -39,6 +39,13 @@ mail_time queue_instant(const mail_queue *queue, uint32_t tick)
     return queue->tick_zero + tick * MAIL_SECOND;
 }
 
+void queue_keep_soon(mail_queue *queue)
+{
+    if (queue->keep_at == MAIL_NEVER) {
+        queue->keep_at = queue_now(queue) + MAIL_SECOND;
+    }
+}
+
 static uint64_t or_default(uint64_t value, uint64_t otherwise)
 {
     return value > 0 ? value : otherwise;

@@ -97,6 +97,7 @@ struct mail_queue {
     /* The owner's alone from here on. */
     table messages;
     list order;
+    list *walk; /* how far a checkpoint has got in `order`; NULL: none is being written */
     due_heap lanes_due;
     mail_time keep_at;
     mail_queue_stats stats;
@@ -111,6 +112,8 @@ void queue_step(mail_queue *queue);
 /* queue.c. The spool's own clock goes on by the monotonic one and is kept in every record. */
 mail_time queue_now(const mail_queue *queue);
 mail_wall queue_wall(const mail_queue *queue);
+/* Housekeeping may have something to do. */
+void queue_keep_soon(mail_queue *queue);
 /* Empties the index; the storage still has what it had. */
 void queue_forget_messages(mail_queue *queue);
 uint32_t queue_tick(const mail_queue *queue, mail_time now);
@@ -165,6 +168,8 @@ int queue_load(mail_queue *queue, const queue_message *message, queue_loaded *ou
 void queue_unload(mail_queue *queue, queue_loaded *loaded);
 /* The replies that lie in the outcome record at `place`; `*data_out` as above. */
 int queue_load_outcomes(mail_queue *queue, queue_place place, char **data_out, size_t *length_out);
+/* What such a record says of recipient `index`. */
+mail_span queue_outcome_reply(const char *record, size_t length, uint32_t index);
 int queue_body_open(mail_queue *queue, const queue_message *message, const queue_loaded *loaded,
                     mail_source **out);
 /* The record can't be read: it is put aside and the message given up. */

@@ -10,6 +10,7 @@
 enum {
     AT_MAGIC = 0,
     AT_TYPE = 4,
+    AT_UNSAFE = 5,
     AT_HEAD_LENGTH = 8,
     AT_HEAD_CRC = 12,
     AT_BODY_LENGTH = 16,
@@ -32,7 +33,8 @@ static uint32_t head_crc(const char *record, size_t head_length)
 void queue_header_write(const queue_header *header, char *record)
 {
     wire_put(record + AT_MAGIC, MAGIC, 4);
-    wire_put(record + AT_TYPE, header->type, 4);
+    wire_put(record + AT_TYPE, header->type, 1);
+    wire_put(record + AT_UNSAFE, header->unsafe, 3);
     wire_put(record + AT_HEAD_LENGTH, header->head_length, 4);
     wire_put(record + AT_BODY_LENGTH, header->body_length, 8);
     wire_put(record + AT_SEQUENCE, header->sequence, 8);
@@ -46,7 +48,7 @@ void queue_header_write(const queue_header *header, char *record)
 
 bool queue_header_read(const char *record, queue_header *header)
 {
-    uint64_t type = wire_get(record + AT_TYPE, 4);
+    uint64_t type = wire_get(record + AT_TYPE, 1);
 
     if (wire_get(record + AT_MAGIC, 4) != MAGIC || type < QUEUE_RECORD_START ||
         type > QUEUE_RECORD_END) {
@@ -54,6 +56,7 @@ bool queue_header_read(const char *record, queue_header *header)
     }
     *header = (queue_header){
         .type = (queue_record_type)type,
+        .unsafe = (uint32_t)wire_get(record + AT_UNSAFE, 3),
         .head_length = (uint32_t)wire_get(record + AT_HEAD_LENGTH, 4),
         .body_length = wire_get(record + AT_BODY_LENGTH, 8),
         .sequence = wire_get(record + AT_SEQUENCE, 8),

@@ -24,6 +24,8 @@ typedef enum queue_record_type {
 
 typedef struct queue_header {
     queue_record_type type;
+    uint32_t
+        unsafe; /* how many records, up to and with this one, were not safe when it was written */
     uint32_t head_length;
     uint64_t body_length; /* octets behind the head; 0 for a body in a file of its own */
     uint64_t sequence;    /* one more than the record before, over all segments */
@@ -33,6 +35,9 @@ typedef struct queue_header {
     uint32_t body_crc;
     mail_wall wall; /* when it was written */
 } queue_header;
+
+/* More than this may never be unsafe at a time. */
+#define QUEUE_UNSAFE_MAX ((uint32_t)0xffffff)
 
 /* The longest record that is believed. */
 #define QUEUE_RECORD_MAX ((uint64_t)1 << 32)

@@ -96,9 +96,10 @@ static int on_message(recovery *rec, const queue_scanned *found, queue_place pla
     queue_head head;
     int code;
 
-    if (message != NULL) {
+    if (message != NULL && message->place != 0) {
         queue->store->ops->release(queue->store, message->place, queue_message_weight(message));
-    } else {
+    }
+    if (message == NULL) {
         if (!queue_head_read(head_of(found), &head)) {
             return MAIL_EDAMAGED;
         }
@@ -203,10 +204,12 @@ static int on_end(recovery *rec, const queue_scanned *found, const queue_segment
             queue_index_remove(queue, message);
         }
     }
-    log->checkpoint_serial = rec->begin_serial;
-    log->checkpoint_offset = rec->begin_offset;
-    log->checkpoint_sequence = rec->begin_sequence;
-    log->checkpoint_last_serial = segment->serial;
+    log->checkpoint = (queue_checkpoint){
+        .serial = rec->begin_serial,
+        .offset = rec->begin_offset,
+        .sequence = rec->begin_sequence,
+        .last_serial = segment->serial,
+    };
     return MAIL_OK;
 }
 
@@ -273,41 +276,89 @@ static int on_record(recovery *rec, queue_segment *segment, const queue_scanned 
     return code;
 }
 
+/*
+ * Whether a record from `from` on says that more was safe when it was written than has been
+ * found before it. If none does, what is missing was on its way to the disk with what
+ * follows when the power went: nobody has been told that any of it is safe.
+ */
+static int is_proven(recovery *rec, const queue_segment *segment, uint64_t from, bool *proven)
+{
+    queue_scanned found;
+    queue_scan scan;
+    int code;
+
+    *proven = false;
+    queue_scan_init(&scan, rec->log->files, rec->log->mem, segment->fd, segment->generation, from,
+                    segment->capacity);
+    do {
+        code = queue_scan_next(&scan, &found);
+        if (code == MAIL_OK && found.found == QUEUE_FOUND_RECORD) {
+            *proven = found.header.sequence - found.header.unsafe > rec->last_sequence;
+        }
+    } while (code == MAIL_OK && found.found != QUEUE_FOUND_END && !*proven);
+    queue_scan_deinit(&scan);
+    return code;
+}
+
+/* Damage before the known end is damage; in the last segment it may be a tear, which is an end. */
+static int judge_damage(recovery *rec, const queue_segment *segment, queue_scanned *found)
+{
+    bool is_damage = segment->end > 0;
+    int code = MAIL_OK;
+
+    if (!is_damage) {
+        code = is_proven(rec, segment, found->end, &is_damage);
+    }
+    if (code == MAIL_OK && is_damage) {
+        on_damage(rec, segment, found->at, found->end);
+    } else {
+        found->found = QUEUE_FOUND_END;
+        found->is_torn = true;
+    }
+    return code;
+}
+
+/* Reads the records one by one; `*last` is the end. */
+static int read_records(recovery *rec, queue_segment *segment, queue_scan *scan,
+                        queue_scanned *last)
+{
+    int code;
+
+    do {
+        code = queue_scan_next(scan, last);
+        if (code == MAIL_OK && last->found == QUEUE_FOUND_RECORD) {
+            code = on_record(rec, segment, last);
+        } else if (code == MAIL_OK && last->found == QUEUE_FOUND_DAMAGE) {
+            code = judge_damage(rec, segment, last);
+        }
+    } while (code == MAIL_OK && last->found != QUEUE_FOUND_END);
+    return code;
+}
+
 /* Reads a segment from `from` to its end: the known one, or where the records end. */
 static int read_segment(recovery *rec, queue_segment *segment, uint64_t from)
 {
-    bool end_is_known = segment->end > 0;
-    uint64_t limit = end_is_known ? segment->end : segment->capacity;
-    queue_scanned found;
+    uint64_t limit = segment->end > 0 ? segment->end : segment->capacity;
+    queue_scanned last;
     queue_scan scan;
     int code;
 
     queue_scan_init(&scan, rec->log->files, rec->log->mem, segment->fd, segment->generation, from,
                     limit);
-    do {
-        code = queue_scan_next(&scan, &found);
-        if (code != MAIL_OK) {
-            break;
-        }
-        if (found.found == QUEUE_FOUND_RECORD) {
-            code = on_record(rec, segment, &found);
-        } else if (found.found == QUEUE_FOUND_DAMAGE) {
-            on_damage(rec, segment, found.at, found.end);
-        }
-    } while (code == MAIL_OK && found.found != QUEUE_FOUND_END);
+    code = read_records(rec, segment, &scan, &last);
     queue_scan_deinit(&scan);
     if (code != MAIL_OK) {
         return code;
     }
-    if (end_is_known && found.at < limit) {
-        on_damage(rec, segment, found.at, limit);
-    } else if (!end_is_known) {
-        segment->end = found.at;
+    if (segment->end > last.at) {
+        on_damage(rec, segment, last.at, segment->end);
+    } else if (segment->end == 0) {
+        segment->end = last.at;
     }
     if (segment->last_sequence > 0) {
-        rec->is_torn = found.is_torn;
+        rec->is_torn = last.is_torn;
     } else {
-        segment->has_failed |= found.is_torn; /* not even its first record is whole */
+        segment->has_failed |= last.is_torn; /* not even its first record is whole */
     }
     return MAIL_OK;
 }
@@ -397,7 +448,7 @@ static int read_from_checkpoint(recovery *rec, const queue_start *last, bool *is
         return MAIL_OK;
     }
     code = read_from(rec, segment, last->checkpoint_offset);
-    *is_complete = code == MAIL_OK && rec->log->checkpoint_serial != 0;
+    *is_complete = code == MAIL_OK && rec->log->checkpoint.serial != 0;
     return code;
 }
 
@@ -416,6 +467,7 @@ static void start_again(recovery *rec)
         segment->first_sequence = 0;
         segment->last_sequence = 0;
     }
+    log->checkpoint = (queue_checkpoint){0};
     queue->stats.damaged = 0;
     *rec = (recovery){.log = log, .queue = queue};
 }
@@ -455,6 +507,25 @@ static void join_lanes(mail_queue *queue, queue_message *message)
         queue->stats.held += recipient->lane != NULL && (recipient->flags & QUEUE_HELD) ? 1 : 0;
         if (recipient->lane != NULL) {
             queue_lane_join(recipient->lane, recipient, due);
+        }
+    }
+}
+
+/* A checkpoint named it, but its record is nowhere. */
+static void drop_lost(mail_queue *queue)
+{
+    for (list *at = queue->order.next; at != &queue->order;) {
+        queue_message *message = LIST_OWNER(at, queue_message, in_order);
+        char id[MAIL_QUEUE_ID_SIZE];
+        mail_log_field fields[] = {{"queue_id", mail_span_of(id, QUEUE_ID_DIGITS)}};
+
+        at = at->next;
+        if (message->place == 0) {
+            queue_id_print(queue_message_id(message), id);
+            mail_log_line(queue->log, MAIL_LOG_ERROR, "queue message lost", fields,
+                          MAIL_COUNT(fields));
+            queue->stats.damaged++;
+            queue_index_remove(queue, message);
         }
     }
 }
@@ -582,6 +653,7 @@ int queue_recover(queue_log *log, mail_error *err)
     if (code == MAIL_OK) {
         set_clock(&rec);
         set_ids(&rec);
+        drop_lost(log->queue);
         code = put_in_order(log->queue);
     }
     if (code != MAIL_OK) {

@@ -59,6 +59,8 @@ typedef struct queue_store_ops {
     void (*flush)(queue_store *store);
     /* Without threads: does what they would. */
     void (*step)(queue_store *store);
+    /* An owner's record of the storage's own kind has been settled. */
+    void (*settled)(queue_store *store, const queue_record *record);
     /* Some housekeeping; when to call again. */
     mail_time (*keep)(queue_store *store, mail_time now);
     void (*stats)(queue_store *store, mail_queue_stats *out);

@@ -41,6 +41,7 @@ static void place(queue_log *log, queue_record *record, uint32_t tick, mail_wall
     queue_segment *segment = log->active;
 
     record->header.sequence = ++log->sequence;
+    record->header.unsafe = (uint32_t)(log->sequence - log->safe_sequence);
     record->header.generation = segment->generation;
     record->header.tick = tick;
     record->header.wall = wall;
@@ -150,8 +151,8 @@ static int write_start(queue_log *log)
     int code;
 
     pthread_mutex_lock(&log->lock);
-    start.checkpoint = log->checkpoint_serial;
-    start.checkpoint_offset = log->checkpoint_offset;
+    start.checkpoint = log->checkpoint.serial;
+    start.checkpoint_offset = log->checkpoint.offset;
     pthread_mutex_unlock(&log->lock);
     queue_start_write(&start, data + QUEUE_RECORD_SIZE);
     place(log, &record, queue_tick(log->queue, queue_now(log->queue)), queue_wall(log->queue));
@@ -393,7 +394,8 @@ bool queue_writer_round(queue_log *log)
     pthread_mutex_unlock(&log->lock);
     has_work = !list_is_empty(&batch) || (wants_sync && !list_is_empty(&log->unsynced));
     write_batch(log, &batch);
-    if (log->unsynced_urgent || wants_sync) {
+    if (log->unsynced_urgent || wants_sync ||
+        log->sequence - log->safe_sequence > QUEUE_UNSAFE_MAX / 2) {
         (void)sync_active(log);
     }
     return has_work;
