@@ -28,8 +28,13 @@
 #include <mail/accounts.h>
 #include <mail/address.h>
 #include <mail/base.h>
+#include <mail/compose.h>
+#include <mail/date.h>
 #include <mail/dns.h>
+#include <mail/dsn.h>
+#include <mail/encode.h>
 #include <mail/envelope.h>
+#include <mail/header.h>
 #include <mail/log.h>
 #include <mail/loop.h>
 #include <mail/maildrop.h>
@@ -48,6 +53,7 @@
 #include <mail/smtp_service.h>
 #include <mail/store.h>
 #include <mail/tls.h>
+#include <mail/trace.h>
 #include <mail/version.h>
 
 #endif
