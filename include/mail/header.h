@@ -97,26 +97,26 @@ MAIL_API int mail_header_find(mail_span message, mail_span name, mail_field *fie
 MAIL_API size_t mail_header_unfold(mail_span value, char *out);
 
 /** A mailbox in an address field. */
-typedef struct mail_mailbox {
+typedef struct mail_address {
     mail_path path;
     mail_span display; /* display name, or the comment that serves as one, as written */
-    mail_span address; /* the address as written, its brackets and what surrounds it left out */
+    mail_span written; /* the address as written, its brackets and what surrounds it left out */
     bool in_group;     /* a member of a group (RFC 5322, section 3.4) */
-} mail_mailbox;
+} mail_address;
 
 /**
  * Reads the value of an address field (From, To, Cc …), mailbox by mailbox, in one
  * pass: groups, comments, quoted strings, routes, obsolete forms. Encoded words are left
  * alone: never part of an address.
  */
-typedef struct mail_mailbox_reader {
+typedef struct mail_address_reader {
     mail_span rest; /* private */
     unsigned flags; /* private */
     bool in_group;  /* private */
-} mail_mailbox_reader;
+} mail_address_reader;
 
 /** `flags`: MAIL_PATH_…. Ownership: borrows `value` until the last use of the reader. */
-MAIL_API void mail_mailbox_reader_init(mail_mailbox_reader *reader, mail_span value,
+MAIL_API void mail_address_reader_init(mail_address_reader *reader, mail_span value,
                                        unsigned flags);
 
 /**
@@ -125,7 +125,7 @@ MAIL_API void mail_mailbox_reader_init(mail_mailbox_reader *reader, mail_span va
  * Errors: MAIL_ENOENT at the end; MAIL_EINVAL or MAIL_ELIMIT for what is no address, after
  * which the reader goes on behind the next comma; MAIL_ENOMEM as mail_path_parse.
  */
-MAIL_API int mail_mailbox_reader_next(mail_mailbox_reader *reader, mail_mailbox *mailbox);
+MAIL_API int mail_address_reader_next(mail_address_reader *reader, mail_address *mailbox);
 
 #ifdef __cplusplus
 }

@@ -56,7 +56,7 @@ static mail_span unquoted(mail_span name, char *out)
     return mail_span_of(out, length);
 }
 
-static int put_mailbox(composition *cp, const mail_mailbox *mailbox)
+static int put_mailbox(composition *cp, const mail_address *mailbox)
 {
     mail_span display = mailbox->display;
     char *copy;
@@ -98,7 +98,7 @@ static int take_sender(composition *cp, const mail_path *path)
     return mail_envelope_set_sender(cp->envelope, mail_path_text(path), MAIL_SPAN(""));
 }
 
-static int put_one(composition *cp, const mail_mailbox *mailbox, unsigned use, size_t count)
+static int put_one(composition *cp, const mail_address *mailbox, unsigned use, size_t count)
 {
     int code = MAIL_OK;
 
@@ -117,8 +117,8 @@ static int put_one(composition *cp, const mail_mailbox *mailbox, unsigned use, s
 
 static int put_addresses(composition *cp, const char *name, const char *value, unsigned use)
 {
-    mail_mailbox_reader reader;
-    mail_mailbox mailbox;
+    mail_address_reader reader;
+    mail_address mailbox;
     size_t count = 0;
     int code = check_value(cp, name, mail_span_text(value));
 
@@ -129,8 +129,8 @@ static int put_addresses(composition *cp, const char *name, const char *value, u
         text_puts(&cp->tx, name);
         text_puts(&cp->tx, ": ");
     }
-    mail_mailbox_reader_init(&reader, mail_span_text(value), MAIL_PATH_UTF8);
-    while ((code = mail_mailbox_reader_next(&reader, &mailbox)) == MAIL_OK) {
+    mail_address_reader_init(&reader, mail_span_text(value), MAIL_PATH_UTF8);
+    while ((code = mail_address_reader_next(&reader, &mailbox)) == MAIL_OK) {
         code = put_one(cp, &mailbox, use, count++);
         if (code != MAIL_OK) {
             break;

@@ -90,12 +90,12 @@ static bool is_current(const completion *cp, const mail_field *field, bool resen
 
 static size_t count_mailboxes(mail_span value)
 {
-    mail_mailbox_reader reader;
-    mail_mailbox mailbox;
+    mail_address_reader reader;
+    mail_address mailbox;
     size_t count = 0;
 
-    mail_mailbox_reader_init(&reader, value, MAIL_PATH_UTF8 | MAIL_PATH_BARE);
-    while (mail_mailbox_reader_next(&reader, &mailbox) != MAIL_ENOENT) {
+    mail_address_reader_init(&reader, value, MAIL_PATH_UTF8 | MAIL_PATH_BARE);
+    while (mail_address_reader_next(&reader, &mailbox) != MAIL_ENOENT) {
         count++;
     }
     return count;
@@ -211,12 +211,12 @@ static void note_unusable(completion *cp, const mail_field *field)
 static int put_addresses(completion *cp, const mail_field *field, bool writes, bool collects)
 {
     const char *done = field->raw.data;
-    mail_mailbox_reader reader;
-    mail_mailbox mailbox;
+    mail_address_reader reader;
+    mail_address mailbox;
     int code;
 
-    mail_mailbox_reader_init(&reader, field->value, MAIL_PATH_UTF8 | MAIL_PATH_BARE);
-    while ((code = mail_mailbox_reader_next(&reader, &mailbox)) != MAIL_ENOENT) {
+    mail_address_reader_init(&reader, field->value, MAIL_PATH_UTF8 | MAIL_PATH_BARE);
+    while ((code = mail_address_reader_next(&reader, &mailbox)) != MAIL_ENOENT) {
         if (code == MAIL_ENOMEM) {
             return code;
         }
@@ -227,7 +227,7 @@ static int put_addresses(completion *cp, const mail_field *field, bool writes, b
             continue;
         }
         if (writes && mail_path_domain(&mailbox.path).length == 0) {
-            const char *end = mailbox.address.data + mailbox.address.length;
+            const char *end = mailbox.written.data + mailbox.written.length;
 
             put_part(cp, mail_span_of(done, (size_t)(end - done)));
             put_domain(cp);

@@ -50,13 +50,13 @@ static void check_scan(mail_span in, size_t slice)
 static void check_mailboxes(mail_span value)
 {
     unsigned flags = MAIL_PATH_UTF8 | MAIL_PATH_BARE | MAIL_PATH_NULL;
-    mail_mailbox_reader reader;
-    mail_mailbox mailbox;
+    mail_address_reader reader;
+    mail_address mailbox;
     size_t left = value.length;
     int code;
 
-    mail_mailbox_reader_init(&reader, value, flags);
-    while ((code = mail_mailbox_reader_next(&reader, &mailbox)) != MAIL_ENOENT) {
+    mail_address_reader_init(&reader, value, flags);
+    while ((code = mail_address_reader_next(&reader, &mailbox)) != MAIL_ENOENT) {
         mail_path again;
 
         require(reader.rest.length < left);

@@ -6,14 +6,14 @@
 /* Everything that a value holds, as one text: `address(display) `, `!` for an error, + in a group. */
 static void read_all(mail_span value, unsigned flags, char *out, size_t size)
 {
-    mail_mailbox_reader reader;
-    mail_mailbox mailbox;
+    mail_address_reader reader;
+    mail_address mailbox;
     size_t n = 0;
     int code;
 
     out[0] = '\0';
-    mail_mailbox_reader_init(&reader, value, flags);
-    while ((code = mail_mailbox_reader_next(&reader, &mailbox)) != MAIL_ENOENT && n < size) {
+    mail_address_reader_init(&reader, value, flags);
+    while ((code = mail_address_reader_next(&reader, &mailbox)) != MAIL_ENOENT && n < size) {
         if (code != MAIL_OK) {
             n += (size_t)snprintf(out + n, size - n, "! ");
             continue;
@@ -122,14 +122,14 @@ static void says_where_an_address_stands(void **state)
 
     (void)state;
     for (size_t i = 0; i < MAIL_COUNT(rows); i++) {
-        mail_mailbox_reader reader;
-        mail_mailbox mailbox;
+        mail_address_reader reader;
+        mail_address mailbox;
 
         mail_test_case(rows[i].in);
-        mail_mailbox_reader_init(&reader, mail_span_text(rows[i].in),
+        mail_address_reader_init(&reader, mail_span_text(rows[i].in),
                                  MAIL_PATH_BARE | MAIL_PATH_NULL);
-        assert_int_equal(mail_mailbox_reader_next(&reader, &mailbox), MAIL_OK);
-        assert_span_equal(mailbox.address, rows[i].want);
+        assert_int_equal(mail_address_reader_next(&reader, &mailbox), MAIL_OK);
+        assert_span_equal(mailbox.written, rows[i].want);
     }
 }
 
@@ -164,16 +164,16 @@ static void stays_linear_on_what_never_ends(void **state)
 
     (void)state;
     for (size_t i = 0; i < MAIL_COUNT(pieces); i++) {
-        mail_mailbox_reader reader;
-        mail_mailbox mailbox;
+        mail_address_reader reader;
+        mail_address mailbox;
         size_t length = strlen(pieces[i]);
 
         mail_test_case(pieces[i]);
         for (size_t at = 0; at + length <= sizeof(text); at += length) {
             memcpy(text + at, pieces[i], length);
         }
-        mail_mailbox_reader_init(&reader, mail_span_of(text, sizeof(text)), 0);
-        while (mail_mailbox_reader_next(&reader, &mailbox) != MAIL_ENOENT) {
+        mail_address_reader_init(&reader, mail_span_of(text, sizeof(text)), 0);
+        while (mail_address_reader_next(&reader, &mailbox) != MAIL_ENOENT) {
         }
     }
 }

@@ -179,7 +179,7 @@ static mail_span trimmed(mail_span text)
 }
 
 /* `<address>`, and nothing but comments up to the next comma. */
-static int read_angle(mail_mailbox_reader *reader, draft *dr, mail_mailbox *mailbox)
+static int read_angle(mail_address_reader *reader, draft *dr, mail_address *mailbox)
 {
     size_t used;
     int code;
@@ -189,7 +189,7 @@ static int read_angle(mail_mailbox_reader *reader, draft *dr, mail_mailbox *mail
     if (!take_until(&reader->rest, ">", dr) || reader->rest.length == 0 || dr->is_phrase) {
         return MAIL_EINVAL;
     }
-    mailbox->address = dr->written;
+    mailbox->written = dr->written;
     draft_add(dr, MAIL_SPAN(">"), false);
     reader->rest = mail_span_from(reader->rest, 1);
     if (dr->is_long) {
@@ -207,7 +207,7 @@ static int read_angle(mail_mailbox_reader *reader, draft *dr, mail_mailbox *mail
     return MAIL_OK;
 }
 
-static int read_addr_spec(mail_mailbox_reader *reader, draft *dr, mail_mailbox *mailbox)
+static int read_addr_spec(mail_address_reader *reader, draft *dr, mail_address *mailbox)
 {
     if (dr->is_long) {
         return MAIL_ELIMIT;
@@ -215,12 +215,12 @@ static int read_addr_spec(mail_mailbox_reader *reader, draft *dr, mail_mailbox *
     if (dr->is_phrase || dr->length == 0) {
         return MAIL_EINVAL;
     }
-    mailbox->address = dr->written;
+    mailbox->written = dr->written;
     return mail_path_from_text(mail_span_of(dr->text, dr->length), reader->flags, &mailbox->path);
 }
 
 /* Reads a mailbox from its first token on; sees the names of groups go by. */
-static int read_mailbox(mail_mailbox_reader *reader, draft *dr, mail_mailbox *mailbox)
+static int read_mailbox(mail_address_reader *reader, draft *dr, mail_address *mailbox)
 {
     mail_span start = reader->rest;
     int code;
@@ -241,7 +241,7 @@ static int read_mailbox(mail_mailbox_reader *reader, draft *dr, mail_mailbox *ma
 }
 
 /* The name of a group and its colon; false when something else comes first. */
-static bool take_group_name(mail_mailbox_reader *reader, draft *dr)
+static bool take_group_name(mail_address_reader *reader, draft *dr)
 {
     mail_span in = reader->rest;
 
@@ -256,7 +256,7 @@ static bool take_group_name(mail_mailbox_reader *reader, draft *dr)
 }
 
 /* Blanks, comments, empty list elements, the ends of groups. */
-static void skip_separators(mail_mailbox_reader *reader, draft *dr)
+static void skip_separators(mail_address_reader *reader, draft *dr)
 {
     mail_span *rest = &reader->rest;
 
@@ -280,12 +280,12 @@ static void skip_separators(mail_mailbox_reader *reader, draft *dr)
     }
 }
 
-void mail_mailbox_reader_init(mail_mailbox_reader *reader, mail_span value, unsigned flags)
+void mail_address_reader_init(mail_address_reader *reader, mail_span value, unsigned flags)
 {
-    *reader = (mail_mailbox_reader){.rest = value, .flags = flags};
+    *reader = (mail_address_reader){.rest = value, .flags = flags};
 }
 
-int mail_mailbox_reader_next(mail_mailbox_reader *reader, mail_mailbox *mailbox)
+int mail_address_reader_next(mail_address_reader *reader, mail_address *mailbox)
 {
     draft dr;
     int code;
