@@ -51,8 +51,8 @@ typedef struct mail_resolver_options {
 /**
  * Makes a resolver that lives on `loop`'s thread.
  *
- * Ownership: borrows `loop` until destroyed. Errors: MAIL_ENOMEM; MAIL_EINVAL for a
- * bad own hostname, or TTL bounds that cross; MAIL_ESYS from the loop.
+ * Ownership: borrows `loop` until destroyed. Errors: MAIL_ENOMEM; MAIL_EINVAL for
+ * TTL bounds that cross; MAIL_ESYS from the loop.
  */
 MAIL_API int mail_resolver_create(mail_resolver **out, mail_loop *loop,
                                   const mail_resolver_options *opts);

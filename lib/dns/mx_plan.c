@@ -136,12 +136,7 @@ static int make_candidates(mail_mx_plan *plan, size_t count)
 
 static bool is_own_name(const mail_mx_plan *plan, const char *name)
 {
-    mail_span own = plan->opts.own_hostname;
-
-    if (own.length > 0 && own.data[own.length - 1] == '.') {
-        own.length--;
-    }
-    return !plan->opts.is_host && mail_span_equal_nocase(own, mail_span_text(name));
+    return !plan->opts.is_host && strcmp(plan->own_name, name) == 0;
 }
 
 /* The domain itself is the host: no MX records, or a configured host. */
@@ -454,11 +449,25 @@ static int take_localhost(mail_mx_plan *plan)
     return advance(plan);
 }
 
+/* Our name as the DNS has it; a literal or no name at all equals none. */
+static int set_own_name(mail_mx_plan *plan)
+{
+    int code = mail_domain_to_ascii(plan->opts.own_hostname, plan->own_name);
+
+    if (code != MAIL_OK) {
+        plan->own_name[0] = '\0';
+    }
+    return code == MAIL_ENOMEM ? code : MAIL_OK;
+}
+
 static int begin(mail_mx_plan *plan, mail_span domain)
 {
+    int code = set_own_name(plan);
     mail_ip ip;
-    int code;
 
+    if (code != MAIL_OK) {
+        return code;
+    }
     if (parse_address(plan, domain, &ip)) {
         return take_address(plan, &ip);
     }

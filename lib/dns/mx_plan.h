@@ -58,6 +58,7 @@ typedef struct mx_candidate {
 struct mail_mx_plan {
     mail_mx_options opts; /* with the defaults filled in */
     char domain[MAIL_DOMAIN_SIZE];
+    char own_name[MAIL_DOMAIN_SIZE];
     mx_query mx;
     mx_candidate *candidates; /* in the order to try */
     size_t candidate_count;

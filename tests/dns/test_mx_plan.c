@@ -231,7 +231,7 @@ static void never_sends_to_itself(void **state)
 {
     static const plan_case rows[] = {
         {"our name cuts its preference and all above", "a.example",
-         "a.example MX 10 mx1.example; a.example MX 20 US.example; a.example MX 20 mx2.example;"
+         "a.example MX 10 mx1.example; a.example MX 20 us.example; a.example MX 20 mx2.example;"
          "a.example MX 30 mx3.example; mx1.example A 9.9.9.1; mx2.example A 9.9.9.2;"
          "mx3.example A 9.9.9.3",
          "10 mx1.example 9.9.9.1", NULL},
@@ -268,6 +268,9 @@ static void never_sends_to_itself(void **state)
          "h7.example A 9.9.9.77",
          "1 h1.example 9.9.9.1", NULL},
     };
+    static const plan_case u_label = {"our name in U-labels", "a.example",
+                                      "a.example MX 10 xn--bcher-kva.example",
+                                      "554 5.4.6 Mail for a.example loops back to this host", NULL};
     const mail_endpoint own[] = {{.ip = {4, {9, 9, 9, 76}, 0}, .port = 25},
                                  {.ip = {4, {9, 9, 9, 77}, 0}, .port = 2525}};
     mail_mx_options opts = MAIL_MX_OPTIONS_INIT;
@@ -280,6 +283,8 @@ static void never_sends_to_itself(void **state)
     for (unsigned i = 0; i < 8; i++) { /* equal preferences come in any order */
         check_all(rows, MAIL_COUNT(rows), &opts);
     }
+    opts.own_hostname = MAIL_SPAN("b\303\274cher.example");
+    check_all(&u_label, 1, &opts);
 }
 
 /* MX-016. */
