@@ -120,7 +120,7 @@ static inline mail_span mail_span_text(const char *text)
 /** `span` from `offset` (at most its length) on. */
 static inline mail_span mail_span_from(mail_span span, size_t offset)
 {
-    return mail_span_of(span.data + offset, span.length - offset);
+    return mail_span_of(offset > 0 ? span.data + offset : span.data, span.length - offset);
 }
 
 /** The first `length` (at most its length) bytes of `span`. */

@@ -28,7 +28,7 @@ static inline size_t buffer_length(const buffer *buf)
 
 static inline mail_span buffer_bytes(const buffer *buf)
 {
-    return mail_span_of(buf->data + buf->start, buf->end - buf->start);
+    return mail_span_of(buf->data != NULL ? buf->data + buf->start : NULL, buf->end - buf->start);
 }
 
 /* How much may still be appended before the limit. */

@@ -17,7 +17,9 @@
 /* Appends to a command under construction and returns its new end. */
 static char *put(char *to, mail_span text)
 {
-    memcpy(to, text.data, text.length);
+    if (text.length > 0) {
+        memcpy(to, text.data, text.length);
+    }
     return to + text.length;
 }
 

@@ -43,6 +43,17 @@ static void refuses_what_passes_its_limit_and_takes_the_rest(void **state)
     buffer_deinit(&buf);
 }
 
+static void lends_nothing_before_it_holds_anything(void **state)
+{
+    buffer buf;
+
+    (void)state;
+    buffer_init(&buf, NULL, 10);
+    assert_null(buffer_bytes(&buf).data);
+    assert_int_equal(buffer_bytes(&buf).length, 0);
+    buffer_deinit(&buf);
+}
+
 static void gives_a_grown_block_back(void **state)
 {
     mail_test_walk mem;
@@ -63,7 +74,8 @@ static void gives_a_grown_block_back(void **state)
 static void survives_every_failed_allocation(void **state)
 {
     (void)state;
-    MAIL_TEST_WALK(walk) {
+    MAIL_TEST_WALK(walk)
+    {
         buffer buf;
         int code;
 
@@ -82,6 +94,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_bytes_in_order_while_both_ends_move),
         cmocka_unit_test(refuses_what_passes_its_limit_and_takes_the_rest),
+        cmocka_unit_test(lends_nothing_before_it_holds_anything),
         cmocka_unit_test(gives_a_grown_block_back),
         cmocka_unit_test(survives_every_failed_allocation),
     };

@@ -19,6 +19,7 @@ static void cuts_both_ends(void **state)
     assert_span_equal(mail_span_from(MAIL_SPAN("abcdef"), 2), "cdef");
     assert_span_equal(mail_span_first(MAIL_SPAN("abcdef"), 2), "ab");
     assert_int_equal(mail_span_from(MAIL_SPAN("abc"), 3).length, 0);
+    assert_null(mail_span_from(mail_span_text(NULL), 0).data);
 }
 
 int main(void)
