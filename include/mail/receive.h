@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MAIL_RECEIVE_H
+#define MAIL_RECEIVE_H
+
+#include <mail/address.h>
+#include <mail/aliases.h>
+#include <mail/base.h>
+#include <mail/log.h>
+#include <mail/loop.h>
+#include <mail/queue.h>
+#include <mail/route.h>
+#include <mail/smtp_server.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * A relay's front: SMTP and LMTP listeners whose sessions put messages into a queue, and the
+ * policy that says which. Mail is taken for the local domains from anybody and for other
+ * domains from those that may relay; so long as nobody may, it is no relay at all.
+ */
+typedef struct mail_receive mail_receive;
+
+/** Whether there is a mailbox for a local address. */
+typedef bool mail_has_user_fn(const mail_path *address, void *arg);
+
+typedef struct mail_receive_options {
+    size_t size; /* MAIL_RECEIVE_OPTIONS_INIT */
+    const mail_mem *mem;
+    const mail_log *log;
+    mail_queue *queue;              /* required */
+    mail_span hostname;             /* required: in greetings and Received; copied */
+    const mail_span *local_domains; /* copied; the first one completes addresses without domain */
+    size_t local_count;
+    const mail_network *relay_from; /* copied; unix sockets count as 127.0.0.1; default: nobody */
+    size_t relay_count;
+    bool accept_all; /* any recipient, from anybody: for capturing mail that goes nowhere */
+    mail_has_user_fn *has_user; /* NULL: every local part exists */
+    void *user_arg;
+    mail_smtp_server_options engine; /* for all listeners; `hostname` and `lmtp` are set here */
+    uint32_t max_received;           /* Received fields before it must be a loop; default 100 */
+    uint32_t max_sessions;           /* as in mail_smtp_service_options */
+    uint32_t max_sessions_per_client;
+    mail_wall (*wall)(void *arg); /* NULL: CLOCK_REALTIME */
+    void *wall_arg;
+    const struct mail_sockets *sockets; /* private to libmail's tests */
+} mail_receive_options;
+
+#define MAIL_RECEIVE_OPTIONS_INIT                                                                  \
+    {                                                                                              \
+        .size = sizeof(mail_receive_options), .engine = MAIL_SMTP_SERVER_OPTIONS_INIT              \
+    }
+
+/** Errors: MAIL_EINVAL for bad options, MAIL_ENOMEM, MAIL_ESYS. */
+MAIL_API int mail_receive_create(mail_receive **out, mail_loop *loop,
+                                 const mail_receive_options *opts);
+
+/** Cuts all sessions off and stops listening. */
+MAIL_API void mail_receive_destroy(mail_receive *rcv);
+
+/** Listens. Errors and `bound` as mail_smtp_service_listen. */
+MAIL_API int mail_receive_listen(mail_receive *rcv, const mail_endpoint *endpoint, bool lmtp,
+                                 mail_endpoint *bound, mail_error *err);
+MAIL_API int mail_receive_listen_unix(mail_receive *rcv, const char *path, bool lmtp,
+                                      mail_error *err);
+
+/**
+ * Takes what other programs drop into `spool` (<mail/drop.h>), the queue's own: at once when they
+ * say so through its socket `control`, and once a second in any case.
+ *
+ * Errors: those of mail_smtp_service_listen_unix; MAIL_ENOMEM.
+ */
+MAIL_API int mail_receive_watch_drop(mail_receive *rcv, const char *spool, mail_error *err);
+
+/** Other aliases from now on; NULL: none. Ownership: takes. */
+MAIL_API void mail_receive_set_aliases(mail_receive *rcv, mail_aliases *aliases);
+
+/** Sessions open now. */
+MAIL_API size_t mail_receive_sessions(const mail_receive *rcv);
+
+/** Stops listening, lets messages under way come through; then calls `fn`. */
+MAIL_API void mail_receive_drain(mail_receive *rcv, void (*fn)(void *arg), void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+#include "mta/receive.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "mta/drop.h"
+#include "net/listener.h"
+
+/* Files that are on their way at a time: they share the queue's flushes. */
+#define TAKEN_MAX 16
+
+/* Names of one look into the folder; those left over come with the next one. */
+#define NAMES_MAX 1000
+
+/* Octets copied before the loop gets its turn. */
+#define COPY_STEP ((size_t)256 * 1024)
+
+/* How often it looks unasked, and after the queue has said that it has no room. */
+#define LOOK_INTERVAL MAIL_SECOND
+#define LOOK_PAUSE    (30 * MAIL_SECOND)
+
+typedef char drop_name[MAIL_DROP_NAME_SIZE];
+
+/* A file being taken. */
+typedef struct taking {
+    struct dropbox *box;
+    arrival *message;  /* kept for the next one */
+    mail_drop *drop;   /* NULL: free */
+    mail_timer *timer; /* to go on copying */
+    bool is_safe_soon; /* the queue has it and is about to say so */
+    drop_name name;
+} taking;
+
+struct dropbox {
+    mail_receive *rcv;
+    char *spool;
+    char *control; /* the socket's path */
+    net_listener listener;
+    mail_timer *timer;
+    drop_name *names; /* of the last look, oldest first */
+    size_t name_count;
+    size_t next;
+    bool is_stopped;
+    taking taken[TAKEN_MAX];
+};
+
+static void go(struct dropbox *box);
+
+static void say(const taking *tk, mail_log_level level, const char *what, int code)
+{
+    const mail_log_field fields[] = {
+        {"file", mail_span_text(tk->name)},
+        {"reason", mail_span_text(mail_strerror(code))},
+    };
+
+    mail_log_line(tk->box->rcv->log, level, what, fields, code == MAIL_OK ? 1 : 2);
+}
+
+static void set_timer(struct dropbox *box, mail_duration in)
+{
+    mail_loop *loop = box->rcv->loop;
+
+    loop->ops->timer_set(box->timer, mail_loop_now(loop) + in);
+}
+
+/* The file is done with, safe or for a later look. */
+static void leave(taking *tk)
+{
+    mail_drop_close(tk->drop);
+    tk->drop = NULL;
+    tk->is_safe_soon = false;
+}
+
+static void finished(int code, taking *tk)
+{
+    struct dropbox *box = tk->box;
+
+    leave(tk);
+    if (code == MAIL_OK) {
+        code = mail_drop_remove(box->spool, tk->name);
+        say(tk, code == MAIL_OK ? MAIL_LOG_DEBUG : MAIL_LOG_ERROR, "taken from drop", code);
+    } else {
+        box->name_count = 0;
+        box->next = 0;
+        set_timer(box, LOOK_PAUSE);
+    }
+}
+
+static void on_finished(int code, void *arg)
+{
+    taking *tk = arg;
+
+    finished(code, tk);
+    go(tk->box);
+}
+
+static void abandon(taking *tk, int code)
+{
+    say(tk, MAIL_LOG_WARN, "not taken from drop", code);
+    mail_sink_abort(&tk->message->sink);
+    finished(code, tk);
+}
+
+/* One that can never be taken is put out of the way, or it would be tried for ever. */
+static void set_aside(taking *tk, int code)
+{
+    say(tk, MAIL_LOG_ERROR, "set aside from drop", code);
+    (void)mail_drop_set_aside(tk->box->spool, tk->name);
+    leave(tk);
+}
+
+static void end_copy(taking *tk)
+{
+    int code;
+
+    tk->is_safe_soon = true;
+    code = mail_sink_finish(&tk->message->sink, on_finished, tk);
+    if (code != MAIL_EAGAIN) {
+        finished(code, tk);
+    }
+}
+
+/* As much as the queue has room for, within one step. */
+static void copy(taking *tk)
+{
+    mail_loop *loop = tk->box->rcv->loop;
+    mail_sink *sink = &tk->message->sink;
+    size_t left = COPY_STEP;
+
+    while (left > 0) {
+        size_t room = mail_sink_room(sink);
+        mail_span bytes;
+        int code;
+
+        if (room == 0) {
+            return; /* on_room will come */
+        }
+        code = mail_source_peek(mail_drop_body(tk->drop), &bytes);
+        if (code == MAIL_OK && bytes.length == 0) {
+            end_copy(tk);
+            return;
+        }
+        bytes.length = bytes.length < room ? bytes.length : room;
+        bytes.length = bytes.length < left ? bytes.length : left;
+        if (code == MAIL_OK) {
+            code = mail_sink_write(sink, bytes);
+        }
+        if (code == MAIL_ELIMIT) {
+            mail_sink_abort(sink);
+            set_aside(tk, code); /* a loop through the folder */
+            return;
+        }
+        if (code != MAIL_OK) {
+            abandon(tk, code);
+            return;
+        }
+        mail_source_drop(mail_drop_body(tk->drop), bytes.length);
+        left -= bytes.length;
+    }
+    loop->ops->timer_set(tk->timer, mail_loop_now(loop));
+}
+
+static void go_on(void *arg)
+{
+    taking *tk = arg;
+
+    if (tk->drop != NULL && !tk->is_safe_soon) {
+        copy(tk);
+        go(tk->box);
+    }
+}
+
+/*
+ * Addresses without domain are completed. Nobody is there any more to be told of a bad
+ * one: it goes into the queue, and delivery reports it to the sender.
+ */
+static int make_envelope(const taking *tk, mail_envelope *envelope)
+{
+    const mail_receive *rcv = tk->box->rcv;
+    const mail_envelope *given = mail_drop_envelope(tk->drop);
+    const origin from = {.may_relay = true};
+    mail_path path = {.length = 0};
+    int code;
+
+    envelope->ret = given->ret;
+    envelope->body = given->body;
+    envelope->smtputf8 = given->smtputf8;
+    envelope->requiretls = given->requiretls;
+    recipient_complete(rcv, mail_envelope_sender(given), &path);
+    code = mail_envelope_set_sender(envelope, mail_path_text(&path), mail_envelope_envid(given));
+    for (size_t i = 0; code == MAIL_OK && i < mail_envelope_count(given); i++) {
+        mail_recipient recipient = mail_envelope_recipient(given, i);
+        mail_reply reply;
+
+        recipient_complete(rcv, recipient.address, &path);
+        reply = recipient_add(rcv, &from, &path, &recipient, envelope);
+        if (reply.code != 0) {
+            recipient.address = mail_path_text(&path);
+            code = mail_envelope_add(envelope, &recipient);
+        }
+    }
+    return code;
+}
+
+static void begin(taking *tk)
+{
+    const origin from = {.may_relay = true};
+    mail_envelope envelope;
+    int code;
+
+    mail_envelope_init(&envelope, tk->box->rcv->mem);
+    code = make_envelope(tk, &envelope);
+    if (code == MAIL_OK) {
+        code = arrival_begin(tk->message, &envelope, &from, mail_drop_size(tk->drop));
+    }
+    mail_envelope_deinit(&envelope);
+    if (code != MAIL_OK) {
+        say(tk, MAIL_LOG_WARN, "not taken from drop", code);
+        finished(code, tk);
+        return;
+    }
+    tk->message->sink.on_room = go_on;
+    tk->message->sink.on_room_arg = tk;
+    copy(tk);
+}
+
+static bool is_being_taken(const struct dropbox *box, const char *name)
+{
+    for (size_t i = 0; i < TAKEN_MAX; i++) {
+        if (box->taken[i].drop != NULL && strcmp(box->taken[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void open_next(taking *tk)
+{
+    struct dropbox *box = tk->box;
+    int code;
+
+    memcpy(tk->name, box->names[box->next++], sizeof(tk->name));
+    if (is_being_taken(box, tk->name)) {
+        return;
+    }
+    code = mail_drop_open(&tk->drop, box->spool, tk->name, box->rcv->mem, NULL);
+    switch (code) {
+    case MAIL_OK:
+        begin(tk);
+        return;
+    case MAIL_ENOENT:
+    case MAIL_ENOMEM:
+        tk->drop = NULL;
+        return; /* gone, or for the next look */
+    default:
+        tk->drop = NULL;
+        set_aside(tk, code);
+        return;
+    }
+}
+
+/* Takes what the last look has found, as far as there are hands. */
+static void go(struct dropbox *box)
+{
+    for (size_t i = 0; i < TAKEN_MAX; i++) {
+        while (!box->is_stopped && box->next < box->name_count && box->taken[i].drop == NULL) {
+            open_next(&box->taken[i]);
+        }
+    }
+}
+
+static bool note_name(const char *name, void *arg)
+{
+    struct dropbox *box = arg;
+
+    snprintf(box->names[box->name_count++], sizeof(drop_name), "%s", name);
+    return box->name_count < NAMES_MAX;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void look(void *arg)
+{
+    struct dropbox *box = arg;
+
+    if (box->is_stopped) {
+        return;
+    }
+    set_timer(box, LOOK_INTERVAL);
+    if (box->next < box->name_count) {
+        return; /* there is enough to do */
+    }
+    box->name_count = 0;
+    box->next = 0;
+    if (mail_drop_list(box->spool, note_name, box) == MAIL_OK && box->name_count > 0) {
+        qsort(box->names, box->name_count, sizeof(drop_name), compare);
+        go(box);
+    }
+}
+
+/* Connecting is all that is to be said. */
+static void on_poke(int fd, const mail_endpoint *peer, bool is_last, void *arg)
+{
+    struct dropbox *box = arg;
+
+    (void)peer;
+    (void)is_last;
+    box->listener.net->ops->close(box->listener.net, fd);
+    if (!box->is_stopped) {
+        set_timer(box, 0);
+    }
+}
+
+static int listen_control(struct dropbox *box, mail_error *err)
+{
+    const mail_sockets *net =
+        box->rcv->opts.sockets != NULL ? box->rcv->opts.sockets : &net_system_sockets;
+    int fd = net->ops->listen_unix(net, box->control);
+    int code;
+
+    if (fd < 0) {
+        return mail_error_set(err, mail_error_from_errno(-fd), "%s: %s", box->control,
+                              strerror(-fd));
+    }
+    code = net_listener_init(&box->listener, net, box->rcv->loop, fd, on_poke, box);
+    if (code != MAIL_OK) {
+        net->ops->close(net, fd);
+        return mail_error_set(err, code, "%s: %s", box->control, mail_strerror(code));
+    }
+    return MAIL_OK;
+}
+
+static int make_takings(struct dropbox *box)
+{
+    mail_loop *loop = box->rcv->loop;
+
+    for (size_t i = 0; i < TAKEN_MAX; i++) {
+        taking *tk = &box->taken[i];
+
+        tk->box = box;
+        tk->message = arrival_create(box->rcv);
+        if (tk->message == NULL || loop->ops->timer(loop, go_on, tk, &tk->timer) != MAIL_OK) {
+            return MAIL_ENOMEM;
+        }
+    }
+    return loop->ops->timer(loop, look, box, &box->timer);
+}
+
+static int fill(struct dropbox *box, const char *spool, mail_error *err)
+{
+    const mail_mem *mem = box->rcv->mem;
+    size_t control_size = strlen(spool) + sizeof("/" DROP_CONTROL);
+    int code;
+
+    box->spool = mem_text(mem, mail_span_text(spool));
+    box->control = mem_alloc(mem, control_size);
+    if (box->control != NULL) {
+        snprintf(box->control, control_size, "%s/" DROP_CONTROL, spool);
+    }
+    box->names = mem_alloc(mem, NAMES_MAX * sizeof(drop_name));
+    if (box->spool == NULL || box->control == NULL || box->names == NULL) {
+        return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
+    }
+    code = make_takings(box);
+    if (code != MAIL_OK) {
+        return mail_error_set(err, code, "%s", mail_strerror(code));
+    }
+    return listen_control(box, err);
+}
+
+int dropbox_create(struct dropbox **out, mail_receive *rcv, const char *spool, mail_error *err)
+{
+    struct dropbox *box = mem_alloc(rcv->mem, sizeof(*box));
+    int code;
+
+    if (box == NULL) {
+        return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
+    }
+    box->rcv = rcv;
+    box->listener.fd = -1;
+    code = fill(box, spool, err);
+    if (code != MAIL_OK) {
+        dropbox_destroy(box);
+        return code;
+    }
+    set_timer(box, 0);
+    *out = box;
+    return MAIL_OK;
+}
+
+void dropbox_stop(struct dropbox *box)
+{
+    if (box != NULL) {
+        box->is_stopped = true;
+        box->rcv->loop->ops->timer_set(box->timer, MAIL_NEVER);
+    }
+}
+
+static void stop_taking(taking *tk)
+{
+    if (tk->box == NULL) {
+        return; /* it was never made */
+    }
+    tk->box->rcv->loop->ops->untimer(tk->timer);
+    arrival_destroy(tk->message);
+    mail_drop_close(tk->drop);
+}
+
+void dropbox_destroy(struct dropbox *box)
+{
+    const mail_mem *mem;
+
+    if (box == NULL) {
+        return;
+    }
+    mem = box->rcv->mem;
+    for (size_t i = 0; i < TAKEN_MAX; i++) {
+        stop_taking(&box->taken[i]);
+    }
+    if (box->listener.net != NULL) {
+        net_listener_deinit(&box->listener);
+    }
+    box->rcv->loop->ops->untimer(box->timer);
+    mem_free(mem, box->names, NAMES_MAX * sizeof(drop_name));
+    mem_free(mem, box->control, box->control != NULL ? strlen(box->control) + 1 : 0);
+    mem_free(mem, box->spool, box->spool != NULL ? strlen(box->spool) + 1 : 0);
+    mem_free(mem, box, sizeof(*box));
+}

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+#include "mta/receive.h"
+
+#include <mail/trace.h>
+
+#include <stdio.h>
+#include <time.h>
+
+#include "base/mem.h"
+
+/* A session's transaction; made at its first MAIL, since most time is spent waiting for one. */
+typedef struct visit {
+    mail_envelope envelope;
+    uint64_t size; /* as declared */
+    arrival *message;
+} visit;
+
+static visit *visit_of(mail_receive *rcv, mail_smtp_session *session)
+{
+    visit *vs = session->user;
+
+    if (vs != NULL) {
+        return vs;
+    }
+    vs = mem_alloc(rcv->mem, sizeof(*vs));
+    if (vs == NULL) {
+        return NULL;
+    }
+    vs->message = arrival_create(rcv);
+    if (vs->message == NULL) {
+        mem_free(rcv->mem, vs, sizeof(*vs));
+        return NULL;
+    }
+    mail_envelope_init(&vs->envelope, rcv->mem);
+    session->user = vs;
+    return vs;
+}
+
+static void visit_end(mail_receive *rcv, mail_smtp_session *session)
+{
+    visit *vs = session->user;
+
+    if (vs != NULL) {
+        arrival_destroy(vs->message);
+        mail_envelope_deinit(&vs->envelope);
+        mem_free(rcv->mem, vs, sizeof(*vs));
+        session->user = NULL;
+    }
+}
+
+static const mail_reply NO_MEMORY = {451, {4, 3, 0}, {"Out of memory", 13}};
+static const mail_reply NO_ROOM = {452, {4, 3, 1}, {"No room for more messages now", 29}};
+static const mail_reply BROKEN = {451, {4, 3, 0}, {"Messages cannot be stored now", 29}};
+
+static const mail_reply *refusal_of(int code)
+{
+    switch (code) {
+    case MAIL_ENOSPC:
+        return &NO_ROOM;
+    case MAIL_ENOMEM:
+        return &NO_MEMORY;
+    default:
+        return &BROKEN;
+    }
+}
+
+static void on_mail(mail_receive *rcv, mail_smtp_session *session, mail_ticket ticket,
+                    const mail_smtp_event *ev)
+{
+    visit *vs = visit_of(rcv, session);
+    int code = vs != NULL ? mail_queue_has_room(rcv->opts.queue, ev->mail->size) : MAIL_ENOMEM;
+
+    if (code == MAIL_OK) {
+        mail_envelope_reset(&vs->envelope);
+        vs->size = ev->mail->size;
+        vs->envelope.ret = ev->mail->ret;
+        vs->envelope.body = ev->mail->body;
+        vs->envelope.smtputf8 = ev->mail->smtputf8;
+        code = mail_envelope_set_sender(&vs->envelope, mail_path_text(ev->path), ev->mail->envid);
+    }
+    (void)mail_smtp_service_answer(ticket, code == MAIL_OK ? NULL : refusal_of(code));
+}
+
+static origin origin_of(const mail_receive *rcv, const mail_smtp_session *session)
+{
+    origin from = {
+        .helo = session->helo,
+        .with = (session->esmtp ? MAIL_WITH_ESMTP : 0U) | (session->lmtp ? MAIL_WITH_LMTP : 0U),
+        .may_relay = recipient_may_relay(rcv, session),
+    };
+
+    if (!session->peer_is_unix) {
+        from.peer = session->peer.ip;
+    }
+    return from;
+}
+
+static void log_refusal(const mail_receive *rcv, const mail_smtp_session *session, mail_span sender,
+                        mail_span recipient, const mail_reply *reply)
+{
+    char peer[MAIL_IP_TEXT_SIZE] = "unix";
+    char text[MAIL_REPLY_TEXT_SIZE];
+    size_t length = mail_reply_print(reply, text, sizeof(text));
+    size_t peer_length =
+        session->peer_is_unix ? strlen(peer) : mail_ip_print(&session->peer.ip, peer);
+    const mail_log_field fields[] = {
+        {"peer", {peer, peer_length}}, {"helo", session->helo}, {"from", sender}, {"to", recipient},
+        {"reply", {text, length}},
+    };
+
+    mail_log_line(rcv->log, MAIL_LOG_INFO, "refused", fields, MAIL_COUNT(fields));
+}
+
+static void on_rcpt(mail_receive *rcv, mail_smtp_session *session, mail_ticket ticket,
+                    const mail_smtp_event *ev)
+{
+    const mail_recipient given = {.orcpt = ev->rcpt->orcpt, .notify = ev->rcpt->notify};
+    visit *vs = session->user;
+    origin from = origin_of(rcv, session);
+    mail_reply reply = recipient_add(rcv, &from, ev->path, &given, &vs->envelope);
+
+    if (reply.code != 0) {
+        log_refusal(rcv, session, mail_envelope_sender(&vs->envelope), mail_path_text(ev->path),
+                    &reply);
+    }
+    (void)mail_smtp_service_answer(ticket, reply.code == 0 ? NULL : &reply);
+}
+
+static void on_data(mail_receive *rcv, mail_smtp_session *session, mail_ticket ticket)
+{
+    visit *vs = session->user;
+    origin from = origin_of(rcv, session);
+    int code = arrival_begin(vs->message, &vs->envelope, &from, vs->size);
+    char accepted[64];
+
+    if (code != MAIL_OK) {
+        (void)mail_smtp_service_answer(ticket, refusal_of(code));
+        return;
+    }
+    snprintf(accepted, sizeof(accepted), "queued as %s", vs->message->id);
+    (void)mail_smtp_service_take(ticket, &vs->message->sink, mail_span_text(accepted));
+}
+
+static void on_event(mail_smtp_session *session, mail_ticket ticket, const mail_smtp_event *ev,
+                     void *arg)
+{
+    mail_receive *rcv = arg;
+
+    switch (ev->type) {
+    case MAIL_SMTP_EV_MAIL:
+        on_mail(rcv, session, ticket, ev);
+        return;
+    case MAIL_SMTP_EV_RCPT:
+        on_rcpt(rcv, session, ticket, ev);
+        return;
+    case MAIL_SMTP_EV_DATA:
+        on_data(rcv, session, ticket);
+        return;
+    case MAIL_SMTP_EV_CONNECT:
+    case MAIL_SMTP_EV_HELO:
+    case MAIL_SMTP_EV_VRFY:
+    case MAIL_SMTP_EV_EXPN:
+        (void)mail_smtp_service_answer(ticket, NULL);
+        return;
+    case MAIL_SMTP_EV_REFUSED:
+        log_refusal(rcv, session, MAIL_SPAN(""), MAIL_SPAN(""), ev->reply);
+        return;
+    case MAIL_SMTP_EV_CLOSE:
+        visit_end(rcv, session);
+        return;
+    case MAIL_SMTP_EV_NONE:
+    case MAIL_SMTP_EV_BODY:
+    case MAIL_SMTP_EV_END:
+    case MAIL_SMTP_EV_ABORT:
+    case MAIL_SMTP_EV_RESET:
+        return; /* the envelope is emptied by the next MAIL */
+    }
+}
+
+/* SS-047 */
+static const mail_reply *refusal(mail_smtp_session *session, int code, void *arg)
+{
+    static const mail_reply looping = {
+        554, {5, 4, 6}, {"Too many hops, this message is looping", 38}};
+
+    (void)session;
+    (void)arg;
+    return code == MAIL_ELIMIT ? &looping : refusal_of(code);
+}
+
+static void on_intake_bell(void *arg)
+{
+    mail_receive *rcv = arg;
+
+    mail_intake_poll(rcv->intake);
+}
+
+static void ring(void *arg)
+{
+    mail_receive *rcv = arg;
+
+    rcv->loop->ops->ring(rcv->bell);
+}
+
+static int copy_options(mail_receive *rcv)
+{
+    const mail_receive_options *opts = &rcv->opts;
+    mail_span first = opts->local_count > 0 ? opts->local_domains[0] : opts->hostname;
+    int code = domain_set_init(&rcv->local, opts->local_domains, opts->local_count, rcv->mem);
+
+    if (code != MAIL_OK) {
+        return code;
+    }
+    rcv->hostname = mem_text(rcv->mem, opts->hostname);
+    rcv->default_domain = mem_text(rcv->mem, first);
+    rcv->relay_from = mem_alloc(rcv->mem, opts->relay_count * sizeof(*rcv->relay_from) + 1);
+    if (rcv->hostname == NULL || rcv->default_domain == NULL || rcv->relay_from == NULL) {
+        return MAIL_ENOMEM;
+    }
+    if (opts->relay_count > 0) {
+        memcpy(rcv->relay_from, opts->relay_from, opts->relay_count * sizeof(*rcv->relay_from));
+    }
+    rcv->opts.local_domains = NULL;
+    if (rcv->opts.max_received == 0) {
+        rcv->opts.max_received = 100;
+    }
+    return MAIL_OK;
+}
+
+static int make_parts(mail_receive *rcv)
+{
+    mail_smtp_service_options service = MAIL_SMTP_SERVICE_OPTIONS_INIT;
+    int code = rcv->loop->ops->bell(rcv->loop, on_intake_bell, rcv, &rcv->bell);
+
+    if (code == MAIL_OK) {
+        code = mail_intake_open(&rcv->intake, rcv->opts.queue, ring, rcv);
+    }
+    if (code != MAIL_OK) {
+        return code;
+    }
+    service.mem = rcv->mem;
+    service.log = rcv->log;
+    service.on_event = on_event;
+    service.refusal = refusal;
+    service.arg = rcv;
+    service.max_sessions = rcv->opts.max_sessions;
+    service.max_sessions_per_client = rcv->opts.max_sessions_per_client;
+    service.sockets = rcv->opts.sockets;
+    return mail_smtp_service_create(&rcv->service, rcv->loop, &service);
+}
+
+int mail_receive_create(mail_receive **out, mail_loop *loop, const mail_receive_options *opts)
+{
+    mail_receive *rcv;
+    int code;
+
+    if (opts->queue == NULL || opts->hostname.length == 0) {
+        return MAIL_EINVAL;
+    }
+    rcv = mem_alloc(opts->mem, sizeof(*rcv));
+    if (rcv == NULL) {
+        return MAIL_ENOMEM;
+    }
+    rcv->mem = opts->mem;
+    rcv->log = opts->log;
+    rcv->loop = loop;
+    list_init(&rcv->arriving);
+    memcpy(&rcv->opts, opts, opts->size < sizeof(*opts) ? opts->size : sizeof(*opts));
+    code = copy_options(rcv);
+    if (code == MAIL_OK) {
+        code = make_parts(rcv);
+    }
+    if (code != MAIL_OK) {
+        mail_receive_destroy(rcv);
+        return code;
+    }
+    *out = rcv;
+    return MAIL_OK;
+}
+
+/*
+ * The last messages are in the writer's hands, which no longer than a flush of the disk.
+ * Whoever waits for them must hear of it before it goes.
+ */
+static void await_arriving(mail_receive *rcv)
+{
+    const struct timespec pause = {.tv_nsec = (long)MAIL_MILLISECOND};
+
+    while (!list_is_empty(&rcv->arriving)) {
+        mail_intake_poll(rcv->intake);
+        if (!list_is_empty(&rcv->arriving)) {
+            nanosleep(&pause, NULL);
+        }
+    }
+}
+
+void mail_receive_destroy(mail_receive *rcv)
+{
+    if (rcv == NULL) {
+        return;
+    }
+    dropbox_stop(rcv->dropbox);
+    await_arriving(rcv);
+    dropbox_destroy(rcv->dropbox);
+    mail_smtp_service_destroy(rcv->service);
+    if (rcv->intake != NULL) {
+        mail_intake_close(rcv->intake);
+    }
+    rcv->loop->ops->unbell(rcv->bell);
+    mail_aliases_destroy(rcv->aliases);
+    domain_set_deinit(&rcv->local);
+    mem_free(rcv->mem, rcv->relay_from, rcv->opts.relay_count * sizeof(*rcv->relay_from) + 1);
+    mem_free(rcv->mem, rcv->default_domain,
+             rcv->default_domain != NULL ? strlen(rcv->default_domain) + 1 : 0);
+    mem_free(rcv->mem, rcv->hostname, rcv->hostname != NULL ? strlen(rcv->hostname) + 1 : 0);
+    mem_free(rcv->mem, rcv, sizeof(*rcv));
+}
+
+static mail_smtp_server_options engine_of(const mail_receive *rcv, bool lmtp)
+{
+    mail_smtp_server_options engine = rcv->opts.engine;
+
+    engine.mem = rcv->mem;
+    engine.hostname = mail_span_text(rcv->hostname);
+    engine.lmtp = lmtp;
+    return engine;
+}
+
+int mail_receive_listen(mail_receive *rcv, const mail_endpoint *endpoint, bool lmtp,
+                        mail_endpoint *bound, mail_error *err)
+{
+    mail_smtp_server_options engine = engine_of(rcv, lmtp);
+
+    return mail_smtp_service_listen(rcv->service, endpoint, &engine, NULL, bound, err);
+}
+
+int mail_receive_listen_unix(mail_receive *rcv, const char *path, bool lmtp, mail_error *err)
+{
+    mail_smtp_server_options engine = engine_of(rcv, lmtp);
+
+    return mail_smtp_service_listen_unix(rcv->service, path, &engine, NULL, err);
+}
+
+int mail_receive_watch_drop(mail_receive *rcv, const char *spool, mail_error *err)
+{
+    return dropbox_create(&rcv->dropbox, rcv, spool, err);
+}
+
+void mail_receive_set_aliases(mail_receive *rcv, mail_aliases *aliases)
+{
+    mail_aliases_destroy(rcv->aliases);
+    rcv->aliases = aliases;
+}
+
+size_t mail_receive_sessions(const mail_receive *rcv)
+{
+    return mail_smtp_service_sessions(rcv->service);
+}
+
+void mail_receive_drain(mail_receive *rcv, void (*fn)(void *arg), void *arg)
+{
+    dropbox_stop(rcv->dropbox);
+    mail_smtp_service_drain(rcv->service, fn, arg);
+}

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: MIT */
+#include "mta/kit.h"
+
+#include <mail/drop.h>
+
+static bool has_user(const mail_path *address, void *arg)
+{
+    (void)arg;
+    return mail_span_equal_nocase(mail_path_local(address), MAIL_SPAN("anna"));
+}
+
+static const mail_span domains[] = {{"example.org", 11}, {"[127.0.0.1]", 11}};
+
+/* Local domains, one user, and nobody that may relay. */
+static mail_receive_options strict_options(void)
+{
+    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+
+    opts.local_domains = domains;
+    opts.local_count = MAIL_COUNT(domains);
+    opts.has_user = has_user;
+    return opts;
+}
+
+static void set_aliases(kit *k, const char *text)
+{
+    mail_aliases *aliases;
+
+    assert_int_equal(
+        mail_aliases_read(&aliases, mail_span_text(text), domains, MAIL_COUNT(domains), NULL, NULL),
+        MAIL_OK);
+    mail_receive_set_aliases(k->receive, aliases);
+}
+
+static int greet(kit *k)
+{
+    int fd = kit_connect(k, &k->at);
+
+    kit_hears(k, fd, "220 mx.example");
+    kit_asks(k, fd, "EHLO client.example\r\n", "250");
+    return fd;
+}
+
+static void judges_recipients(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *rcpt;
+        const char *reply;
+    } cases[] = {
+        {"known", "anna@example.org", "250 2.1.5"},
+        {"domain in any case", "anna@EXAMPLE.org", "250 2.1.5"},
+        {"unknown", "bob@example.org", "550 5.1.1"},
+        {"postmaster", "postmaster@example.org", "250 2.1.5"}, /* SS-023 */
+        {"Postmaster", "POSTMASTER@example.org", "250 2.1.5"}, /* SS-023 */
+        {"quoted", "\"PostMaster\"@example.org", "250 2.1.5"},
+        {"bare postmaster", "Postmaster", "250 2.1.5"}, /* SS-022 */
+        {"literal of ours", "anna@[127.0.0.1]", "250 2.1.5"},
+        {"alias", "team@example.org", "250 2.1.5"},
+        {"alias abroad", "away@example.org", "250 2.1.5"},
+        {"elsewhere", "anna@example.net", "550 5.7.1"},
+        {"below", "anna@sub.example.org", "550 5.7.1"},
+        {"our name", "anna@mx.example", "550 5.7.1"},
+        {"percent", "anna%example.net@example.org", "550 5.1.1"},
+        {"bang", "example.net!anna@example.org", "550 5.1.1"},
+        {"route", "@example.org:anna@example.net", "550 5.7.1"}, /* SS-021 */
+        {"quoted at", "\"anna@example.net\"@example.org", "550 5.1.1"},
+        {"command", "|/bin/sh@example.org", "550 5.1.1"},
+        {"path", "\"../../etc/passwd\"@example.org", "550 5.1.1"},
+    };
+
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_receive_options opts = strict_options();
+        kit k;
+        int fd;
+
+        (void)state;
+        kit_open(&k, kind);
+        kit_receive(&k, &opts);
+        set_aliases(&k, "team: anna, postmaster\naway: anna@example.net\n");
+        fd = greet(&k);
+        kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250 2.1.0");
+        for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+            char line[200];
+
+            mail_test_case(cases[i].name);
+            snprintf(line, sizeof(line), "RCPT TO:<%s>\r\n", cases[i].rcpt);
+            kit_asks(&k, fd, line, cases[i].reply);
+        }
+        assert_non_null(strstr(k.log, "refused peer=127.0.0.1 helo=client.example "
+                                      "from=a@client.example to=bob@example.org"));
+        close(fd);
+        kit_close(&k);
+    }
+}
+
+static void lets_only_those_relay_that_may(void **state)
+{
+    static const struct {
+        const char *name;
+        mail_network network;
+        const char *reply;
+    } cases[] = {
+        {"loopback", {{.family = 4, .bytes = {127}}, 8}, "250"},
+        {"exactly", {{.family = 4, .bytes = {127, 0, 0, 1}}, 32}, "250"},
+        {"another", {{.family = 4, .bytes = {10}}, 8}, "550 5.7.1"},
+        {"version 6", {{.family = 6, .bytes = {[15] = 1}}, 128}, "550 5.7.1"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_receive_options opts = strict_options();
+        kit k;
+        int fd;
+
+        mail_test_case(cases[i].name);
+        opts.relay_from = &cases[i].network;
+        opts.relay_count = 1;
+        kit_open(&k, WORLD_POLL);
+        kit_receive(&k, &opts);
+        fd = greet(&k);
+        kit_asks(&k, fd, "MAIL FROM:<>\r\n", "250"); /* SS-019 */
+        kit_asks(&k, fd, "RCPT TO:<bob@elsewhere.example>\r\n", cases[i].reply);
+        close(fd);
+        kit_close(&k);
+    }
+}
+
+static void puts_a_message_with_its_trace_into_the_queue(void **state)
+{
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_receive_options opts = strict_options();
+        char want[256];
+        kit_listing ls;
+        kit k;
+        char *text;
+        int fd;
+
+        (void)state;
+        kit_open(&k, kind);
+        kit_receive(&k, &opts);
+        fd = greet(&k);
+        kit_asks(&k, fd, "MAIL FROM:<a@client.example> RET=HDRS ENVID=x+2By\r\n", "250");
+        kit_asks(&k, fd, "RCPT TO:<anna@example.org> NOTIFY=SUCCESS\r\n", "250");
+        kit_asks(&k, fd, "DATA\r\n", "354");
+        snprintf(want, sizeof(want), "%s",
+                 kit_asks(&k, fd, "Subject: hi\r\n\r\n..dots\r\n.\r\n", "250 2.0.0 queued as "));
+        ls = kit_list(&k);
+        assert_string_equal(ls.text, "<a@client.example> anna@example.org\n");
+        assert_non_null(strstr(want, ls.id));
+        text = kit_read(&k, ls.id);
+        /* SS-032, SS-033, SS-034, SS-035, QR-016 */
+        snprintf(want, sizeof(want),
+                 "Received: from client.example ([127.0.0.1])\r\n"
+                 "\tby mx.example with ESMTP id %s\r\n"
+                 "\tfor <anna@example.org>;\r\n"
+                 "\tTue, 14 Nov 2023 22:13:20 +0000\r\n"
+                 "Subject: hi\r\n\r\n.dots\r\n",
+                 ls.id);
+        assert_string_equal(text, want);
+        free(text);
+        snprintf(want, sizeof(want),
+                 "accepted queue_id=%s from=a@client.example peer=127.0.0.1 recipients=1", ls.id);
+        assert_non_null(strstr(k.log, want));
+        kit_asks(&k, fd, "QUIT\r\n", "221");
+        close(fd);
+        kit_close(&k);
+    }
+}
+
+/* SS-034: for the sake of blind copies. */
+static void names_no_recipient_of_several_in_the_trace(void **state)
+{
+    mail_receive_options opts = strict_options();
+    kit_listing ls;
+    kit k;
+    char *text;
+    int fd;
+
+    (void)state;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    fd = greet(&k);
+    kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<anna@example.org>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<postmaster@example.org>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<anna@example.org>\r\n", "250"); /* said twice, sent once */
+    kit_asks(&k, fd, "DATA\r\n", "354");
+    kit_asks(&k, fd, ".\r\n", "250 2.0.0");
+    ls = kit_list(&k);
+    assert_string_equal(ls.text, "<a@client.example> anna@example.org postmaster@example.org\n");
+    text = kit_read(&k, ls.id);
+    assert_null(strstr(text, "for <"));
+    assert_int_equal(strncmp(text, "Received: from client.example", 29), 0);
+    free(text);
+
+    /* The next one begins with nobody. */
+    kit_asks(&k, fd, "MAIL FROM:<>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<anna@[127.0.0.1]>\r\n", "250");
+    kit_asks(&k, fd, "DATA\r\n", "354");
+    kit_asks(&k, fd, "x: y\r\n.\r\n", "250 2.0.0");
+    assert_string_equal(kit_list(&k).text,
+                        "<a@client.example> anna@example.org postmaster@example.org\n"
+                        "<> anna@[127.0.0.1]\n");
+    close(fd);
+    kit_close(&k);
+}
+
+static void replaces_aliases_by_what_they_stand_for(void **state)
+{
+    mail_receive_options opts = strict_options();
+    kit k;
+    int fd;
+
+    (void)state;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    set_aliases(&k, "team: anna, bob, bob@example.net\npostmaster: anna\n");
+    fd = greet(&k);
+    kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<Team@example.org>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<postmaster>\r\n", "250");
+    kit_asks(&k, fd, "DATA\r\n", "354");
+    kit_asks(&k, fd, ".\r\n", "250 2.0.0");
+    assert_string_equal(kit_list(&k).text, "<a@client.example> anna@example.org bob@example.org "
+                                           "bob@example.net\n");
+    mail_receive_set_aliases(k.receive, NULL);
+    kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<team@example.org>\r\n", "550 5.1.1");
+    close(fd);
+    kit_close(&k);
+}
+
+/* SS-047 */
+static void refuses_a_message_that_has_been_everywhere(void **state)
+{
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_receive_options opts = strict_options();
+        char text[8192] = "";
+        kit k;
+        int fd;
+
+        (void)state;
+        kit_open(&k, kind);
+        kit_receive(&k, &opts);
+        for (int i = 0; i < 100; i++) {
+            strcat(text, "Received: from x by y; z\r\n");
+        }
+        fd = greet(&k);
+        kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+        kit_asks(&k, fd, "RCPT TO:<anna@example.org>\r\n", "250");
+        kit_asks(&k, fd, "DATA\r\n", "354");
+        kit_says(&k, fd, text);
+        kit_asks(&k, fd, "Subject: hundred\r\n\r\nReceived: not in here\r\n.\r\n", "250 2.0.0");
+
+        kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+        kit_asks(&k, fd, "RCPT TO:<anna@example.org>\r\n", "250");
+        kit_asks(&k, fd, "DATA\r\n", "354");
+        kit_says(&k, fd, text);
+        kit_asks(&k, fd, "received: one too many\r\n\r\n.\r\n", "554 5.4.6");
+        assert_int_equal(kit_list(&k).count, 1);
+        close(fd);
+        kit_close(&k);
+    }
+}
+
+static void keeps_nothing_of_a_message_that_breaks_off(void **state)
+{
+    mail_receive_options opts = strict_options();
+    kit k;
+    int fd;
+
+    (void)state;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    fd = greet(&k);
+    kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<anna@example.org>\r\n", "250");
+    kit_asks(&k, fd, "DATA\r\n", "354");
+    kit_says(&k, fd, "Subject: half\r\n\r\nof it\r\n.");
+    close(fd);
+    world_until(&k.w, mail_receive_sessions(k.receive) == 0);
+    assert_int_equal(kit_list(&k).count, 0);
+    kit_close(&k);
+}
+
+static void ends_in_the_middle_of_anything(void **state)
+{
+    static const char *const said[] = {"",
+                                       "EHLO x.example\r\n",
+                                       "MAIL FROM:<a@x.example>\r\n",
+                                       "RCPT TO:<anna@example.org>\r\n",
+                                       "DATA\r\n",
+                                       "Subject: x\r\n"};
+
+    (void)state;
+    for (size_t n = 0; n <= MAIL_COUNT(said); n++) {
+        mail_receive_options opts = strict_options();
+        kit k;
+        int fd;
+
+        kit_open(&k, WORLD_POLL);
+        kit_receive(&k, &opts);
+        fd = kit_connect(&k, &k.at);
+        for (size_t i = 0; i < n; i++) {
+            kit_says(&k, fd, said[i]);
+        }
+        world_idle(&k.w);
+        mail_receive_destroy(k.receive);
+        k.receive = NULL;
+        close(fd);
+        kit_close(&k);
+    }
+}
+
+/* SX-038 */
+static void takes_mail_by_lmtp(void **state)
+{
+    mail_receive_options opts = strict_options();
+    mail_endpoint at;
+    kit_listing ls;
+    kit k;
+    char *text;
+    int fd;
+
+    (void)state;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    assert_int_equal(mail_receive_listen(k.receive, &loopback, true, &at, NULL), MAIL_OK);
+    fd = kit_connect(&k, &at);
+    kit_hears(&k, fd, "220 mx.example");
+    kit_asks(&k, fd, "LHLO client.example\r\n", "250");
+    kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<anna@example.org>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<bob@example.org>\r\n", "550");
+    kit_asks(&k, fd, "RCPT TO:<postmaster@example.org>\r\n", "250");
+    kit_asks(&k, fd, "DATA\r\n", "354");
+    kit_asks(&k, fd, "a: b\r\n.\r\n", "250 2.0.0");
+    kit_hears(&k, fd, "250 2.0.0");
+    ls = kit_list(&k);
+    text = kit_read(&k, ls.id);
+    assert_non_null(strstr(text, "by mx.example with LMTP id"));
+    free(text);
+    close(fd);
+    kit_close(&k);
+}
+
+static void takes_everything_when_it_captures(void **state)
+{
+    mail_receive_options opts = strict_options();
+    kit k;
+    int fd;
+
+    (void)state;
+    opts.accept_all = true;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    fd = greet(&k);
+    kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<who@ever.example>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<bob@example.org>\r\n", "250");
+    close(fd);
+    kit_close(&k);
+}
+
+static void drained(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void drains_when_the_last_message_is_through(void **state)
+{
+    mail_receive_options opts = strict_options();
+    bool is_drained = false;
+    kit k;
+    int fd;
+
+    (void)state;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    fd = greet(&k);
+    kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<anna@example.org>\r\n", "250");
+    kit_asks(&k, fd, "DATA\r\n", "354");
+    mail_receive_drain(k.receive, drained, &is_drained);
+    world_idle(&k.w);
+    assert_false(is_drained);
+    kit_asks(&k, fd, "a: b\r\n.\r\n", "250 2.0.0");
+    world_until(&k.w, is_drained);
+    assert_int_equal(kit_list(&k).count, 1);
+    close(fd);
+    kit_close(&k);
+}
+
+static void drop(const char *spool, const char *sender, const char *recipient, const char *text)
+{
+    const mail_recipient rcpt = {.address = mail_span_text(recipient)};
+    mail_source_span source;
+    mail_envelope envelope;
+
+    mail_envelope_init(&envelope, NULL);
+    assert_int_equal(mail_envelope_set_sender(&envelope, mail_span_text(sender), MAIL_SPAN("")),
+                     MAIL_OK);
+    assert_int_equal(mail_envelope_add(&envelope, &rcpt), MAIL_OK);
+    mail_source_span_init(&source, mail_span_text(text));
+    assert_int_equal(mail_drop_write(spool, &envelope, &source.source, NULL, NULL, NULL), MAIL_OK);
+    mail_envelope_deinit(&envelope);
+}
+
+static bool count_one(const char *name, void *arg)
+{
+    (void)name;
+    ++*(int *)arg;
+    return true;
+}
+
+static int count_dropped(const char *spool)
+{
+    int count = 0;
+
+    assert_int_equal(mail_drop_list(spool, count_one, &count), MAIL_OK);
+    return count;
+}
+
+static void takes_what_is_dropped(void **state)
+{
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        char *spool = mail_test_make_dir();
+        mail_receive_options opts = strict_options();
+        kit_listing ls;
+        kit k;
+        char *text;
+
+        (void)state;
+        kit_open(&k, kind);
+        kit_receive(&k, &opts);
+        set_aliases(&k, "root: admin@example.net\n");
+        drop(spool, "me", "root", "Subject: before\r\n\r\n");
+        assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
+        world_until(&k.w, count_dropped(spool) == 0);
+        drop(spool, "", "nobody", "Subject: after\r\n\r\n"); /* pokes */
+        world_until(&k.w, count_dropped(spool) == 0);
+        ls = kit_list(&k);
+        assert_string_equal(ls.text, "<me@example.org> admin@example.net\n"
+                                     "<> nobody@example.org\n");
+        text = kit_read(&k, ls.id);
+        assert_int_equal(strncmp(text, "Received: by mx.example id ", 27), 0);
+        assert_non_null(strstr(text, "\r\nSubject: after\r\n\r\n"));
+        free(text);
+        kit_close(&k);
+        mail_test_remove_dir(spool);
+    }
+}
+
+static void sets_bad_files_aside_and_takes_the_others(void **state)
+{
+    char *spool = mail_test_make_dir();
+    mail_receive_options opts = strict_options();
+    char path[512];
+    FILE *file;
+    kit k;
+
+    (void)state;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    for (int i = 0; i < 50; i++) {
+        drop(spool, "a@b.example", "anna@example.org", "x: y\r\n\r\n");
+    }
+    snprintf(path, sizeof(path), "%s/drop/00.mail", spool);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("no envelope", file);
+    fclose(file);
+    assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
+    world_until(&k.w, count_dropped(spool) == 0);
+    assert_int_equal(kit_list(&k).count, 50);
+    strcat(path, ".bad");
+    assert_int_equal(access(path, F_OK), 0);
+    assert_non_null(strstr(k.log, "set aside from drop file=00.mail"));
+    kit_close(&k);
+    mail_test_remove_dir(spool);
+}
+
+static void refuses_bad_options(void **state)
+{
+    static const mail_span bad[] = {{"no domain", 9}};
+    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+    mail_receive *receive;
+    kit k;
+
+    (void)state;
+    kit_open(&k, WORLD_POLL);
+    assert_int_equal(mail_receive_create(&receive, k.w.loop, &opts), MAIL_EINVAL);
+    opts.queue = k.queue;
+    assert_int_equal(mail_receive_create(&receive, k.w.loop, &opts), MAIL_EINVAL);
+    opts.hostname = MAIL_SPAN("mx.example");
+    opts.local_domains = bad;
+    opts.local_count = 1;
+    assert_int_equal(mail_receive_create(&receive, k.w.loop, &opts), MAIL_EINVAL);
+    kit_close(&k);
+}
+
+static void survives_every_failed_allocation(void **state)
+{
+    kit k;
+
+    (void)state;
+    kit_open(&k, WORLD_POLL);
+    MAIL_TEST_WALK(walk)
+    {
+        mail_receive_options opts = strict_options();
+        char *spool = mail_test_make_dir();
+        mail_receive *receive = NULL;
+        mail_endpoint at;
+        int code;
+
+        opts.mem = &walk.mem;
+        opts.queue = k.queue;
+        opts.hostname = MAIL_SPAN("mx.example");
+        code = mail_receive_create(&receive, k.w.loop, &opts);
+        if (code == MAIL_OK) {
+            code = mail_receive_watch_drop(receive, spool, NULL);
+        }
+        if (code == MAIL_OK) {
+            code = mail_receive_listen(receive, &loopback, false, &at, NULL);
+        }
+        if (code == MAIL_OK) {
+            int fd = kit_connect(&k, &at);
+
+            /* It may end at any point, but it ends. */
+            kit_says(&k, fd,
+                     "EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<anna@example.org>\r\nDATA\r\n"
+                     "\r\n.\r\nQUIT\r\n");
+            world_until(&k.w, mail_receive_sessions(receive) == 0);
+            close(fd);
+        } else {
+            assert_int_equal(code, MAIL_ENOMEM);
+        }
+        mail_receive_destroy(receive);
+        mail_test_remove_dir(spool);
+    }
+    kit_close(&k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(judges_recipients),
+        cmocka_unit_test(lets_only_those_relay_that_may),
+        cmocka_unit_test(puts_a_message_with_its_trace_into_the_queue),
+        cmocka_unit_test(names_no_recipient_of_several_in_the_trace),
+        cmocka_unit_test(replaces_aliases_by_what_they_stand_for),
+        cmocka_unit_test(refuses_a_message_that_has_been_everywhere),
+        cmocka_unit_test(keeps_nothing_of_a_message_that_breaks_off),
+        cmocka_unit_test(ends_in_the_middle_of_anything),
+        cmocka_unit_test(takes_mail_by_lmtp),
+        cmocka_unit_test(takes_everything_when_it_captures),
+        cmocka_unit_test(drains_when_the_last_message_is_through),
+        cmocka_unit_test(takes_what_is_dropped),
+        cmocka_unit_test(sets_bad_files_aside_and_takes_the_others),
+        cmocka_unit_test(refuses_bad_options),
+        cmocka_unit_test(survives_every_failed_allocation),
+    };
+
+    return mail_test_run(tests);
+}
