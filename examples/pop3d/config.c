@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include <mail/version.h>
+
+static int set_mailbox_format(void *field, const char *value, mail_error *err)
+{
+    (void)field;
+    if (strcmp(value, "maildir") != 0) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is not maildir", value);
+    }
+    return MAIL_OK;
+}
+
+#define FIELD(member) offsetof(pop3d_config, member)
+
+static const option_row rows[] = {
+    {"check", NULL, "read everything, say what is wrong, exit with 0 or 78", option_set_switch,
+     FIELD(check), false},
+    {"hostname", "NAME", "our name in the greeting (this host's)", option_set_hostname,
+     FIELD(hostname), false},
+    {"listen", "ADDR", "listen for POP3 (127.0.0.1:2110); repeatable", option_set_endpoints,
+     FIELD(listen), true},
+    {"mail-dir", "DIR", "mailboxes at DIR/DOMAIN/LOCALPART (./mail)", option_set_text,
+     FIELD(mail_dir), false},
+    {"mailbox-format", "FORMAT", "of mailboxes: maildir", set_mailbox_format, 0, false},
+    {"users", "FILE", "accounts, `NAME:SECRET[:MAILBOX]` a line; needed", option_set_text,
+     FIELD(users), false},
+    {"auth-insecure", NULL, "take passwords without TLS from everywhere, not only from loopback",
+     option_set_switch, FIELD(auth_insecure), false},
+    {"max-sessions", "N", "(10000)", option_set_count, FIELD(max_sessions), false},
+    {"max-sessions-per-client", "N", "(200; from loopback unlimited)", option_set_count,
+     FIELD(max_sessions_per_client), false},
+    {"idle", "SECONDS", "longest wait for a client (600)", option_set_duration, FIELD(idle), false},
+    {"log-level", "LEVEL", "error, warn, info or debug (info)", option_set_log_level,
+     FIELD(log_level), false},
+    {"log-format", "FORMAT", "text or json (text)", option_set_log_format, FIELD(log_format),
+     false},
+    {"drain", "SECONDS", "longest wait for sessions under way at the end (10)", option_set_duration,
+     FIELD(drain), false},
+};
+
+static int complete(pop3d_config *config)
+{
+    if (config->hostname == NULL) {
+        server_hostname(config->own_hostname);
+        config->hostname = config->own_hostname;
+    }
+    return config->listen.count > 0 ? MAIL_OK
+                                    : option_set_endpoints(&config->listen, "127.0.0.1:2110", NULL);
+}
+
+int pop3d_config_read(pop3d_config *config, int argc, char **argv)
+{
+    static const option_table table = {
+        .program = "pop3d",
+        .version = MAIL_VERSION,
+        .summary = "Lets users pick up their mail by POP3.",
+        .rows = rows,
+        .count = MAIL_COUNT(rows),
+    };
+    int code;
+
+    *config = (pop3d_config){
+        .mail_dir = "./mail",
+        .idle = 600 * MAIL_SECOND,
+        .log_level = MAIL_LOG_INFO,
+        .drain = 10 * MAIL_SECOND,
+    };
+    code = options_read(&table, argc, argv, config, &config->text, stdout, stderr);
+    if (code != OPTIONS_GO) {
+        return code;
+    }
+    if (config->users == NULL) {
+        fprintf(stderr, "pop3d: --users is needed: who may log in?\n");
+        return config->check ? EX_CONFIG : EX_USAGE;
+    }
+    if (complete(config) != MAIL_OK) {
+        fprintf(stderr, "pop3d: %s\n", mail_strerror(MAIL_ENOMEM));
+        return EX_OSERR;
+    }
+    return OPTIONS_GO;
+}
+
+void pop3d_config_deinit(pop3d_config *config)
+{
+    option_endpoints_deinit(&config->listen);
+    free(config->text);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef EXAMPLES_POP3D_CONFIG_H
+#define EXAMPLES_POP3D_CONFIG_H
+
+#include <mail/log.h>
+
+#include "common/options.h"
+#include "common/server.h"
+
+/* What the command line and the file of --config say. */
+typedef struct pop3d_config {
+    bool check;
+    const char *hostname;
+    option_endpoints listen;
+    const char *mail_dir;
+    const char *users;
+    bool auth_insecure;
+    uint32_t max_sessions;            /* 0: the library's default */
+    uint32_t max_sessions_per_client; /* 0: likewise */
+    mail_duration idle;
+    mail_log_level log_level;
+    mail_log_format log_format;
+    mail_duration drain;
+    char own_hostname[SERVER_HOSTNAME_SIZE];
+    char *text; /* of the file */
+} pop3d_config;
+
+/* OPTIONS_GO or the exit code, as options_read. */
+int pop3d_config_read(pop3d_config *config, int argc, char **argv);
+void pop3d_config_deinit(pop3d_config *config);
+
+#endif

@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""The sample POP3 server as its users see it: pop3d.py PATH-TO-POP3D."""
+
+import os
+import poplib
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+POP3D = sys.argv.pop(1)
+
+
+def deliver(maildir, name, text):
+    for sub in ("cur", "new", "tmp"):
+        os.makedirs(os.path.join(maildir, sub), exist_ok=True)
+    with open(os.path.join(maildir, name), "w", newline="") as file:
+        file.write(text)
+
+
+class Pop3d(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory()
+        self.users = self.path("users")
+        self.write_users("alice@example.org:{PLAIN}secret\n")
+        self.server = None
+
+    def tearDown(self):
+        if self.server is not None:
+            self.server.kill()
+            self.server.wait()
+            self.server.stdout.close()
+            self.server.stderr.close()
+        self.dir.cleanup()
+
+    def path(self, name):
+        return os.path.join(self.dir.name, name)
+
+    def write_users(self, text):
+        with open(self.users, "w") as file:
+            file.write(text)
+
+    def start(self, *args):
+        self.server = subprocess.Popen(
+            [POP3D, "--listen", "127.0.0.1:0", "--users", self.users, "--mail-dir", self.path("mail"),
+             "--hostname", "pop.example", *args],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ready = self.server.stdout.readline()
+        self.assertRegex(ready, r"^ready pop3=127\.0\.0\.1:\d+( pop3=\S+)*\n$")
+        self.port = int(ready.split()[1].rsplit(":", 1)[1])
+
+    def dial(self):
+        return poplib.POP3("127.0.0.1", self.port, timeout=30)
+
+    def log_in(self, name="alice@example.org", password="secret"):
+        pop = self.dial()
+        pop.user(name)
+        pop.pass_(password)
+        return pop
+
+    def stop(self):
+        self.server.send_signal(signal.SIGTERM)
+        self.assertEqual(self.server.wait(30), 0)
+        self.assertEqual(self.server.stdout.read(), "")
+        return self.server.stderr.read()
+
+    def run_once(self, *args):
+        done = subprocess.run([POP3D, *args], capture_output=True, text=True, timeout=30)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_serves_a_mailbox(self):
+        box = self.path("mail/example.org/alice")
+        deliver(box, "new/1.a", "Subject: one\n\n.dot\nlast\n")
+        deliver(box, "cur/2.b:2,S", "Subject: two\n\nx\n")
+        self.start()
+        pop = self.log_in()
+        self.assertEqual(pop.getwelcome(), b"+OK pop.example POP3 server ready")
+        self.assertIn("UIDL", pop.capa())
+        self.assertEqual(pop.stat(), (2, 47))
+        self.assertEqual(pop.uidl()[1], [b"1 1.a", b"2 2.b"])
+        self.assertEqual(pop.retr(1)[1], [b"Subject: one", b"", b".dot", b"last"])
+        self.assertEqual(pop.top(2, 0)[1], [b"Subject: two", b""])
+        pop.dele(1)
+        pop.quit()
+        self.assertEqual(os.listdir(os.path.join(box, "new")), [])
+        pop = self.log_in("ALICE@Example.ORG")
+        self.assertEqual(pop.list()[1], [b"1 19"])
+        pop.quit()
+        log = self.stop()
+        self.assertIn('session over client=127.0.0.1:', log)
+        self.assertIn("retrieved=1 removed=1", log)
+        self.assertNotIn("secret", log)
+
+    def test_refuses_a_wrong_password(self):
+        self.start()
+        pop = self.dial()
+        pop.user("alice@example.org")
+        with self.assertRaises(poplib.error_proto) as caught:
+            pop.pass_("wrong")
+        self.assertEqual(caught.exception.args[0], b"-ERR [AUTH] wrong name or password")
+        pop.quit()
+        self.log_in().quit()
+
+    def test_reads_users_again_on_sighup(self):
+        self.write_users("bob:{PLAIN}geheim:%s\n" % self.path("bob"))
+        deliver(self.path("bob"), "new/1.a", "x\n")
+        self.start()
+        self.log_in("bob", "geheim").quit()
+        self.write_users("bob:{PLAIN}anders:%s\n" % self.path("bob"))
+        self.server.send_signal(signal.SIGHUP)
+        self.await_log("users reloaded")
+        pop = self.log_in("bob", "anders")
+        self.assertEqual(pop.stat(), (1, 3))
+        self.write_users("bob\n")
+        self.server.send_signal(signal.SIGHUP)
+        self.await_log("users not reloaded")
+        pop.quit()
+        self.log_in("bob", "anders").quit()
+
+    def await_log(self, text):
+        for line in self.server.stderr:
+            if text in line:
+                return
+        self.fail(text)
+
+    def test_ends_sessions_when_it_is_told_to_stop(self):
+        box = self.path("mail/example.org/alice")
+        deliver(box, "new/1.a", "x\n")
+        self.start("--listen", "[::1]:0") if self.has_ipv6() else self.start()
+        pop = self.log_in()
+        pop.dele(1)
+        self.stop()
+        pop.close()
+        self.assertEqual(os.listdir(os.path.join(box, "new")), ["1.a"])
+
+    def has_ipv6(self):
+        try:
+            with open("/proc/net/if_inet6") as file:
+                return "00000000000000000000000000000001 " in file.read()
+        except OSError:
+            return False
+
+    def test_reads_its_options_from_a_file(self):
+        with open(self.path("config"), "w") as file:
+            file.write("log-format = json\nlog-level = debug\nidle = 30\nmax-sessions = 5\n")
+        self.start("--config", self.path("config"))
+        self.dial().quit()
+        self.assertIn('"event":"session over"', self.stop().replace('": "', '":"'))
+
+    def test_says_what_is_wrong(self):
+        users = self.path("bad")
+        with open(users, "w") as file:
+            file.write("alice\n")
+        cases = [
+            (["--users", self.users, "--check"], 0, ""),
+            (["--users", users, "--check"], 78, "pop3d: %s:1: not NAME:SECRET[:MAILBOX]\n" % users),
+            (["--users", users], 78, "pop3d: %s:1: not NAME:SECRET[:MAILBOX]\n" % users),
+            (["--users", self.path("none")], 78, "pop3d: %s: not found\n" % self.path("none")),
+            ([], 64, "pop3d: --users is needed: who may log in?\n"),
+            (["--check"], 78, "pop3d: --users is needed: who may log in?\n"),
+            (["--pop3s", "127.0.0.1:0"], 64, "pop3d: unknown option --pop3s\n"),
+            (["--listen", "nowhere"], 64, None),
+            (["--mailbox-format", "mbox"], 64, 'pop3d: --mailbox-format: "mbox" is not maildir\n'),
+            (["more"], 64, "pop3d: unexpected argument more\n"),
+        ]
+        for args, code, text in cases:
+            with self.subTest(args=args):
+                got, out, err = self.run_once(*args)
+                self.assertEqual((got, out), (code, ""))
+                self.assertEqual(err.count("\n"), 0 if code == 0 else 1)
+                if text is not None:
+                    self.assertEqual(err, text)
+
+    def test_prints_help_and_version(self):
+        code, out, err = self.run_once("--help")
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("--auth-insecure", out)
+        code, out, err = self.run_once("--version")
+        self.assertRegex(out, r"^pop3d \d+\.\d+\.\d+\n$")
+
+    def test_says_that_an_address_is_in_use(self):
+        self.start()
+        code, out, err = self.run_once("--users", self.users, "--listen", "127.0.0.1:%d" % self.port)
+        self.assertEqual((code, out), (69, ""))
+        self.assertEqual(err, "pop3d: 127.0.0.1:%d: in use\n" % self.port)
+
+
+def main():
+    result = unittest.main(exit=False).result
+    bad = len(result.failures) + len(result.errors)
+    print("[  PASSED  ] %d test(s)." % (result.testsRun - bad)) # as cmocka says it: tests/count.py counts
+    if bad:
+        print("[  FAILED  ] %d test(s), listed below:" % bad)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
