@@ -18,9 +18,18 @@ typedef struct mail_reply {
     mail_span text;       /* without codes */
 } mail_reply;
 
-/** A reply with an enhanced code, `MAIL_REPLY(550, 5, 1, 1, "No such user here")`. */
+/** A reply with an enhanced code as an initializer, for tables and static ones. */
+#define MAIL_REPLY_INIT(code, class, subject, detail, text)                                        \
+    {                                                                                              \
+        (code), {(class), (subject), (detail)},                                                    \
+        {                                                                                          \
+            (text), sizeof(text) - 1                                                               \
+        }                                                                                          \
+    }
+
+/** The same as a value: `MAIL_REPLY(550, 5, 1, 1, "No such user here")`. */
 #define MAIL_REPLY(code, class, subject, detail, text)                                             \
-    ((mail_reply){(code), {(class), (subject), (detail)}, MAIL_SPAN(text)})
+    ((mail_reply)MAIL_REPLY_INIT(code, class, subject, detail, text))
 
 static inline bool mail_reply_is_positive(const mail_reply *reply)
 {
