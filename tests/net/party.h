@@ -85,7 +85,7 @@ static inline void bin_reset(bin *b)
 
 static inline void bin_empty(bin *b)
 {
-    if (b->is_full) {
+    if (b->is_full && b->finished + b->aborted == 0) {
         b->is_full = false;
         b->sink.on_room(b->sink.on_room_arg);
     }
