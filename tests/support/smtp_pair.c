@@ -6,7 +6,7 @@
 #define NOW (1000 * MAIL_SECOND)
 
 /* What may lie on the wire; less than either engine would like to send. */
-#define WIRE_LIMIT (8 * 1024)
+#define WIRE_LIMIT 1024
 
 /* Moves a slice of `out` onto a wire; how much. */
 static size_t move(smtp_pair *pair, mail_span out, buffer *wire)
