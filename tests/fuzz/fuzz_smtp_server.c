@@ -35,8 +35,8 @@ static void note(session *se, const char *what, mail_span text)
 {
     size_t n = strlen(what);
 
-    if (se->capacity < se->length + n + text.length) {
-        se->capacity = (se->length + n + text.length) * 2;
+    if (se->log == NULL || se->capacity < se->length + n + text.length) {
+        se->capacity = (se->length + n + text.length) * 2 + 64;
         se->log = realloc(se->log, se->capacity);
         CHECK(se->log != NULL);
     }
