@@ -116,7 +116,7 @@ static int end_message(mail_smtp_server *srv, mail_smtp_event *ev)
 /* A dot that begins a line: the end, or one that was added on the way. */
 static int take_dot(mail_smtp_server *srv, mail_span in, size_t *used, mail_smtp_event *ev)
 {
-    static const char dot_line[3] = ".\r\n";
+    static const char dot_line[] = ".\r\n";
 
     if (in.length < 3 && memcmp(in.data, dot_line, in.length) == 0) {
         return MAIL_EAGAIN;
