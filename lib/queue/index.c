@@ -134,7 +134,7 @@ void queue_index_remove(mail_queue *queue, queue_message *message)
 /* A message has become safe: it may be delivered from now on. */
 static void on_arrived(mail_queue *queue, queue_message *message)
 {
-    mail_time due = queue_instant(queue, message->arrival_tick);
+    mail_time due = queue_fresh_due(queue, message->arrival_tick);
     int code = queue_index_add(queue, message);
 
     assert(code == MAIL_OK); /* the table has held something since open: growing is best effort */

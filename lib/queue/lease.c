@@ -372,7 +372,7 @@ mail_wall mail_lease_next_try(const mail_lease *lease, size_t index)
 {
     assert(index < lease->count);
     return queue_wall(lease->queue) +
-           (lease->rows[index].next - queue_now(lease->queue)) / MAIL_SECOND;
+           (lease->rows[index].next - queue_now(lease->queue) + MAIL_SECOND - 1) / MAIL_SECOND;
 }
 
 /* Puts the recipient back to wait, unless an operator has held it meanwhile. */

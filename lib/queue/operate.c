@@ -30,19 +30,28 @@ static bool unhold(mail_queue *queue, queue_recipient *recipient, mail_time now)
     return true;
 }
 
+/* A lane that was put off is not any more, and that changes all who wait in it. */
+static bool is_put_off(mail_queue *queue, mail_lane *lane, mail_time now)
+{
+    if (lane->not_before > now) {
+        lane->not_before = INT64_MIN;
+        lane->flush_round = queue->flush_round;
+    }
+    return lane->flush_round == queue->flush_round;
+}
+
 static bool flush(mail_queue *queue, queue_recipient *recipient, mail_time now)
 {
-    mail_lane *lane = recipient->lane;
+    bool is_early;
 
-    (void)queue;
     if (recipient->flags & (QUEUE_HELD | QUEUE_LEASED)) {
         return false;
     }
-    if (recipient->due.key <= now && lane->not_before <= now) {
+    is_early = recipient->due.key > now;
+    if (!is_put_off(queue, recipient->lane, now) && !is_early) {
         return false;
     }
-    lane->not_before = INT64_MIN;
-    queue_lane_wait(recipient, recipient->due.key < now ? recipient->due.key : now);
+    queue_lane_wait(recipient, is_early ? now : recipient->due.key);
     return true;
 }
 
@@ -113,6 +122,7 @@ int64_t mail_queue_unhold(mail_queue *queue, const mail_queue_selector *which)
 
 int64_t mail_queue_flush(mail_queue *queue, const mail_queue_selector *which)
 {
+    queue->flush_round++;
     return operate(queue, which, flush);
 }
 

@@ -68,7 +68,7 @@ static int copy_delays(mail_queue *queue)
     }
     copy = mem_alloc(queue->mem, opts->retry_count * sizeof(*copy));
     if (copy == NULL) {
-        opts->retry_count = 0;
+        opts->retry = NULL; /* the caller's is not ours to free */
         return MAIL_ENOMEM;
     }
     memcpy(copy, opts->retry, opts->retry_count * sizeof(*copy));
@@ -122,6 +122,7 @@ static void init(mail_queue *queue)
     queue->large_dir = -1;
     queue->tick_zero = queue_now(queue);
     queue->keep_at = MAIL_NEVER;
+    queue->fresh_due = INT64_MIN;
     atomic_store(&queue->next_id, (uint64_t)queue_wall(queue) << IDS_A_SECOND_BITS);
 }
 

@@ -64,7 +64,8 @@ struct mail_lane {
     list *noticed; /* up to this one every recipient has had its notice of delay; NULL: none */
     mail_queue *queue;
     mail_time not_before;
-    uint32_t uses; /* recipients, and the taker; guarded by lanes_lock */
+    uint32_t uses;        /* recipients, and the taker; guarded by lanes_lock */
+    uint32_t flush_round; /* the last flush that took back a putting off */
     bool is_taken;
     size_t domain_length;
     char domain[];
@@ -100,6 +101,8 @@ struct mail_queue {
     list *walk; /* how far a checkpoint has got in `order`; NULL: none is being written */
     due_heap lanes_due;
     mail_time keep_at;
+    uint32_t flush_round;
+    mail_time fresh_due; /* the last that queue_fresh_due gave */
     mail_queue_stats stats;
 };
 
@@ -176,6 +179,7 @@ int queue_body_open(mail_queue *queue, const queue_message *message, const queue
 void queue_give_up(mail_queue *queue, queue_message *message);
 
 /* schedule.c */
+mail_time queue_fresh_due(mail_queue *queue, uint32_t arrival_tick);
 mail_time queue_retry_at(const mail_queue *queue, const queue_message *message,
                          const queue_recipient *recipient, mail_time now);
 bool queue_is_older(const mail_queue *queue, const queue_message *message, mail_duration age,

@@ -26,6 +26,7 @@ typedef struct recovery {
     uint32_t last_tick;
     mail_wall last_wall;
     uint64_t last_id;
+    uint64_t damaged;
     bool has_records;
     bool is_torn;            /* the end of the last segment */
     uint64_t begin_sequence; /* of the checkpoint being read; 0: none, or none to be trusted */
@@ -252,7 +253,7 @@ static int apply(recovery *rec, const queue_segment *segment, const queue_scanne
 static void on_damage(recovery *rec, const queue_segment *segment, uint64_t from, uint64_t to)
 {
     queue_set_aside(rec->log, segment, from, to);
-    rec->queue->stats.damaged++;
+    rec->damaged++;
     rec->begin_sequence = 0; /* a part may be missing: rather a message twice than none */
 }
 
@@ -468,7 +469,6 @@ static void start_again(recovery *rec)
         segment->last_sequence = 0;
     }
     log->checkpoint = (queue_checkpoint){0};
-    queue->stats.damaged = 0;
     *rec = (recovery){.log = log, .queue = queue};
 }
 
@@ -502,7 +502,10 @@ static void join_lanes(mail_queue *queue, queue_message *message)
 {
     for (uint32_t i = 0; i < message->count; i++) {
         queue_recipient *recipient = &message->recipients[i];
-        mail_time due = queue_instant(queue, (uint32_t)recipient->due.key);
+        uint32_t tick = (uint32_t)recipient->due.key;
+        mail_time due = recipient->attempts == 0 && tick == message->arrival_tick
+                            ? queue_fresh_due(queue, tick)
+                            : queue_instant(queue, tick);
 
         queue->stats.held += recipient->lane != NULL && (recipient->flags & QUEUE_HELD) ? 1 : 0;
         if (recipient->lane != NULL) {
@@ -651,6 +654,7 @@ int queue_recover(queue_log *log, mail_error *err)
     int code = read_all(&rec);
 
     if (code == MAIL_OK) {
+        log->queue->stats.damaged += rec.damaged;
         set_clock(&rec);
         set_ids(&rec);
         drop_lost(log->queue);

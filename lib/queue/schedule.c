@@ -16,6 +16,15 @@ bool queue_is_older(const mail_queue *queue, const queue_message *message, mail_
     return now - arrival_of(queue, message) >= age;
 }
 
+/* At once, but not before those that came earlier in the same second. */
+mail_time queue_fresh_due(mail_queue *queue, uint32_t arrival_tick)
+{
+    mail_time due = queue_instant(queue, arrival_tick) - MAIL_SECOND;
+
+    queue->fresh_due = due > queue->fresh_due ? due : queue->fresh_due + 1;
+    return queue->fresh_due;
+}
+
 static mail_time capped(mail_time due, mail_time now, mail_time at)
 {
     return at > now && at < due ? at : due;

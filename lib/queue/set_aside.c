@@ -37,7 +37,7 @@ void queue_set_aside(queue_log *log, const queue_segment *segment, uint64_t from
 
     queue_segment_name(segment->serial, "seg", name);
     snprintf(offset, sizeof(offset), "%" PRIu64, from);
-    if (log->damaged_dir >= 0) {
+    if (log->damaged_dir >= 0 && !log->queue->opts.read_only) {
         snprintf(copied, sizeof(copied), "%.16s-%s", name, offset);
         fd = ops->open(log->files, log->damaged_dir, copied,
                        FILE_WRITE | FILE_CREATE | FILE_TRUNCATE);

@@ -261,8 +261,8 @@ static bool check_item(const mail_queue_item *item, void *arg)
             print_message("%s recipient %u: seen done %d held %d attempts %u; now %d %d %u; "
                           "before %d %d %u\n",
                           e->id, i, seen.done, seen.held, seen.attempts, e->now[i].done,
-                          e->now[i].held, e->now[i].attempts, e->before[i].done,
-                          e->before[i].held, e->before[i].attempts);
+                          e->now[i].held, e->now[i].attempts, e->before[i].done, e->before[i].held,
+                          e->before[i].attempts);
             fail_msg("%s", s->name);
         }
         e->now[i] = seen;

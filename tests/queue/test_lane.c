@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+#include "kit.h"
+
+#define BODY "A: b\r\n\r\nx\r\n"
+
+static void open_kit(kit *k)
+{
+    kit_init(k, NULL);
+    assert_int_equal(kit_open(k, NULL), MAIL_OK);
+}
+
+static void accept_text(kit *k, const char *to)
+{
+    assert_int_equal(kit_accept_text(k, "from@x.example", to, BODY), MAIL_OK);
+}
+
+static void end_as(mail_lease *lease, mail_queue_verdict verdict)
+{
+    for (size_t i = 0; i < mail_envelope_count(mail_lease_envelope(lease)); i++) {
+        mail_lease_report(lease, i, verdict, NULL, false);
+    }
+    mail_lease_end(lease);
+}
+
+static void gathers_the_recipients_of_one_domain_whatever_its_case(void **state)
+{
+    mail_lease *lease;
+    mail_lane *lane;
+    kit k;
+
+    (void)state;
+    open_kit(&k);
+    accept_text(&k, "a@one.example b@two.example c@ONE.example");
+    lane = mail_queue_take_lane(k.queue);
+    assert_span_equal(mail_lane_domain(lane), "one.example");
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+    assert_int_equal(mail_envelope_count(mail_lease_envelope(lease)), 2); /* QR-005 */
+    end_as(lease, MAIL_QUEUE_DONE);
+    mail_lane_give_back(lane, INT64_MIN);
+    lane = mail_queue_take_lane(k.queue);
+    assert_span_equal(mail_lane_domain(lane), "two.example");
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+    end_as(lease, MAIL_QUEUE_DONE);
+    mail_lane_give_back(lane, INT64_MIN);
+    assert_null(mail_queue_take_lane(k.queue));
+    kit_close(&k);
+}
+
+static bool is_two(mail_span domain, void *arg)
+{
+    ++*(unsigned *)arg;
+    return mail_span_equal(domain, MAIL_SPAN("two.example"));
+}
+
+static void widens_a_lease_to_domains_of_the_same_host(void **state)
+{
+    unsigned asked = 0;
+    mail_lease *lease;
+    mail_lane *lane;
+    kit k;
+
+    (void)state;
+    open_kit(&k);
+    accept_text(&k, "a@one.example b@two.example c@three.example d@two.example");
+    lane = mail_queue_take_lane(k.queue);
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+    assert_int_equal(mail_lease_widen(lease, is_two, &asked), MAIL_OK);
+    assert_int_equal(mail_envelope_count(mail_lease_envelope(lease)), 3);
+    assert_span_equal(mail_envelope_recipient(mail_lease_envelope(lease), 2).address,
+                      "d@two.example");
+    end_as(lease, MAIL_QUEUE_DONE);
+    mail_lane_give_back(lane, INT64_MIN);
+    lane = mail_queue_take_lane(k.queue);
+    assert_span_equal(mail_lane_domain(lane), "three.example");
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+    end_as(lease, MAIL_QUEUE_DONE);
+    mail_lane_give_back(lane, INT64_MIN);
+    assert_null(mail_queue_take_lane(k.queue));
+    kit_close(&k);
+}
+
+static void never_gives_a_lane_or_a_recipient_twice(void **state)
+{
+    mail_lease *lease;
+    mail_lease *other;
+    mail_lane *lane;
+    kit k;
+
+    (void)state;
+    open_kit(&k);
+    accept_text(&k, "a@one.example");
+    lane = mail_queue_take_lane(k.queue);
+    assert_null(mail_queue_take_lane(k.queue));
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+    assert_int_equal(mail_lane_lease(lane, &other), MAIL_ENOENT); /* QR-013 */
+    mail_lane_give_back(lane, INT64_MIN);
+    assert_null(mail_queue_take_lane(k.queue));
+    end_as(lease, MAIL_QUEUE_DONE);
+    kit_close(&k);
+}
+
+/* QR-004: however many messages wait for a dead host, they wait as one. */
+static void puts_off_a_lane_as_a_whole(void **state)
+{
+    mail_lease *lease;
+    mail_lane *lane;
+    kit k;
+
+    (void)state;
+    open_kit(&k);
+    for (int i = 0; i < 10; i++) {
+        accept_text(&k, "a@dead.example");
+    }
+    lane = mail_queue_take_lane(k.queue);
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+    end_as(lease, MAIL_QUEUE_RETRY);
+    mail_lane_give_back(lane, k.now + MAIL_HOUR);
+    kit_later(&k, MAIL_SECOND); /* for the housekeeping */
+    assert_null(mail_queue_take_lane(k.queue));
+    assert_int_equal(mail_queue_due_at(k.queue), k.now + MAIL_HOUR - MAIL_SECOND);
+    accept_text(&k, "b@dead.example");
+    assert_null(mail_queue_take_lane(k.queue));
+    kit_later(&k, MAIL_HOUR);
+    lane = mail_queue_take_lane(k.queue);
+    assert_non_null(lane);
+    for (int i = 0; i < 11; i++) {
+        assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+        end_as(lease, MAIL_QUEUE_DONE);
+    }
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_ENOENT);
+    mail_lane_give_back(lane, MAIL_NEVER);
+    kit_close(&k);
+}
+
+static void keeps_a_lane_put_off_for_ever_until_it_is_flushed(void **state)
+{
+    mail_queue_selector which = {.domain = MAIL_SPAN("held.example")};
+    mail_lane *lane;
+    kit k;
+
+    (void)state;
+    open_kit(&k);
+    accept_text(&k, "a@held.example");
+    mail_lane_give_back(mail_queue_take_lane(k.queue), MAIL_NEVER);
+    kit_later(&k, 100 * MAIL_DAY);
+    accept_text(&k, "b@held.example");
+    assert_null(mail_queue_take_lane(k.queue));
+    assert_int_equal(mail_queue_flush(k.queue, &which), 2);
+    assert_int_equal(mail_queue_flush(k.queue, &which), 0);
+    lane = mail_queue_take_lane(k.queue);
+    assert_non_null(lane);
+    mail_lane_give_back(lane, MAIL_NEVER);
+    kit_close(&k);
+}
+
+static void gives_what_came_first_first(void **state)
+{
+    char ids[5][MAIL_QUEUE_ID_SIZE];
+    mail_lease *lease;
+    mail_lane *lane;
+    kit k;
+
+    (void)state;
+    open_kit(&k);
+    for (int i = 0; i < 5; i++) {
+        accept_text(&k, "a@one.example");
+        memcpy(ids[i], k.id, sizeof(k.id));
+        kit_later(&k, MAIL_SECOND);
+    }
+    lane = mail_queue_take_lane(k.queue);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+        assert_string_equal(mail_lease_id(lease), ids[i]);
+        end_as(lease, MAIL_QUEUE_DONE);
+    }
+    mail_lane_give_back(lane, INT64_MIN);
+    kit_close(&k);
+}
+
+static void says_that_something_has_come_for_a_taken_lane(void **state)
+{
+    mail_lease *lease;
+    mail_lane *lane;
+    unsigned dues;
+    kit k;
+
+    (void)state;
+    open_kit(&k);
+    accept_text(&k, "a@one.example");
+    lane = mail_queue_take_lane(k.queue);
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+    end_as(lease, MAIL_QUEUE_DONE);
+    dues = k.dues;
+    accept_text(&k, "b@one.example");
+    assert_int_equal(k.dues, dues + 1);
+    assert_true(mail_queue_due_at(k.queue) <= k.now);
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+    end_as(lease, MAIL_QUEUE_DONE);
+    mail_lane_give_back(lane, INT64_MIN);
+    kit_close(&k);
+}
+
+static void leaves_what_was_not_reported_due_as_before(void **state)
+{
+    mail_lease *lease;
+    mail_lane *lane;
+    kit k;
+
+    (void)state;
+    open_kit(&k);
+    accept_text(&k, "a@one.example");
+    lane = mail_queue_take_lane(k.queue);
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+    mail_lease_end(lease);
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+    assert_int_equal(mail_lease_attempts(lease, 0), 0);
+    end_as(lease, MAIL_QUEUE_DONE);
+    mail_lane_give_back(lane, INT64_MIN);
+    kit_close(&k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gathers_the_recipients_of_one_domain_whatever_its_case),
+        cmocka_unit_test(widens_a_lease_to_domains_of_the_same_host),
+        cmocka_unit_test(never_gives_a_lane_or_a_recipient_twice),
+        cmocka_unit_test(puts_off_a_lane_as_a_whole),
+        cmocka_unit_test(keeps_a_lane_put_off_for_ever_until_it_is_flushed),
+        cmocka_unit_test(gives_what_came_first_first),
+        cmocka_unit_test(says_that_something_has_come_for_a_taken_lane),
+        cmocka_unit_test(leaves_what_was_not_reported_due_as_before),
+    };
+
+    return mail_test_run(tests);
+}

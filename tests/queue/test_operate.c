@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+#include "kit.h"
+
+#define BODY "A: b\r\n\r\nx\r\n"
+
+/* Three messages: 0 and 1 from one sender, 1 and 2 to two.example. */
+typedef struct bench {
+    kit k;
+    char ids[3][MAIL_QUEUE_ID_SIZE];
+} bench;
+
+static const struct {
+    const char *from;
+    const char *to;
+} messages[3] = {
+    {"first@x.example", "a@one.example"},
+    {"first@x.example", "b@one.example c@two.example"},
+    {"", "d@two.example"},
+};
+
+static void set_up(bench *b)
+{
+    kit_init(&b->k, NULL);
+    assert_int_equal(kit_open(&b->k, NULL), MAIL_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(kit_accept_text(&b->k, messages[i].from, messages[i].to, BODY), MAIL_OK);
+        memcpy(b->ids[i], b->k.id, sizeof(b->k.id));
+    }
+}
+
+typedef int64_t operation(mail_queue *queue, const mail_queue_selector *which);
+
+/* QR-017 */
+static void means_the_messages_that_are_selected(void **state)
+{
+    static const struct {
+        const char *name;
+        int ids[2]; /* of messages, from 1 */
+        const char *domain;
+        const char *sender;
+        bool all;
+        int held;       /* messages that a hold changes */
+        int recipients; /* and what is held then */
+    } cases[] = {
+        {"nothing", {0}, "", "", false, 0, 0},
+        {"one id", {2}, "", "", false, 1, 2},
+        {"two ids", {1, 3}, "", "", false, 2, 2},
+        {"a domain", {0}, "two.example", "", false, 2, 2},
+        {"a domain in capitals", {0}, "ONE.example", "", false, 2, 2},
+        {"a domain that is not there", {0}, "four.example", "", false, 0, 0},
+        {"a sender", {0}, "", "first@x.example", false, 2, 3},
+        {"the null sender", {0}, "", "<>", false, 1, 1},
+        {"an id and a domain", {2}, "two.example", "", false, 1, 1},
+        {"a sender and a domain", {0}, "two.example", "first@x.example", false, 1, 1},
+        {"an id and another's sender", {3}, "", "first@x.example", false, 0, 0},
+        {"all", {0}, "", "", true, 3, 4},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_queue_selector which = {.domain = mail_span_text(cases[i].domain),
+                                     .sender = mail_span_text(cases[i].sender),
+                                     .all = cases[i].all};
+        mail_queue_stats stats;
+        const char *ids[2];
+        bench b;
+
+        mail_test_case(cases[i].name);
+        set_up(&b);
+        which.ids = ids;
+        for (int j = 0; j < 2 && cases[i].ids[j] != 0; j++) {
+            ids[which.id_count++] = b.ids[cases[i].ids[j] - 1];
+        }
+        assert_int_equal(mail_queue_hold(b.k.queue, &which), cases[i].held);
+        mail_queue_stats_read(b.k.queue, &stats);
+        assert_int_equal(stats.held, cases[i].recipients);
+        assert_int_equal(mail_queue_hold(b.k.queue, &which), 0);
+        assert_int_equal(mail_queue_unhold(b.k.queue, &which), cases[i].held);
+        assert_int_equal(mail_queue_unhold(b.k.queue, &which), 0);
+        mail_queue_stats_read(b.k.queue, &stats);
+        assert_int_equal(stats.held, 0);
+        assert_int_equal(mail_queue_remove(b.k.queue, &which), cases[i].held);
+        assert_int_equal(mail_queue_remove(b.k.queue, &which), 0);
+        mail_queue_stats_read(b.k.queue, &stats);
+        assert_int_equal(stats.recipients, 4 - cases[i].recipients);
+        kit_close(&b.k);
+    }
+}
+
+static void takes_no_id_that_is_none(void **state)
+{
+    const char *ids[] = {"", "x", "../../../../etc", "0000000000000", "ZZZZZZZZZZZZZ"};
+    mail_queue_selector which = {.ids = ids, .id_count = MAIL_COUNT(ids)};
+    mail_source *source;
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    assert_int_equal(mail_queue_remove(b.k.queue, &which), 0);
+    for (size_t i = 0; i < MAIL_COUNT(ids); i++) {
+        assert_int_equal(mail_queue_read(b.k.queue, ids[i], &source), MAIL_ENOENT);
+    }
+    kit_close(&b.k);
+}
+
+static void never_offers_what_is_held(void **state)
+{
+    mail_queue_selector one = {.domain = MAIL_SPAN("one.example")};
+    mail_lease *lease;
+    mail_lane *lane;
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    assert_int_equal(mail_queue_hold(b.k.queue, &one), 2);
+    while ((lease = kit_lease(&b.k, &lane)) != NULL) {
+        assert_span_equal(mail_lane_domain(lane), "two.example");
+        mail_lease_report(lease, 0, MAIL_QUEUE_DONE, NULL, false);
+        mail_lease_end(lease);
+        mail_lane_give_back(lane, INT64_MIN);
+    }
+    assert_int_equal(mail_queue_unhold(b.k.queue, &one), 2);
+    for (int i = 0; i < 2; i++) {
+        assert_true(kit_deliver(&b.k, MAIL_QUEUE_DONE, NULL));
+    }
+    kit_close(&b.k);
+}
+
+static void lets_an_operator_act_while_a_message_is_leased(void **state)
+{
+    static const struct {
+        const char *name;
+        operation *run;
+        int64_t changes;
+        mail_queue_verdict verdict;
+        uint64_t messages; /* left when the lease has ended */
+        uint64_t held;
+    } cases[] = {
+        {"removed, then refused for now", mail_queue_remove, 1, MAIL_QUEUE_RETRY, 0, 0},
+        {"removed, then delivered", mail_queue_remove, 1, MAIL_QUEUE_DONE, 0, 0},
+        {"held, then refused for now", mail_queue_hold, 1, MAIL_QUEUE_RETRY, 1, 1},
+        {"held, then delivered", mail_queue_hold, 1, MAIL_QUEUE_DONE, 0, 0},
+        {"held, then not tried", mail_queue_hold, 1, MAIL_QUEUE_AGAIN, 1, 1},
+        {"flushed, then refused for now", mail_queue_flush, 0, MAIL_QUEUE_RETRY, 1, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_queue_selector all = {.all = true};
+        mail_queue_stats stats;
+        mail_lease *lease;
+        mail_lane *lane;
+        kit k;
+
+        mail_test_case(cases[i].name);
+        kit_init(&k, NULL);
+        assert_int_equal(kit_open(&k, NULL), MAIL_OK);
+        assert_int_equal(kit_accept_text(&k, "a@x.example", "b@y.example", BODY), MAIL_OK);
+        lease = kit_lease(&k, &lane);
+        assert_non_null(lease);
+        assert_int_equal(cases[i].run(k.queue, &all), cases[i].changes);
+        assert_int_equal(cases[i].run(k.queue, &all), 0);
+        mail_lease_report(lease, 0, cases[i].verdict, NULL, false);
+        mail_lease_end(lease);
+        mail_lane_give_back(lane, INT64_MIN);
+        mail_queue_stats_read(k.queue, &stats);
+        assert_int_equal(stats.messages, cases[i].messages);
+        assert_int_equal(stats.held, cases[i].held);
+        assert_int_equal(stats.leased, 0);
+        kit_later(&k, MAIL_HOUR);
+        assert_int_equal(kit_deliver(&k, MAIL_QUEUE_DONE, NULL), cases[i].messages > cases[i].held);
+        kit_close(&k);
+    }
+}
+
+static void flushes_what_waits_for_its_next_try(void **state)
+{
+    mail_queue_selector which = {.domain = MAIL_SPAN("one.example")};
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    while (kit_deliver(&b.k, MAIL_QUEUE_RETRY, NULL)) {
+    }
+    assert_int_equal(mail_queue_flush(b.k.queue, &which), 2);
+    assert_int_equal(mail_queue_flush(b.k.queue, &which), 0);
+    assert_true(kit_deliver(&b.k, MAIL_QUEUE_DONE, NULL));
+    assert_true(kit_deliver(&b.k, MAIL_QUEUE_DONE, NULL));
+    assert_false(kit_deliver(&b.k, MAIL_QUEUE_DONE, NULL));
+    kit_close(&b.k);
+}
+
+typedef struct listed {
+    unsigned count;
+    unsigned stop_after;
+    char text[2048];
+} listed;
+
+static bool print_item(const mail_queue_item *item, void *arg)
+{
+    static const char *const states[] = {"waiting", "active", "held"};
+    listed *seen = arg;
+    size_t at = strlen(seen->text);
+
+    at += (size_t)snprintf(seen->text + at, sizeof(seen->text) - at,
+                           "%s <%.*s> %u:", states[item->state], (int)item->sender.length,
+                           item->sender.data, (unsigned)item->size);
+    for (size_t i = 0; i < item->recipient_count; i++) {
+        const mail_queue_recipient *r = &item->recipients[i];
+
+        at += (size_t)snprintf(seen->text + at, sizeof(seen->text) - at, " %.*s%s%s %u [%.*s]",
+                               (int)r->address.length, r->address.data, r->done ? " done" : "",
+                               r->held ? " held" : "", r->attempts, (int)r->last_reply.length,
+                               r->last_reply.data);
+    }
+    snprintf(seen->text + at, sizeof(seen->text) - at, "\n");
+    return ++seen->count != seen->stop_after;
+}
+
+/* Reports the next message of the lane of `domain`. */
+static void report_in(kit *k, const char *domain, mail_queue_verdict verdict,
+                      const mail_reply *reply)
+{
+    mail_lane *other = NULL;
+    mail_lane *lane = mail_queue_take_lane(k->queue);
+    mail_lease *lease;
+
+    if (!mail_span_equal(mail_lane_domain(lane), mail_span_text(domain))) {
+        other = lane;
+        lane = mail_queue_take_lane(k->queue);
+    }
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+    mail_lease_report(lease, 0, verdict, reply, false);
+    mail_lease_end(lease);
+    mail_lane_give_back(lane, INT64_MIN);
+    if (other != NULL) {
+        mail_lane_give_back(other, INT64_MIN);
+    }
+}
+
+static void lists_the_oldest_first_with_what_was_last_said(void **state)
+{
+    static const mail_reply later = {450, {4, 2, 1}, {"mailbox busy", 12}};
+    mail_queue_selector all = {.all = true};
+    listed seen = {0};
+    mail_lease *lease;
+    mail_lane *lane;
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    report_in(&b.k, "one.example", MAIL_QUEUE_RETRY, &later);
+    report_in(&b.k, "one.example", MAIL_QUEUE_HELD, NULL);
+    report_in(&b.k, "two.example", MAIL_QUEUE_DONE, NULL);
+    lease = kit_lease(&b.k, &lane);
+    assert_non_null(lease);
+    assert_int_equal(mail_queue_list(b.k.queue, &all, print_item, &seen), MAIL_OK);
+    assert_string_equal(seen.text,
+                        "waiting <first@x.example> 11: a@one.example 1 [450 4.2.1 mailbox busy]\n"
+                        "held <first@x.example> 11: b@one.example held 1 [] c@two.example done 0 "
+                        "[]\n"
+                        "active <> 11: d@two.example 0 []\n");
+    mail_lease_end(lease);
+    mail_lane_give_back(lane, INT64_MIN);
+    seen = (listed){.stop_after = 2};
+    assert_int_equal(mail_queue_list(b.k.queue, &all, print_item, &seen), MAIL_OK);
+    assert_int_equal(seen.count, 2);
+    kit_close(&b.k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(means_the_messages_that_are_selected),
+        cmocka_unit_test(takes_no_id_that_is_none),
+        cmocka_unit_test(never_offers_what_is_held),
+        cmocka_unit_test(lets_an_operator_act_while_a_message_is_leased),
+        cmocka_unit_test(flushes_what_waits_for_its_next_try),
+        cmocka_unit_test(lists_the_oldest_first_with_what_was_last_said),
+    };
+
+    return mail_test_run(tests);
+}
