@@ -65,6 +65,15 @@ MAIL_API int mail_pop3_service_listen(mail_pop3_service *service, const mail_end
                                       const mail_pop3_server_options *engine, mail_endpoint *bound,
                                       mail_error *err);
 
+/**
+ * Serves a connected socket, from the loop's next round on.
+ *
+ * Ownership: takes `fd`, non-blocking, if it succeeds.
+ * Errors: MAIL_EINVAL for bad engine options; MAIL_ELIMIT past a limit; MAIL_ENOMEM; MAIL_ESYS.
+ */
+MAIL_API int mail_pop3_service_adopt(mail_pop3_service *service, int fd,
+                                     const mail_pop3_server_options *engine);
+
 /** From the next login on these accounts count. Ownership: takes another hold. */
 MAIL_API void mail_pop3_service_set_accounts(mail_pop3_service *service, mail_accounts *accounts);
 

@@ -240,6 +240,14 @@ int mail_pop3_service_listen(mail_pop3_service *service, const mail_endpoint *en
     return MAIL_OK;
 }
 
+int mail_pop3_service_adopt(mail_pop3_service *service, int fd,
+                            const mail_pop3_server_options *engine)
+{
+    mail_endpoint peer = net_socket_peer(fd);
+
+    return open_session(service, fd, &peer, engine);
+}
+
 void mail_pop3_service_set_accounts(mail_pop3_service *service, mail_accounts *accounts)
 {
     mail_accounts_hold(accounts);

@@ -423,8 +423,10 @@ static void on_job_done(void *arg)
     finish_job(ss, job);
     if (ss->is_disconnected) {
         retire(ss);
-    } else {
+    } else if (ss->is_over) {
         net_link_kick(&ss->link);
+    } else {
+        net_link_run(&ss->link); /* what is said now and to the commands behind it leaves as one */
     }
 }
 

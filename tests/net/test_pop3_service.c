@@ -470,6 +470,27 @@ static void drains_without_removing_what_is_marked(void **state)
     }
 }
 
+static void serves_a_socket_that_it_is_given(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_pop3_server_options engine = MAIL_POP3_SERVER_OPTIONS_INIT;
+        fixture fx;
+        int ours;
+        int peer;
+
+        set_up(&fx, kind, &(mail_pop3_service_options){0});
+        world_pair(&ours, &peer);
+        assert_int_equal(mail_pop3_service_adopt(fx.service, ours, &engine), MAIL_EINVAL);
+        engine.hostname = MAIL_SPAN("pop.example");
+        assert_int_equal(mail_pop3_service_adopt(fx.service, ours, &engine), MAIL_OK);
+        say(peer, LOGIN "QUIT\r\n");
+        expect(&fx, peer, GREETING USER_OK "+OK 0 messages (0 octets)\r\n+OK bye\r\n");
+        expect_end(&fx, peer);
+        tear_down(&fx);
+    }
+}
+
 static void refuses_bad_options(void **state)
 {
     fixture fx = {0};
@@ -554,6 +575,7 @@ int main(void)
         cmocka_unit_test(trusts_no_password_from_afar_and_bars_who_guesses),
         cmocka_unit_test(turns_away_whom_it_has_no_place_for),
         cmocka_unit_test(drains_without_removing_what_is_marked),
+        cmocka_unit_test(serves_a_socket_that_it_is_given),
         cmocka_unit_test(refuses_bad_options),
         cmocka_unit_test(survives_every_failed_allocation),
     };
