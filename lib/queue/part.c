@@ -115,6 +115,15 @@ static int read_recipients(queue_log *log, wire_reader *from, queue_message *mes
     return code == MAIL_OK && (from->bad || message->open == 0) ? MAIL_EDAMAGED : code;
 }
 
+/* Whether a message that says so of itself can lie in a segment. */
+static bool is_plausible(const queue_message *said)
+{
+    bool is_large = (said->flags & QUEUE_HEAD_LARGE) != 0;
+
+    return said->count > 0 && said->head_length <= QUEUE_RECORD_MAX / 4 &&
+           (is_large || said->size <= QUEUE_RECORD_MAX / 4);
+}
+
 /* The message without its recipients. */
 static int read_message(queue_log *log, wire_reader *from, queue_message **out)
 {
@@ -132,7 +141,7 @@ static int read_message(queue_log *log, wire_reader *from, queue_message **out)
     said.sender_hash = (uint32_t)wire_take(&at, 4);
     said.flags = (uint8_t)wire_take(&at, 4);
     said.count = (uint32_t)wire_take(&at, 4);
-    if (from->bad || said.count == 0 || said.count > from->left / RECIPIENT_SIZE) {
+    if (from->bad || !is_plausible(&said) || said.count > from->left / RECIPIENT_SIZE) {
         return MAIL_EDAMAGED;
     }
     message = queue_message_create(log->queue, id, said.count);

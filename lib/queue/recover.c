@@ -101,7 +101,8 @@ static int on_message(recovery *rec, const queue_scanned *found, queue_place pla
         queue->store->ops->release(queue->store, message->place, queue_message_weight(message));
     }
     if (message == NULL) {
-        if (!queue_head_read(head_of(found), &head)) {
+        if (!queue_head_read(head_of(found), &head) ||
+            found->header.body_length != (head.flags & QUEUE_HEAD_LARGE ? 0 : head.size)) {
             return MAIL_EDAMAGED;
         }
         code = make_message(queue, found->header.id, &head, &message);
