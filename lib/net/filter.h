@@ -15,7 +15,8 @@ typedef struct mail_filter_ops {
     int (*feed)(mail_filter *filter, mail_time now, mail_span in, size_t *used);
     mail_span (*out)(mail_filter *filter);
     void (*sent)(mail_filter *filter, size_t n);
-    /* The plain side: what came in, and room for what goes out (a write within it is taken whole). */
+    /* The plain side. What came in, in one piece: half a line that was not dropped comes again
+     * with more behind it. And room for what goes out; a write within it is taken whole. */
     mail_span (*plain)(mail_filter *filter);
     void (*drop)(mail_filter *filter, size_t n);
     size_t (*room)(mail_filter *filter);

@@ -24,8 +24,10 @@
 /* What goes on in one turn. */
 typedef struct turn {
     mail_time now;
-    bool readable;  /* the descriptor was, and was not yet read empty */
-    unsigned reads; /* left */
+    bool readable;   /* the descriptor was, and was not yet read empty */
+    bool is_full;    /* it takes no more */
+    unsigned reads;  /* left */
+    unsigned writes; /* left */
 } turn;
 
 static bool wants_read(const net_link *ln)
@@ -226,7 +228,7 @@ static bool send_out(net_link *ln, turn *tn)
 {
     bool moved = false;
 
-    for (unsigned i = 0; i < TURN_WRITES && !ln->is_closed; i++) {
+    while (!ln->is_closed && !tn->is_full && tn->writes > 0) {
         mail_span out = wire_out(ln, tn);
         ssize_t n;
 
@@ -234,6 +236,8 @@ static bool send_out(net_link *ln, turn *tn)
             break;
         }
         n = write_some(ln, out);
+        tn->writes--;
+        tn->is_full = n == -EAGAIN || (n >= 0 && (size_t)n < out.length);
         if (n == -EAGAIN) {
             break;
         }
@@ -243,9 +247,6 @@ static bool send_out(net_link *ln, turn *tn)
             break;
         }
         wire_sent(ln, tn, (size_t)n);
-        if ((size_t)n < out.length) {
-            break;
-        }
     }
     return moved;
 }
@@ -345,7 +346,10 @@ static bool move(net_link *ln, turn *tn)
 
 static void make_turn(net_link *ln, bool readable, bool is_due)
 {
-    turn tn = {.now = mail_loop_now(ln->loop), .readable = readable, .reads = TURN_READS};
+    turn tn = {.now = mail_loop_now(ln->loop),
+               .readable = readable,
+               .reads = TURN_READS,
+               .writes = TURN_WRITES};
     bool is_done;
 
     assert(!ln->in_turn && !ln->is_closed);
@@ -441,7 +445,7 @@ static bool owes_turn(net_link *ln)
 
 void net_link_kick(net_link *ln)
 {
-    turn tn = {.now = mail_loop_now(ln->loop)};
+    turn tn = {.now = mail_loop_now(ln->loop), .writes = TURN_WRITES};
 
     if (ln->in_turn) {
         ln->again = true;

@@ -158,7 +158,7 @@ int smtp_session_answer(smtp_session *ss, const mail_reply *reply)
     int code;
 
     ss->question = MAIL_SMTP_EV_NONE;
-    smtp_service_ticket(ss->service, ss->slot);
+    smtp_service_ticket(ss->service, ss->slot); /* the one that is out is used up */
     if (question == MAIL_SMTP_EV_HELO) {
         name_given(ss, reply);
     }
@@ -304,7 +304,7 @@ static void on_close(smtp_session *ss, const mail_smtp_event *ev)
 
     ss->is_over = true;
     ss->question = MAIL_SMTP_EV_NONE;
-    smtp_service_ticket(ss->service, ss->slot);
+    smtp_service_ticket(ss->service, ss->slot); /* as is any that is still out */
     drop_sink(ss);
     if (!is_orderly) {
         net_link_linger(&ss->link);

@@ -269,6 +269,30 @@ static void answers_a_group_of_lines_with_one_read_and_one_write(void **state)
     }
 }
 
+/* What a full socket or an empty one would say is not asked for. */
+static void a_turn_makes_no_system_call_in_vain(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        char byte;
+        world w;
+        echo e;
+        int peer;
+
+        world_open(&w, kind, NULL);
+        w.max_write = 2; /* as if the socket took no more at a time */
+        assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+        peer_says(peer, "1\n2\n3\n4\n");
+        world_until(&w, buffer_length(&e.out) == 0 && w.calls[CALL_WRITE] > 0);
+        assert_int_equal(w.calls[CALL_WRITE], 4);
+        assert_int_equal(w.calls[CALL_READ], 1);
+        assert_int_equal(read(peer, &byte, 1), 1);
+        close(peer);
+        world_until(&w, e.closed == 1);
+        world_close(&w);
+    }
+}
+
 static void lives_with_short_reads_and_writes(void **state)
 {
     (void)state;
@@ -766,7 +790,8 @@ static void survives_every_failed_allocation(void **state)
 {
     (void)state;
     for (int kind = 0; kind < WORLD_LOOPS; kind++) {
-        MAIL_TEST_WALK(walk) {
+        MAIL_TEST_WALK(walk)
+        {
             world w;
             echo e;
             int peer;
@@ -794,6 +819,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(echoes_lines_however_they_come),
         cmocka_unit_test(answers_a_group_of_lines_with_one_read_and_one_write),
+        cmocka_unit_test(a_turn_makes_no_system_call_in_vain),
         cmocka_unit_test(lives_with_short_reads_and_writes),
         cmocka_unit_test(takes_nothing_while_a_question_is_open),
         cmocka_unit_test(stops_reading_from_a_peer_that_does_not_read),

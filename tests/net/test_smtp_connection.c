@@ -76,6 +76,7 @@ typedef struct sender {
     unsigned closed;
     const char *dies_in;       /* destroys the connection in this callback */
     bool inside;               /* a call of ours */
+    bool rests;                /* does nothing when ready */
     mail_outcome_kind outcome; /* of the first recipient, in the last message */
     bool is_local;
     char reply[200];
@@ -99,7 +100,7 @@ static void on_ready(mail_smtp_connection *conn, void *arg)
     sender *s = arg;
 
     s->ready++;
-    if (dies(s, "ready")) {
+    if (dies(s, "ready") || s->rests) {
         return;
     }
     if (s->to_send == 0) {
@@ -210,6 +211,40 @@ static void sends_messages_one_after_the_other(void **state)
         world_until(&w, p.opened == 0);
         assert_string_equal(p.heard, " CONNECT HELO MAIL RCPT DATA MAIL RCPT DATA MAIL RCPT DATA"
                                      " CLOSE");
+        sender_close(&s);
+        party_close(&p);
+        world_close(&w);
+    }
+}
+
+/* As a pool of connections does it: nothing is called back from inside. */
+static void may_rest_between_messages(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        world w;
+        party p;
+        sender s;
+
+        world_open(&w, kind, NULL);
+        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        assert_int_equal(sender_open(&s, &w, NULL, &p.at, NULL, NULL), MAIL_OK);
+        s.rests = true;
+        for (unsigned i = 1; i <= 2; i++) {
+            world_until(&w, s.ready == i);
+            world_idle(&w);
+            well_reset(&s.water, 500);
+            s.inside = true;
+            assert_int_equal(mail_smtp_connection_send(s.conn, &s.envelope, NULL, &s.water.source),
+                             MAIL_OK);
+            s.inside = false;
+            world_until(&w, s.done == i);
+            assert_int_equal(s.outcome, MAIL_OUTCOME_ACCEPTED);
+        }
+        /* SC-011: the peer may end it meanwhile. */
+        mail_smtp_service_drain(p.service, party_drained, &p);
+        world_until(&w, s.closed == 1 && p.drained == 1);
+        assert_int_equal(strncmp(s.failure, "421 4.3.2", 9), 0);
         sender_close(&s);
         party_close(&p);
         world_close(&w);
@@ -622,6 +657,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sends_messages_one_after_the_other),
+        cmocka_unit_test(may_rest_between_messages),
         cmocka_unit_test(sends_over_a_unix_socket_in_lmtp),
         cmocka_unit_test(a_large_message_takes_little_memory),
         cmocka_unit_test(what_goes_wrong_is_told),

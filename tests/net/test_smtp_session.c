@@ -517,12 +517,13 @@ static void says_why_it_cannot_listen(void **state)
         mail_smtp_server_options bad = plain_engine;
         mail_smtp_service_options opts = {.size = 0};
         mail_error err = {.code = 0};
-        mail_smtp_service *other;
+        mail_smtp_service *others[2];
+        mail_endpoint at;
         world w;
         party p;
 
         world_open(&w, kind, NULL);
-        assert_int_equal(mail_smtp_service_create(&other, w.loop, &opts), MAIL_EINVAL);
+        assert_int_equal(mail_smtp_service_create(&others[0], w.loop, &opts), MAIL_EINVAL);
         assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
         assert_int_equal(
             mail_smtp_service_listen(p.service, &p.at, &plain_engine, NULL, NULL, &err),
@@ -540,6 +541,17 @@ static void says_why_it_cannot_listen(void **state)
         assert_int_equal(
             mail_smtp_service_listen(p.service, &loopback, &plain_engine, NULL, NULL, &err),
             MAIL_EPERM);
+        /* Services in other threads may share the port. */
+        opts = (mail_smtp_service_options)MAIL_SMTP_SERVICE_OPTIONS_INIT;
+        opts.share_ports = true;
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(mail_smtp_service_create(&others[i], w.loop, &opts), MAIL_OK);
+            assert_int_equal(mail_smtp_service_listen(others[i], i == 0 ? &loopback : &at,
+                                                      &plain_engine, NULL, &at, &err),
+                             MAIL_OK);
+        }
+        mail_smtp_service_destroy(others[0]);
+        mail_smtp_service_destroy(others[1]);
         party_close(&p);
         world_close(&w);
     }
