@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LIB_MTA_DESTINATION_H
+#define LIB_MTA_DESTINATION_H
+
+#include <mail/smtp_connection.h>
+
+#include "mta/deliver.h"
+#include "mta/job.h"
+
+/* Addresses that are tried for one destination, at most. */
+#define PLAN_MAX 32
+
+/* An address to try, and the name by which it is known. */
+typedef struct plan_entry {
+    host *hst;
+    char name[HOST_NAME_SIZE];
+} plan_entry;
+
+/*
+ * Where mail of one kind goes to: the hosts of a domain, or of a next hop, with the connections
+ * to them and the lanes that are served. It exists as long as it has any of these.
+ *
+ *     lanes -> stash -> an idle session, else a new one
+ */
+typedef struct destination {
+    table_entry by_key;
+    list starving; /* in the agent's, while it waits for a connection less than max_out */
+    mail_deliver *agent;
+    route_book *book; /* from which `hop` lends */
+    const mail_nexthop *hop;
+    char *key; /* the domain for MX, else the next hop as written */
+    list lanes;
+    job *stash; /* leased, waits for a session */
+
+    list sessions;
+    size_t session_count;
+    size_t opening;
+    uint32_t limit;       /* of sessions: grows with success */
+    mail_time open_after; /* no new session before */
+    mail_timer *timer;
+
+    plan_entry plan[PLAN_MAX];
+    size_t plan_count;
+    size_t plan_host; /* of `hop`, being resolved */
+    mail_time plan_expires;
+    mail_reply plan_reply; /* why no address was found; in `plan_text` */
+    char plan_text[HOST_REPLY_SIZE];
+    mail_lookup *lookup;
+
+    bool is_failing;      /* nothing can be reached: tells all messages so */
+    mail_outcome failure; /* its text in `failure_text` */
+    char failure_text[HOST_REPLY_SIZE];
+    const char *failed_name; /* of the host, in the plan; NULL: none was found */
+    mail_time not_before;    /* lanes are not wanted again before */
+} destination;
+
+/* A connection, for the pool of its destination. */
+typedef struct session {
+    list link;
+    destination *dest;
+    mail_smtp_connection *conn;
+    host *hst;
+    job *jb;        /* NULL: idle, opening or closing */
+    bool is_ready;  /* may be sent to */
+    bool has_tried; /* a transaction was begun on it … */
+    bool is_useful; /* … and the peer gave a verdict */
+    bool is_closing;
+    mail_time idle_since;
+    char name[HOST_NAME_SIZE];
+    char where[HOST_NAME_SIZE + MAIL_IP_TEXT_SIZE + 16];
+} session;
+
+/* Serves a lane; it is released if there is no memory. */
+void destination_take(mail_deliver *agent, const mail_nexthop *hop, lane_hold *hold);
+
+/* Goes on: a session has become ready or gone, an address was found, a limit has moved. */
+void destination_go(destination *dest);
+
+/* Gives everything back to the queue, closes everything. */
+void destination_destroy(destination *dest);
+
+/* plan.c: finds the addresses. MAIL_OK: they are there, maybe none; MAIL_EAGAIN: destination_go. */
+int plan_make(destination *dest);
+void plan_forget(destination *dest);
+
+/* session.c */
+int session_open(destination *dest, const plan_entry *entry);
+void session_send(session *ss, job *jb);
+void session_quit(session *ss);
+void session_destroy(session *ss);
+
+/* From session.c: `ss` ended without having been of use, for this reason. */
+void destination_session_failed(destination *dest, const session *ss, const mail_reply *reply);
+
+#endif

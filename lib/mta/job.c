@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+#include "mta/job.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+
+int job_lease(job **out, mail_deliver *agent, mail_lane *lane,
+              bool (*same)(mail_span domain, void *arg), void *arg)
+{
+    job *jb = mem_alloc(agent->mem, sizeof(*jb));
+    int code = jb != NULL ? mail_lane_lease(lane, &jb->lease) : MAIL_ENOMEM;
+
+    while (code == MAIL_EDAMAGED) { /* set aside: the next one may be sound */
+        code = mail_lane_lease(lane, &jb->lease);
+    }
+    if (code != MAIL_OK) {
+        mem_free(agent->mem, jb, sizeof(*jb));
+        return code;
+    }
+    if (same != NULL) {
+        (void)mail_lease_widen(jb->lease, same, arg); /* without memory they go on their own */
+    }
+    jb->agent = agent;
+    list_init(&jb->notices);
+    list_push_back(&agent->jobs, &jb->link);
+    *out = jb;
+    return MAIL_OK;
+}
+
+void job_drop(job *jb)
+{
+    mail_deliver *agent = jb->agent;
+    list *link;
+
+    while ((link = list_pop_front(&jb->notices)) != NULL) {
+        notice *nt = LIST_OWNER(link, notice, link);
+
+        mem_free(agent->mem, nt, nt->size);
+    }
+    mail_lease_end(jb->lease);
+    list_remove(&jb->link);
+    mem_free(agent->mem, jb, sizeof(*jb));
+    deliver_arm(agent);
+}
+
+/* One line for each try of a recipient. */
+static void log_try(const job *jb, size_t index, mail_log_level level, const char *what,
+                    const mail_reply *reply, const job_site *site)
+{
+    char text[MAIL_REPLY_TEXT_SIZE];
+    char delay[24];
+    char tries[16];
+    mail_wall age = deliver_wall(jb->agent) - mail_lease_arrival(jb->lease);
+    mail_log_field fields[] = {
+        {"queue_id", mail_span_text(mail_lease_id(jb->lease))},
+        {"to", mail_envelope_recipient(mail_lease_envelope(jb->lease), index).address},
+        {"host", site->where},
+        {"reply", {text, 0}},
+        {"delay", {delay, 0}},
+        {"tries", {tries, 0}},
+    };
+
+    if (jb->agent->log == NULL || level > jb->agent->log->level) {
+        return;
+    }
+    fields[3].value.length = mail_reply_print(reply, text, sizeof(text));
+    fields[4].value.length = (size_t)snprintf(delay, sizeof(delay), "%" PRId64, age > 0 ? age : 0);
+    fields[5].value.length =
+        (size_t)snprintf(tries, sizeof(tries), "%u", mail_lease_attempts(jb->lease, index) + 1);
+    mail_log_line(jb->agent->log, level, what, fields, MAIL_COUNT(fields));
+}
+
+/* Whether the sender wants to hear of it. A report has no sender (DS-002, DS-024). */
+static bool is_wanted(const job *jb, size_t index, mail_dsn_action action)
+{
+    const mail_envelope *envelope = mail_lease_envelope(jb->lease);
+
+    return mail_envelope_sender(envelope).length > 0 &&
+           mail_dsn_is_wanted(mail_envelope_recipient(envelope, index).notify, action);
+}
+
+static mail_span keep_text(char **at, mail_span text)
+{
+    char *place = *at;
+
+    if (text.length > 0) {
+        memcpy(place, text.data, text.length);
+    }
+    *at += text.length;
+    return mail_span_of(place, text.length);
+}
+
+static bool add_notice(job *jb, size_t index, mail_dsn_action action, const mail_outcome *outcome,
+                       const job_site *site)
+{
+    size_t size = sizeof(notice) + outcome->reply.text.length + site->host.length;
+    notice *nt = mem_alloc(jb->agent->mem, size);
+    char *texts = (char *)(nt + 1);
+
+    if (nt == NULL) {
+        return false;
+    }
+    *nt = (notice){
+        .index = index,
+        .action = action,
+        .is_local = outcome->is_local,
+        .has_expired = action == MAIL_DSN_FAILED && outcome->kind != MAIL_OUTCOME_PERMANENT,
+        .reply = outcome->reply,
+        .size = size,
+    };
+    nt->reply.text = keep_text(&texts, outcome->reply.text);
+    nt->host = keep_text(&texts, site->host);
+    list_push_back(&jb->notices, &nt->link);
+    return true;
+}
+
+static void tell_accepted(job *jb, size_t index, const mail_outcome *outcome, const job_site *site)
+{
+    mail_dsn_action action = site->is_final ? MAIL_DSN_DELIVERED : MAIL_DSN_RELAYED;
+
+    log_try(jb, index, MAIL_LOG_INFO, site->is_final ? "delivered" : "sent", &outcome->reply, site);
+    /* RFC 3461, sections 5.2.2 and 5.2.3. Without memory for the notice the good news is lost. */
+    if (!site->takes_dsn && is_wanted(jb, index, action) &&
+        add_notice(jb, index, action, outcome, site)) {
+        return;
+    }
+    mail_lease_report(jb->lease, index, MAIL_QUEUE_DONE, &outcome->reply, false);
+}
+
+static void tell_failed(job *jb, size_t index, const mail_outcome *outcome, const job_site *site)
+{
+    if (!is_wanted(jb, index, MAIL_DSN_FAILED)) {
+        log_try(jb, index, MAIL_LOG_INFO, "failed, not reported", &outcome->reply, site);
+        mail_lease_report(jb->lease, index, MAIL_QUEUE_DONE, &outcome->reply, false);
+        return;
+    }
+    log_try(jb, index, MAIL_LOG_INFO, "failed", &outcome->reply, site);
+    if (!add_notice(jb, index, MAIL_DSN_FAILED, outcome, site)) {
+        mail_lease_report(jb->lease, index, MAIL_QUEUE_RETRY, &outcome->reply, false);
+    }
+}
+
+static void tell_deferred(job *jb, size_t index, const mail_outcome *outcome, const job_site *site)
+{
+    bool warns = mail_lease_warns(jb->lease, index) && is_wanted(jb, index, MAIL_DSN_DELAYED);
+
+    log_try(jb, index, MAIL_LOG_INFO,
+            outcome->kind == MAIL_OUTCOME_AMBIGUOUS ? "deferred, may come twice" : "deferred",
+            &outcome->reply, site);
+    if (!warns || !add_notice(jb, index, MAIL_DSN_DELAYED, outcome, site)) {
+        mail_lease_report(jb->lease, index, MAIL_QUEUE_RETRY, &outcome->reply, false);
+    }
+}
+
+void job_tell(job *jb, size_t index, const mail_outcome *outcome, const job_site *site)
+{
+    switch (outcome->kind) {
+    case MAIL_OUTCOME_UNTRIED:
+        return;
+    case MAIL_OUTCOME_ACCEPTED:
+        tell_accepted(jb, index, outcome, site);
+        return;
+    case MAIL_OUTCOME_PERMANENT:
+        tell_failed(jb, index, outcome, site);
+        return;
+    case MAIL_OUTCOME_TRANSIENT:
+    case MAIL_OUTCOME_AMBIGUOUS:
+        if (mail_lease_expires(jb->lease)) {
+            tell_failed(jb, index, outcome, site);
+        } else {
+            tell_deferred(jb, index, outcome, site);
+        }
+        return;
+    }
+}
+
+void job_tell_all(job *jb, const mail_outcome *outcome, const job_site *site)
+{
+    for (size_t i = 0; i < job_count(jb); i++) {
+        job_tell(jb, i, outcome, site);
+    }
+}
+
+void job_hold_all(job *jb, const mail_reply *reply)
+{
+    for (size_t i = 0; i < job_count(jb); i++) {
+        log_try(jb, i, MAIL_LOG_WARN, "held", reply, &(job_site){.where = MAIL_SPAN("")});
+        mail_lease_report(jb->lease, i, MAIL_QUEUE_HELD, reply, false);
+    }
+}
+
+void job_end(job *jb)
+{
+    if (list_is_empty(&jb->notices)) {
+        job_drop(jb);
+    } else {
+        bounce_begin(jb->agent->bounces, jb);
+    }
+}
+
+/* What is told once the report is safe; if it could not be queued, all comes again. */
+static mail_queue_verdict verdict_of(const notice *nt, bool reported)
+{
+    switch (nt->action) {
+    case MAIL_DSN_FAILED:
+        return reported ? MAIL_QUEUE_DONE : MAIL_QUEUE_RETRY;
+    case MAIL_DSN_DELAYED:
+        return MAIL_QUEUE_RETRY;
+    case MAIL_DSN_DELIVERED:
+    case MAIL_DSN_RELAYED:
+    case MAIL_DSN_EXPANDED:
+        break;
+    }
+    return MAIL_QUEUE_DONE; /* never a second copy for the sake of a report */
+}
+
+void job_settle(job *jb, bool reported)
+{
+    for (list *link = jb->notices.next; link != &jb->notices; link = link->next) {
+        const notice *nt = LIST_OWNER(link, notice, link);
+
+        mail_lease_report(jb->lease, nt->index, verdict_of(nt, reported), &nt->reply,
+                          reported && nt->action == MAIL_DSN_DELAYED);
+    }
+    job_drop(jb);
+}
