@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <mail/version.h>
+
+#include "common/server.h"
+
+static int no_memory(mail_error *err)
+{
+    return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
+}
+
+static int add_listener(relay_listeners *listeners, const relay_listener *listener, mail_error *err)
+{
+    relay_listener *items =
+        realloc(listeners->items, (listeners->count + 1) * sizeof(*listeners->items));
+
+    if (items == NULL) {
+        return no_memory(err);
+    }
+    listeners->items = items;
+    listeners->items[listeners->count++] = *listener;
+    return MAIL_OK;
+}
+
+static int set_listener(relay_listeners *listeners, const char *value, bool lmtp, mail_error *err)
+{
+    relay_listener listener = {.lmtp = lmtp};
+
+    if (mail_endpoint_parse(mail_span_text(value), &listener.at) != MAIL_OK) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no address and port", value);
+    }
+    return add_listener(listeners, &listener, err);
+}
+
+static int set_smtp(void *field, const char *value, mail_error *err)
+{
+    return set_listener(field, value, false, err);
+}
+
+static int set_lmtp(void *field, const char *value, mail_error *err)
+{
+    const relay_listener by_path = {.lmtp = true, .path = value + strlen("unix:")};
+
+    if (strncmp(value, "unix:", strlen("unix:")) == 0 && *by_path.path != '\0') {
+        return add_listener(field, &by_path, err);
+    }
+    return set_listener(field, value, true, err);
+}
+
+static int set_relay_from(void *field, const char *value, mail_error *err)
+{
+    relay_networks *networks = field;
+    mail_network network;
+    mail_network *items;
+
+    if (strcmp(value, "none") == 0) {
+        networks->nobody = true;
+        return MAIL_OK;
+    }
+    if (mail_network_parse(mail_span_text(value), &network) != MAIL_OK) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no network", value);
+    }
+    items = realloc(networks->items, (networks->count + 1) * sizeof(*items));
+    if (items == NULL) {
+        return no_memory(err);
+    }
+    networks->items = items;
+    networks->items[networks->count++] = network;
+    return MAIL_OK;
+}
+
+static int set_local(void *field, const char *value, mail_error *err)
+{
+    char name[MAIL_DOMAIN_SIZE];
+    mail_ip ip;
+
+    if (mail_domain_to_ascii(mail_span_text(value), name) != MAIL_OK &&
+        mail_ip_parse_literal(mail_span_text(value), &ip) != MAIL_OK) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no domain", value);
+    }
+    return option_set_texts(field, value, err);
+}
+
+/* The rule is tried here, where a mistake can be told with its place, and used later. */
+static int set_route(void *field, const char *value, mail_error *err)
+{
+    mail_route_table *trial;
+    int code = mail_route_table_create(&trial, NULL);
+
+    if (code != MAIL_OK) {
+        return no_memory(err);
+    }
+    code = mail_route_table_add(trial, mail_span_text(value), err);
+    mail_route_table_destroy(trial);
+    return code == MAIL_OK ? option_set_texts(field, value, err) : code;
+}
+
+static int set_bare_newline(void *field, const char *value, mail_error *err)
+{
+    if (strcmp(value, "reject") != 0 && strcmp(value, "normalise") != 0) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is neither reject nor normalise", value);
+    }
+    *(mail_bare_newline *)field =
+        *value == 'r' ? MAIL_BARE_NEWLINE_REJECT : MAIL_BARE_NEWLINE_NORMALISE;
+    return MAIL_OK;
+}
+
+static int set_mailbox_format(void *field, const char *value, mail_error *err)
+{
+    (void)field;
+    if (strcmp(value, "maildir") != 0) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is not maildir", value);
+    }
+    return MAIL_OK;
+}
+
+#define FIELD(member) offsetof(relay_config, member)
+
+static const option_row rows[] = {
+    {"check", NULL, "read everything, say what is wrong, exit with 0 or 78", option_set_switch,
+     FIELD(check), false},
+    {"hostname", "NAME", "our name in the greeting, EHLO and Received (this host's)",
+     option_set_hostname, FIELD(hostname), false},
+    {"listen", "ADDR", "listen for SMTP (127.0.0.1:2525); repeatable", set_smtp, FIELD(listeners),
+     true},
+    {"lmtp", "ADDR", "listen for LMTP, there or at unix:PATH; repeatable", set_lmtp,
+     FIELD(listeners), true},
+    {"spool", "DIR", "the queue (./spool); made if missing", option_set_text, FIELD(spool), false},
+    {"local", "DOMAIN", "a domain whose mail is delivered here; repeatable", set_local,
+     FIELD(local), true},
+    {"mail-dir", "DIR", "mailboxes at DIR/DOMAIN/LOCALPART (./mail)", option_set_text,
+     FIELD(mail_dir), false},
+    {"mailbox-format", "FORMAT", "of mailboxes: maildir", set_mailbox_format, 0, false},
+    {"users", "FILE", "accounts: which local addresses exist (all)", option_set_text, FIELD(users),
+     false},
+    {"aliases", "FILE", "`name: target[, target]` a line", option_set_text, FIELD(aliases), false},
+    {"route", "PATTERN=NEXTHOP",
+     "where mail goes, first match wins; repeatable. PATTERN: domain, .domain, *. NEXTHOP: mx, "
+     "HOST:PORT[,HOST:PORT...], lmtp:HOST:PORT, lmtp:unix:PATH, local, discard, hold, "
+     "error:CODE TEXT (*=mx)",
+     set_route, FIELD(routes), true},
+    {"resolver", "ADDR", "a DNS server; repeatable (those of /etc/resolv.conf)",
+     option_set_endpoints, FIELD(resolvers), true},
+    {"smtp-port", "N", "the port of MX hosts (25)", option_set_port, FIELD(smtp_port), false},
+    {"allow-private-mx", NULL, "use MX hosts on loopback and private addresses", option_set_switch,
+     FIELD(allow_private_mx), false},
+    {"relay-from", "CIDR",
+     "who may send to domains that are not local (127.0.0.0/8 and ::1); repeatable; none for "
+     "nobody",
+     set_relay_from, FIELD(relay_from), true},
+    {"bare-newline", "HOW", "reject or normalise lone CR and LF in messages (reject)",
+     set_bare_newline, FIELD(bare_newline), false},
+    {"max-message-size", "BYTES", "(52428800); suffixes k M G", option_set_size,
+     FIELD(max_message_size), false},
+    {"max-recipients", "N", "of a message, 100 at least (1000)", option_set_count,
+     FIELD(max_recipients), false},
+    {"max-sessions", "N", "(10000)", option_set_count, FIELD(max_sessions), false},
+    {"max-sessions-per-client", "N", "(200; from loopback unlimited)", option_set_count,
+     FIELD(max_sessions_per_client), false},
+    {"max-out-per-destination", "N", "parallel connections (20)", option_set_count,
+     FIELD(max_out_per_destination), false},
+    {"idle", "SECONDS", "longest wait for a client's next command or data (300)",
+     option_set_duration, FIELD(idle), false},
+    {"out-timeout", "SECONDS", "upper bound on every outgoing phase (120 to 600 by RFC 5321)",
+     option_set_duration, FIELD(out_timeout), false},
+    {"retry", "LIST", "delays between tries, the last repeats (5m,10m,20m,30m,1h,2h,4h)",
+     option_set_durations, FIELD(retry), false},
+    {"give-up", "TIME", "return what could not be delivered for so long (5d)", option_set_duration,
+     FIELD(give_up), false},
+    {"warn-after", "TIME", "tell senders of a delay (4h)", option_set_duration, FIELD(warn_after),
+     false},
+    {"capture", NULL, "deliver any recipient into --mail-dir and send nothing out",
+     option_set_switch, FIELD(capture), false},
+    {"log-level", "LEVEL", "error, warn, info or debug (info)", option_set_log_level,
+     FIELD(log_level), false},
+    {"log-format", "FORMAT", "text or json (text)", option_set_log_format, FIELD(log_format),
+     false},
+    {"drain", "SECONDS", "longest wait for what is under way at the end (10)", option_set_duration,
+     FIELD(drain), false},
+};
+
+/* What stands in for options that were not given and whose default is not "nothing". */
+static int complete(relay_config *config)
+{
+    static const mail_network loopback[] = {
+        {{.family = 4, .bytes = {127}}, 8},
+        {{.family = 6, .bytes = {[15] = 1}}, 128},
+    };
+    relay_networks *from = &config->relay_from;
+
+    if (config->hostname == NULL) {
+        server_hostname(config->own_hostname);
+        config->hostname = config->own_hostname;
+    }
+    if (config->listeners.count == 0 &&
+        set_smtp(&config->listeners, "127.0.0.1:2525", NULL) != MAIL_OK) {
+        return MAIL_ENOMEM;
+    }
+    if (from->nobody) {
+        from->count = 0;
+    } else if (from->count == 0) {
+        from->items = malloc(sizeof(loopback));
+        if (from->items == NULL) {
+            return MAIL_ENOMEM;
+        }
+        memcpy(from->items, loopback, sizeof(loopback));
+        from->count = MAIL_COUNT(loopback);
+    }
+    return MAIL_OK;
+}
+
+int relay_config_read(relay_config *config, int argc, char **argv)
+{
+    static const option_table table = {
+        .program = "relay",
+        .version = MAIL_VERSION,
+        .summary = "Takes mail by SMTP and LMTP, keeps it safe, and brings it where it belongs.",
+        .rows = rows,
+        .count = MAIL_COUNT(rows),
+    };
+    int code;
+
+    *config = (relay_config){
+        .spool = "./spool",
+        .mail_dir = "./mail",
+        .idle = 300 * MAIL_SECOND,
+        .log_level = MAIL_LOG_INFO,
+        .give_up = 5 * MAIL_DAY,
+        .drain = 10 * MAIL_SECOND,
+    };
+    code = options_read(&table, argc, argv, config, &config->text, stdout, stderr);
+    if (code == OPTIONS_GO && complete(config) != MAIL_OK) {
+        fprintf(stderr, "relay: %s\n", mail_strerror(MAIL_ENOMEM));
+        return 71;
+    }
+    return code;
+}
+
+void relay_config_deinit(relay_config *config)
+{
+    option_texts_deinit(&config->local);
+    option_texts_deinit(&config->routes);
+    option_endpoints_deinit(&config->resolvers);
+    free(config->listeners.items);
+    free(config->relay_from.items);
+    free(config->text);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef EXAMPLES_RELAY_CONFIG_H
+#define EXAMPLES_RELAY_CONFIG_H
+
+#include <mail/accounts.h>
+#include <mail/aliases.h>
+#include <mail/log.h>
+#include <mail/route.h>
+#include <mail/smtp_server.h>
+
+#include "common/options.h"
+
+/* One of --listen and --lmtp, in the order given. */
+typedef struct relay_listener {
+    bool lmtp;
+    mail_endpoint at;
+    const char *path; /* of a unix socket; NULL: `at` */
+} relay_listener;
+
+typedef struct relay_listeners {
+    relay_listener *items;
+    size_t count;
+} relay_listeners;
+
+typedef struct relay_networks {
+    mail_network *items;
+    size_t count;
+    bool nobody;
+} relay_networks;
+
+/* All that can be set; a member an option. */
+typedef struct relay_config {
+    char *text; /* of the file, to which the others point */
+    bool check;
+    const char *hostname;
+    char own_hostname[MAIL_DOMAIN_SIZE];
+    relay_listeners listeners;
+    const char *spool;
+    option_texts local;
+    const char *mail_dir;
+    const char *users;
+    const char *aliases;
+    option_texts routes;
+    option_endpoints resolvers;
+    uint16_t smtp_port;
+    bool allow_private_mx;
+    relay_networks relay_from;
+    mail_bare_newline bare_newline;
+    uint64_t max_message_size;
+    uint32_t max_recipients;
+    uint32_t max_sessions;
+    uint32_t max_sessions_per_client;
+    uint32_t max_out_per_destination;
+    mail_duration idle;
+    mail_duration out_timeout;
+    option_durations retry;
+    mail_duration give_up;
+    mail_duration warn_after;
+    bool capture;
+    mail_log_level log_level;
+    mail_log_format log_format;
+    mail_duration drain;
+} relay_config;
+
+/* Reads the command line and the file it names: OPTIONS_GO or the exit code. */
+int relay_config_read(relay_config *config, int argc, char **argv);
+void relay_config_deinit(relay_config *config);
+
+/* What is read anew on SIGHUP. */
+typedef struct relay_tables {
+    mail_route_table *routes;
+    mail_accounts *accounts; /* NULL: every local part exists */
+    mail_aliases *aliases;   /* NULL: there are none */
+} relay_tables;
+
+/* MAIL_OK, or a code with the reason in `err`. */
+int relay_tables_read(relay_tables *tables, const relay_config *config, mail_error *err);
+void relay_tables_deinit(relay_tables *tables);
+
+/* The local domains as spans, to be free()d; the host's own name is the last. */
+mail_span *relay_local_domains(const relay_config *config, size_t *count);
+
+#endif
