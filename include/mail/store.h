@@ -136,7 +136,11 @@ typedef struct mail_maildir_options {
         .size = sizeof(mail_maildir_options)                                                       \
     }
 
-/** Mailboxes as Maildirs: a folder each, a file a message. `opts` NULL: all defaults. Errors: MAIL_ENOMEM. */
+/**
+ * Mailboxes as Maildirs: a folder each, a file a message. `opts` NULL: all defaults.
+ *
+ * Errors: MAIL_ENOMEM, MAIL_EINVAL for a size that is not known.
+ */
 MAIL_API int mail_maildir_create(mail_store **out, const mail_maildir_options *opts);
 
 /** Mailboxes in memory, for tests and for capturing mail; any path names one. Errors: MAIL_ENOMEM. */

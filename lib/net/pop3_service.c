@@ -125,10 +125,15 @@ static int count_client(mail_pop3_service *service, const mail_endpoint *peer, n
 static int open_session(mail_pop3_service *service, int fd, const mail_endpoint *peer,
                         const mail_pop3_server_options *options)
 {
-    mail_pop3_server_options engine = *options;
+    mail_pop3_server_options engine = MAIL_POP3_SERVER_OPTIONS_INIT;
     net_client *client;
     int code;
 
+    if (options->size == 0 || options->size > sizeof(engine)) {
+        return MAIL_EINVAL;
+    }
+    memcpy(&engine, options, options->size);
+    engine.size = sizeof(engine);
     if (service->session_count >= service->opts.max_sessions || service->draining) {
         return MAIL_ELIMIT;
     }
@@ -225,7 +230,7 @@ int mail_pop3_service_listen(mail_pop3_service *service, const mail_endpoint *en
         return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
     }
     ls->service = service;
-    ls->engine = *engine;
+    memcpy(&ls->engine, engine, engine->size); /* which was found good */
     ls->hostname = mem_text(service->mem, engine->hostname);
     ls->engine.hostname = mail_span_text(ls->hostname);
     code = ls->hostname == NULL

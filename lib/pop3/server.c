@@ -55,28 +55,46 @@ static bool is_hostname(mail_span name)
     return name.length > 0 && name.length < sizeof(((mail_pop3_server *)0)->hostname);
 }
 
+/* Those of an older caller are shorter: the rest is zero, which is the default. */
+static int read_options(mail_pop3_server_options *own, const mail_pop3_server_options *opts)
+{
+    if (opts->size == 0 || opts->size > sizeof(*own)) {
+        return MAIL_EINVAL;
+    }
+    memcpy(own, opts, opts->size);
+    if (own->out_bytes == 0) {
+        own->out_bytes = DEFAULT_OUT_BYTES;
+    }
+    if (own->idle_timeout == 0) {
+        own->idle_timeout = DEFAULT_IDLE_TIMEOUT;
+    }
+    return is_hostname(own->hostname) && own->out_bytes >= MIN_OUT_BYTES && own->idle_timeout > 0
+               ? MAIL_OK
+               : MAIL_EINVAL;
+}
+
 int mail_pop3_server_create(mail_pop3_server **out, const mail_pop3_server_options *opts,
                             mail_time now)
 {
-    size_t out_bytes = opts->out_bytes > 0 ? opts->out_bytes : DEFAULT_OUT_BYTES;
+    mail_pop3_server_options own = MAIL_POP3_SERVER_OPTIONS_INIT;
     mail_pop3_server *srv;
 
-    if (!is_hostname(opts->hostname) || out_bytes < MIN_OUT_BYTES || opts->idle_timeout < 0) {
+    if (read_options(&own, opts) != MAIL_OK) {
         return MAIL_EINVAL;
     }
-    srv = mem_alloc(opts->mem, sizeof(*srv));
+    srv = mem_alloc(own.mem, sizeof(*srv));
     if (srv == NULL) {
         return MAIL_ENOMEM;
     }
-    srv->mem = opts->mem;
+    srv->mem = own.mem;
     srv->state = EXPECT_START;
     srv->active_at = now;
-    srv->idle_timeout = opts->idle_timeout > 0 ? opts->idle_timeout : DEFAULT_IDLE_TIMEOUT;
-    srv->errors_left = opts->max_errors > 0 ? opts->max_errors : DEFAULT_MAX_ERRORS;
-    srv->logins_left = opts->max_logins > 0 ? opts->max_logins : DEFAULT_MAX_LOGINS;
-    srv->no_login = opts->no_login;
-    memcpy(srv->hostname, opts->hostname.data, opts->hostname.length);
-    buffer_init(&srv->out, opts->mem, out_bytes);
+    srv->idle_timeout = own.idle_timeout;
+    srv->errors_left = own.max_errors > 0 ? own.max_errors : DEFAULT_MAX_ERRORS;
+    srv->logins_left = own.max_logins > 0 ? own.max_logins : DEFAULT_MAX_LOGINS;
+    srv->no_login = own.no_login;
+    memcpy(srv->hostname, own.hostname.data, own.hostname.length);
+    buffer_init(&srv->out, own.mem, own.out_bytes);
     *out = srv;
     return MAIL_OK;
 }

@@ -203,27 +203,32 @@ int mail_maildir_create(mail_store **out, const mail_maildir_options *opts)
         .open = maildir_open,
         .destroy = maildir_destroy,
     };
-    static const mail_maildir_options defaults = MAIL_MAILDIR_OPTIONS_INIT;
+    mail_maildir_options own = MAIL_MAILDIR_OPTIONS_INIT;
     char hostname[256] = "localhost";
     maildir *md;
 
-    opts = opts != NULL ? opts : &defaults;
-    md = mem_alloc(opts->mem, sizeof(*md));
+    if (opts != NULL && (opts->size == 0 || opts->size > sizeof(own))) {
+        return MAIL_EINVAL;
+    }
+    if (opts != NULL) {
+        memcpy(&own, opts, opts->size);
+    }
+    md = mem_alloc(own.mem, sizeof(*md));
     if (md == NULL) {
         return MAIL_ENOMEM;
     }
     *md = (maildir){
         .store = {.ops = &ops},
-        .mem = opts->mem,
-        .fs = opts->files != NULL ? opts->files : &file_system,
-        .random = opts->random,
-        .wall = opts->wall,
-        .wall_arg = opts->wall_arg,
+        .mem = own.mem,
+        .fs = own.files != NULL ? own.files : &file_system,
+        .random = own.random,
+        .wall = own.wall,
+        .wall_arg = own.wall_arg,
     };
-    if (opts->hostname.length == 0 && gethostname(hostname, sizeof(hostname) - 1) == 0) {
+    if (own.hostname.length == 0 && gethostname(hostname, sizeof(hostname) - 1) == 0) {
         hostname[sizeof(hostname) - 1] = '\0';
     }
-    set_hostname(md, opts->hostname.length > 0 ? opts->hostname : mail_span_text(hostname));
+    set_hostname(md, own.hostname.length > 0 ? own.hostname : mail_span_text(hostname));
     *out = &md->store;
     return MAIL_OK;
 }

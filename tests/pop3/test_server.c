@@ -417,18 +417,22 @@ static void sends_a_large_message_in_pieces_of_any_size(void **state)
     }
 }
 
+#define SIZE sizeof(mail_pop3_server_options)
+
 static void refuses_bad_options(void **state)
 {
     static const struct {
         const char *name;
         mail_pop3_server_options opts;
     } cases[] = {
-        {"no hostname", {.size = sizeof(mail_pop3_server_options)}},
-        {"a blank in the hostname", {.hostname = {"a b", 3}}},
-        {"what looks like a timestamp for APOP", {.hostname = {"<1@a>", 5}}},
-        {"a control character", {.hostname = {"a\r\n", 3}}},
-        {"too little out", {.hostname = {"a", 1}, .out_bytes = 4095}},
-        {"a negative time", {.hostname = {"a", 1}, .idle_timeout = -1}},
+        {"no size", {.hostname = {"a", 1}}},
+        {"options of a newer library", {.size = SIZE + 1, .hostname = {"a", 1}}},
+        {"no hostname", {.size = SIZE}},
+        {"a blank in the hostname", {.size = SIZE, .hostname = {"a b", 3}}},
+        {"what looks like a timestamp for APOP", {.size = SIZE, .hostname = {"<1@a>", 5}}},
+        {"a control character", {.size = SIZE, .hostname = {"a\r\n", 3}}},
+        {"too little out", {.size = SIZE, .hostname = {"a", 1}, .out_bytes = 4095}},
+        {"a negative time", {.size = SIZE, .hostname = {"a", 1}, .idle_timeout = -1}},
     };
 
     (void)state;

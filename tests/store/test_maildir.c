@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -343,6 +344,44 @@ static void tries_other_names_when_one_is_taken(void **state)
     deliver(&fx, "a\r\n");
     assert_int_equal(taken_names, 8);
     assert_int_equal(count_files(&fx, "new", name), 1);
+    tear_down(&fx);
+}
+
+static void *deliver_ten(void *arg)
+{
+    const fixture *fx = arg;
+
+    for (int i = 0; i < 10; i++) {
+        if (append(fx, MAIL_SPAN("hello\r\n")) != MAIL_OK) {
+            return arg;
+        }
+    }
+    return NULL;
+}
+
+/* MD-002: all of them find the mailbox missing, or half made by another. */
+static void delivers_from_many_threads_at_once(void **state)
+{
+    pthread_t threads[4];
+    fixture fx;
+    mail_mailbox *box;
+
+    (void)state;
+    set_up(&fx, NULL);
+    mail_store_destroy(fx.store);
+    assert_int_equal(mail_maildir_create(&fx.store, NULL), MAIL_OK);
+    for (size_t i = 0; i < MAIL_COUNT(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, deliver_ten, &fx), 0);
+    }
+    for (size_t i = 0; i < MAIL_COUNT(threads); i++) {
+        void *failed;
+
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    box = open_box(&fx);
+    assert_int_equal(box->count, 10 * MAIL_COUNT(threads));
+    mail_mailbox_close(box);
     tear_down(&fx);
 }
 
@@ -727,6 +766,7 @@ int main(void)
         cmocka_unit_test(delivers_where_there_are_no_hard_links),
         cmocka_unit_test(believes_the_link_count_more_than_the_answer),
         cmocka_unit_test(tries_other_names_when_one_is_taken),
+        cmocka_unit_test(delivers_from_many_threads_at_once),
         cmocka_unit_test(follows_no_symbolic_link_inside_a_maildir),
         cmocka_unit_test(refuses_a_path_through_a_file),
         cmocka_unit_test(tidies_what_crashes_left_in_tmp),
