@@ -63,7 +63,7 @@ static int read_identity(queue_log *log, mail_error *err)
         return mail_error_set(err, MAIL_EVERSION, "the spool is of a newer version");
     }
     if (wire_get(data + AT_CRC, 4) != identity_crc(data)) {
-        return mail_error_set(err, MAIL_EPERM, "the file 'spool' is damaged");
+        return mail_error_set(err, MAIL_EDAMAGED, "the file 'spool' is damaged");
     }
     memcpy(log->spool_id, data + AT_ID, QUEUE_SPOOL_ID);
     return MAIL_OK;
