@@ -209,7 +209,10 @@ typedef struct mail_queue_selector {
     mail_queue_page *page; /* NULL: as many as there are */
 } mail_queue_selector;
 
-/** Each says how many messages it changed, or a negative code. Idempotent; safe during delivery. */
+/**
+ * Each says how many messages it changed, or a negative code, and calls `on_due` if it changed any.
+ * Idempotent; safe during delivery.
+ */
 MAIL_API int64_t mail_queue_hold(mail_queue *queue, const mail_queue_selector *which);
 MAIL_API int64_t mail_queue_unhold(mail_queue *queue, const mail_queue_selector *which);
 /** Due now, whatever the schedule and the back-off of its lanes say. */
