@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/dns.h"
+
+#include "net/fake_dns.h"
+
+#define CHANGING ".changing.example"
+
+/* A question over TCP, as far as it has come. */
+typedef struct client {
+    sim_dns *dns;
+    size_t got;
+    unsigned char query[514];
+} client;
+
+static bool may_change(mail_span query)
+{
+    char name[MAIL_DOMAIN_SIZE];
+    size_t length;
+
+    assert_true(dns_name_text(query, DNS_HEADER_SIZE, name));
+    length = strlen(name);
+    return length > strlen(CHANGING) && strcmp(name + length - strlen(CHANGING), CHANGING) == 0;
+}
+
+static void answer(sim_dns *dns, mail_span query, built *b)
+{
+    sim_world *world = dns->host.world;
+    fake_dns truth = {.zone = dns->zone};
+
+    if (sim_chance(world, dns->faults.servfail)) {
+        truth.lies |= LIE_SERVFAIL;
+    }
+    build_truth(&truth, b, query);
+    if (may_change(query) && sim_chance(world, dns->faults.nxdomain)) {
+        build_reply(b, query, BUILT_ANSWER | 3);
+        build_soa(b, ".", 60, 60);
+    }
+}
+
+static mail_duration delay(const sim_dns *dns)
+{
+    sim_world *world = dns->host.world;
+
+    if (sim_chance(world, dns->faults.late)) {
+        return MAIL_SECOND + (mail_duration)sim_below(world, 10 * MAIL_SECOND);
+    }
+    return MAIL_MILLISECOND + (mail_duration)sim_below(world, 30 * MAIL_MILLISECOND);
+}
+
+static void on_packet(void *arg, struct sim_fd *from, const mail_endpoint *to, mail_span packet)
+{
+    static built b; /* large, and made anew each time */
+    sim_dns *dns = arg;
+
+    if (dns->host.is_down || to->port != 53 || !mail_ip_equal(&to->ip, &dns->host.address)) {
+        return;
+    }
+    dns->udp_questions++;
+    answer(dns, packet, &b);
+    if (sim_chance(dns->host.world, dns->faults.truncated)) {
+        build_reply(&b, packet, BUILT_TRUNCATED);
+    }
+    sim_udp_answer(from, built_span(&b), delay(dns));
+}
+
+static void *on_open(struct sim_end *end, void *arg)
+{
+    client *cl = calloc(1, sizeof(*cl));
+
+    (void)end;
+    assert_non_null(cl);
+    cl->dns = arg;
+    return cl;
+}
+
+static void on_end(void *state)
+{
+    free(state);
+}
+
+static void on_bytes(struct sim_end *end, mail_span bytes, void *state)
+{
+    static built b;
+    static built framed;
+    client *cl = state;
+    size_t need;
+
+    assert_true(cl->got + bytes.length <= sizeof(cl->query));
+    memcpy(cl->query + cl->got, bytes.data, bytes.length);
+    cl->got += bytes.length;
+    need = 2U + ((size_t)cl->query[0] << 8 | cl->query[1]);
+    if (cl->got < 2 || cl->got < need) {
+        return;
+    }
+    cl->dns->tcp_questions++;
+    answer(cl->dns, mail_span_of(cl->query + 2, need - 2), &b);
+    framed.length = 0;
+    put_u16(&framed, (unsigned)b.length);
+    put_bytes(&framed, b.data, b.length);
+    cl->got = 0;
+    sim_end_write(end, built_span(&framed));
+}
+
+void sim_dns_start(sim_dns *dns, sim_world *world, mail_ip address, const char *zone)
+{
+    *dns = (sim_dns){.zone = zone, .actor = {on_open, on_bytes, on_end, dns}};
+    sim_host_init(&dns->host, world, "dns", address);
+    world->on_packet = on_packet;
+    world->on_packet_arg = dns;
+    dns->listener = sim_actor_listen(&dns->host, 53, &dns->actor);
+}
+
+void sim_dns_stop(sim_dns *dns)
+{
+    sim_actor_unlisten(dns->listener);
+    dns->host.world->on_packet = NULL;
+}
