@@ -86,6 +86,21 @@ void lane_release(lane_hold *hold, mail_time not_before)
     deliver_arm(agent);
 }
 
+/* How long a lane rests that can't be read. */
+#define DAMAGE_PAUSE (30 * MAIL_SECOND)
+
+mail_time lane_again_at(const mail_deliver *agent, int code)
+{
+    switch (code) {
+    case MAIL_ENOENT:
+        return LANE_ANY_TIME;
+    case MAIL_ENOMEM:
+        return mail_loop_now(agent->loop) + SHORTAGE_PAUSE;
+    default:
+        return mail_loop_now(agent->loop) + DAMAGE_PAUSE;
+    }
+}
+
 static bool is_idle(const mail_deliver *agent)
 {
     return agent->destinations.count == 0 && local_count(agent->local) == 0 &&
@@ -135,8 +150,7 @@ static void go_instant(mail_deliver *agent)
             list_push_back(&agent->instant, &hold->link);
             settle_at_once(agent, hop, jb);
         } else {
-            lane_release(hold, code == MAIL_ENOENT ? LANE_ANY_TIME
-                                                   : mail_loop_now(agent->loop) + SHORTAGE_PAUSE);
+            lane_release(hold, lane_again_at(agent, code));
         }
     }
     if (!list_is_empty(&agent->instant)) {
@@ -368,6 +382,7 @@ void mail_deliver_drain(mail_deliver *agent, void (*fn)(void *arg), void *arg)
     list *link;
 
     agent->is_draining = true;
+    agent->drain_told = false;
     agent->on_drained = fn;
     agent->on_drained_arg = arg;
     table_each(&agent->destinations, go_any, NULL);

@@ -70,6 +70,9 @@ void lane_release(lane_hold *hold, mail_time not_before);
 /* How long something rests for which there was no memory or descriptor. */
 #define SHORTAGE_PAUSE (100 * MAIL_MILLISECOND)
 
+/* When a lane is wanted again whose next message could not be leased for `code`. */
+mail_time lane_again_at(const mail_deliver *agent, int code);
+
 route_book *route_book_use(route_book *book);
 void route_book_drop(const mail_mem *mem, route_book *book);
 

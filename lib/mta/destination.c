@@ -164,7 +164,7 @@ static job *lease_next(destination *dest)
             list_push_back(&dest->lanes, &hold->link);
             return jb;
         }
-        lane_release(hold, code == MAIL_ENOENT ? not_before : now_of(dest) + SHORTAGE_PAUSE);
+        lane_release(hold, code == MAIL_ENOENT ? not_before : lane_again_at(dest->agent, code));
     }
     return NULL;
 }

@@ -39,8 +39,9 @@ typedef struct destination {
     mail_time open_after; /* no new session before */
     mail_timer *timer;
 
-    plan_entry plan[PLAN_MAX];
+    plan_entry *plan;
     size_t plan_count;
+    size_t plan_capacity;
     size_t plan_host; /* of `hop`, being resolved */
     mail_time plan_expires;
     mail_reply plan_reply; /* why no address was found; in `plan_text` */

@@ -407,8 +407,7 @@ void local_go(local *lc)
             list_push_back(&lc->lanes, &hold->link);
             begin(lc, jb);
         } else {
-            lane_release(hold, code == MAIL_ENOENT ? LANE_ANY_TIME
-                                                   : mail_loop_now(agent->loop) + SHORTAGE_PAUSE);
+            lane_release(hold, lane_again_at(agent, code));
         }
     }
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "mta/destination.h"
 
+#include "base/mem.h"
+
 static mail_time now_of(const destination *dest)
 {
     return mail_loop_now(dest->agent->loop);
@@ -11,17 +13,40 @@ void plan_forget(destination *dest)
     for (size_t i = 0; i < dest->plan_count; i++) {
         host_drop(&dest->agent->hosts, dest->plan[i].hst);
     }
+    mem_free(dest->agent->mem, dest->plan, dest->plan_capacity * sizeof(*dest->plan));
+    dest->plan = NULL;
     dest->plan_count = 0;
+    dest->plan_capacity = 0;
 }
 
+static bool reserve_entry(destination *dest)
+{
+    size_t capacity = dest->plan_capacity > 0 ? dest->plan_capacity * 2 : 2;
+    plan_entry *plan;
+
+    if (dest->plan_count < dest->plan_capacity) {
+        return true;
+    }
+    plan = dest->plan_count < PLAN_MAX
+               ? mem_resize(dest->agent->mem, dest->plan, dest->plan_capacity * sizeof(*plan),
+                            capacity * sizeof(*plan))
+               : NULL;
+    if (plan != NULL) {
+        dest->plan = plan;
+        dest->plan_capacity = capacity;
+    }
+    return plan != NULL;
+}
+
+/* Takes a use of the host. One for which there is no memory is missed; the others may do. */
 static void add_entry(destination *dest, host *hst, const char *name)
 {
     plan_entry *entry;
 
     if (hst == NULL) {
-        return; /* no memory: the others may do */
+        return;
     }
-    if (dest->plan_count == PLAN_MAX) {
+    if (!reserve_entry(dest)) {
         host_drop(&dest->agent->hosts, hst);
         return;
     }
