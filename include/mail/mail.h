@@ -30,6 +30,7 @@
 #include <mail/aliases.h>
 #include <mail/base.h>
 #include <mail/compose.h>
+#include <mail/control.h>
 #include <mail/date.h>
 #include <mail/dns.h>
 #include <mail/drop.h>
@@ -42,6 +43,7 @@
 #include <mail/loop_poll.h>
 #include <mail/maildrop.h>
 #include <mail/mx.h>
+#include <mail/operator.h>
 #include <mail/pop3_server.h>
 #include <mail/pop3_service.h>
 #include <mail/queue.h>

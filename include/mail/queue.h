@@ -59,7 +59,7 @@ typedef struct mail_queue_options {
  * Opens the spool in folder `dir` (made 0700 if missing; ignored in memory) and
  * recovers what it holds.
  *
- * Errors: MAIL_EBUSY owned by another process; MAIL_EPERM not ours; MAIL_EVERSION; MAIL_EIO;
+ * Errors: MAIL_EBUSY owned by another process; MAIL_EPERM not ours; MAIL_EDAMAGED; MAIL_EVERSION; MAIL_EIO;
  * MAIL_ENOSPC; MAIL_ENOMEM; `err` says it in one line.
  */
 MAIL_API int mail_queue_open(mail_queue **out, const char *dir, const mail_queue_options *opts,
@@ -188,16 +188,31 @@ MAIL_API mail_wall mail_lease_next_try(const mail_lease *lease, size_t index);
 /** Writes the reports into the log (not waited for) and ends the lease. */
 MAIL_API void mail_lease_end(mail_lease *lease);
 
+/**
+ * A walk through the queue in parts, so that nobody has to wait for the whole of it. Begin with
+ * an empty `after`; each call goes on where the last one stopped. What leaves the queue or comes
+ * in between the calls does no harm. Ids that are given one by one are all one part.
+ */
+typedef struct mail_queue_page {
+    size_t limit;                   /* messages to look at, at most; required */
+    char after[MAIL_QUEUE_ID_SIZE]; /* set by the call: the last one looked at */
+    bool is_last;                   /* set by the call: nothing is behind it */
+} mail_queue_page;
+
 /** Messages an operator means. All zero: none. */
 typedef struct mail_queue_selector {
     const char *const *ids;
     size_t id_count;
     mail_span domain; /* recipients in it */
-    mail_span sender; /* canonical address */
+    mail_span sender; /* canonical address; `<>`: the null reverse-path */
     bool all;
+    mail_queue_page *page; /* NULL: as many as there are */
 } mail_queue_selector;
 
-/** Each says how many messages it changed, or a negative code. Idempotent; safe during delivery. */
+/**
+ * Each says how many messages it changed, or a negative code, and calls `on_due` if it changed any.
+ * Idempotent; safe during delivery.
+ */
 MAIL_API int64_t mail_queue_hold(mail_queue *queue, const mail_queue_selector *which);
 MAIL_API int64_t mail_queue_unhold(mail_queue *queue, const mail_queue_selector *which);
 /** Due now, whatever the schedule and the back-off of its lanes say. */

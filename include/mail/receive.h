@@ -67,7 +67,8 @@ MAIL_API int mail_receive_listen_unix(mail_receive *rcv, const char *path, bool 
 
 /**
  * Takes what other programs drop into `spool` (<mail/drop.h>), the queue's own: at once when they
- * say so through its socket `control`, and once a second in any case.
+ * say so through its socket `control`, and once a second in any case. Operators are served there
+ * too (<mail/control.h>).
  *
  * Errors: those of mail_smtp_service_listen_unix; MAIL_ENOMEM.
  */

@@ -5,9 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <mail/control.h>
+
 #include "base/mem.h"
 #include "mta/drop.h"
-#include "net/listener.h"
 
 /* Files that are on their way at a time: they share the queue's flushes. */
 #define TAKEN_MAX 16
@@ -37,8 +38,7 @@ typedef struct taking {
 struct dropbox {
     mail_receive *rcv;
     char *spool;
-    char *control; /* the socket's path */
-    net_listener listener;
+    mail_control *control; /* through which others say that there is something */
     mail_timer *timer;
     drop_name *names; /* of the last look, oldest first */
     size_t name_count;
@@ -304,14 +304,11 @@ static void look(void *arg)
     }
 }
 
-/* Connecting is all that is to be said. */
-static void on_poke(int fd, const mail_endpoint *peer, bool is_last, void *arg)
+/* Connecting is all that has to be said. */
+static void on_poke(void *arg)
 {
     struct dropbox *box = arg;
 
-    (void)peer;
-    (void)is_last;
-    box->listener.net->ops->close(box->listener.net, fd);
     if (!box->is_stopped) {
         set_timer(box, 0);
     }
@@ -319,21 +316,16 @@ static void on_poke(int fd, const mail_endpoint *peer, bool is_last, void *arg)
 
 static int listen_control(struct dropbox *box, mail_error *err)
 {
-    const mail_sockets *net =
-        box->rcv->opts.sockets != NULL ? box->rcv->opts.sockets : &net_system_sockets;
-    int fd = net->ops->listen_unix(net, box->control);
-    int code;
+    mail_control_options opts = MAIL_CONTROL_OPTIONS_INIT;
 
-    if (fd < 0) {
-        return mail_error_set(err, mail_error_from_errno(-fd), "%s: %s", box->control,
-                              strerror(-fd));
-    }
-    code = net_listener_init(&box->listener, net, box->rcv->loop, fd, on_poke, box);
-    if (code != MAIL_OK) {
-        net->ops->close(net, fd);
-        return mail_error_set(err, code, "%s: %s", box->control, mail_strerror(code));
-    }
-    return MAIL_OK;
+    opts.mem = box->rcv->mem;
+    opts.log = box->rcv->log;
+    opts.queue = box->rcv->opts.queue;
+    opts.spool = box->spool;
+    opts.on_poke = on_poke;
+    opts.arg = box;
+    opts.sockets = box->rcv->opts.sockets;
+    return mail_control_create(&box->control, box->rcv->loop, &opts, err);
 }
 
 static int make_takings(struct dropbox *box)
@@ -355,16 +347,11 @@ static int make_takings(struct dropbox *box)
 static int fill(struct dropbox *box, const char *spool, mail_error *err)
 {
     const mail_mem *mem = box->rcv->mem;
-    size_t control_size = strlen(spool) + sizeof("/" DROP_CONTROL);
     int code;
 
     box->spool = mem_text(mem, mail_span_text(spool));
-    box->control = mem_alloc(mem, control_size);
-    if (box->control != NULL) {
-        snprintf(box->control, control_size, "%s/" DROP_CONTROL, spool);
-    }
     box->names = mem_alloc(mem, NAMES_MAX * sizeof(drop_name));
-    if (box->spool == NULL || box->control == NULL || box->names == NULL) {
+    if (box->spool == NULL || box->names == NULL) {
         return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
     }
     code = make_takings(box);
@@ -383,7 +370,6 @@ int dropbox_create(struct dropbox **out, mail_receive *rcv, const char *spool, m
         return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
     }
     box->rcv = rcv;
-    box->listener.fd = -1;
     code = fill(box, spool, err);
     if (code != MAIL_OK) {
         dropbox_destroy(box);
@@ -423,12 +409,9 @@ void dropbox_destroy(struct dropbox *box)
     for (size_t i = 0; i < TAKEN_MAX; i++) {
         stop_taking(&box->taken[i]);
     }
-    if (box->listener.net != NULL) {
-        net_listener_deinit(&box->listener);
-    }
+    mail_control_destroy(box->control);
     box->rcv->loop->ops->untimer(box->timer);
     mem_free(mem, box->names, NAMES_MAX * sizeof(drop_name));
-    mem_free(mem, box->control, box->control != NULL ? strlen(box->control) + 1 : 0);
     mem_free(mem, box->spool, box->spool != NULL ? strlen(box->spool) + 1 : 0);
     mem_free(mem, box, sizeof(*box));
 }

@@ -11,7 +11,7 @@
 typedef struct mail_filter mail_filter;
 
 typedef struct mail_filter_ops {
-    /* The wire side. `feed` uses what it can; MAIL_EPROTO, MAIL_ENOMEM: the link is to be closed. */
+    /* The wire side. `feed` uses what it can; but MAIL_OK: no more plain bytes will come. */
     int (*feed)(mail_filter *filter, mail_time now, mail_span in, size_t *used);
     mail_span (*out)(mail_filter *filter);
     void (*sent)(mail_filter *filter, size_t n);

@@ -203,6 +203,10 @@ static mail_span wire_out(net_link *ln, turn *tn)
     if (!filter_out(ln, tn)) {
         ln->is_broken = true;
     }
+    if (!ln->said_end && ln->ops->wants(ln->arg) == 0) {
+        ln->said_end = true;
+        ln->filter->ops->close(ln->filter);
+    }
     return ln->filter->ops->out(ln->filter);
 }
 

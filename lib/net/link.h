@@ -47,6 +47,7 @@ typedef struct net_link {
     bool again;     /* kicked in a turn */
     bool is_closed; /* `closed` comes at the end of the turn, or has come */
     bool saw_eof;   /* the owner was told */
+    bool said_end;  /* to the filter: no more will be written */
     bool is_broken; /* nothing can be sent any more */
     bool lingers;   /* once it is over */
     bool lingering;

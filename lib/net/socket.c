@@ -337,6 +337,27 @@ static const mail_sockets_ops system_ops = {
 
 const mail_sockets net_system_sockets = {&system_ops};
 
+bool net_socket_peer_is_us(int fd)
+{
+    uid_t user;
+#ifdef SO_PEERCRED
+    struct ucred who;
+    socklen_t length = sizeof(who);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length) != 0) {
+        return false;
+    }
+    user = who.uid;
+#else
+    gid_t group;
+
+    if (getpeereid(fd, &user, &group) != 0) {
+        return false;
+    }
+#endif
+    return user == geteuid() || user == 0;
+}
+
 mail_endpoint net_socket_peer(int fd)
 {
     address peer = {.any = {.sa_family = AF_UNSPEC}};

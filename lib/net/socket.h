@@ -45,6 +45,9 @@ struct mail_sockets {
 /* The system's network. */
 extern const mail_sockets net_system_sockets;
 
+/* Whether a unix socket's other end is a process of this user, or root. */
+bool net_socket_peer_is_us(int fd);
+
 /* The other end of a connected socket; family 0: it has no IP address. */
 mail_endpoint net_socket_peer(int fd);
 

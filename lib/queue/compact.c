@@ -15,6 +15,10 @@ void queue_compact_begin(queue_log *log, queue_segment *segment)
 {
     uint64_t end = segment->end > 0 ? segment->end : segment->capacity;
 
+    if (queue_segment_fd(log, segment) < 0) {
+        segment->is_tried = true;
+        return;
+    }
     queue_scan_init(&log->scan, log->files, log->mem, segment->fd, segment->generation,
                     QUEUE_SEGMENT_HEADER, end);
     log->compacting = segment;

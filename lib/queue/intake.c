@@ -36,7 +36,7 @@ void mail_intake_close(mail_intake *intake)
     queue = intake->queue;
     assert(intake->begun == 0);
     pthread_mutex_lock(&queue->lock);
-    while (intake->is_waking) { /* what woke it may not be done with it yet */
+    while (intake->wakers > 0) { /* what woke it may not be done with it yet */
         pthread_cond_wait(&queue->unwoken, &queue->lock);
     }
     list_remove(&intake->in_queue);
@@ -140,34 +140,46 @@ static void distribute(mail_queue *queue, queue_record *record)
     list_push_back(&sink->intake->done, &record->link);
 }
 
-/* The next intake that has something to do and has not been told; the lock is held. */
-static mail_intake *next_to_wake(mail_queue *queue)
+/* How many intakes are woken between two looks at what else has to be. */
+#define AT_ONCE 64
+
+/* Marks intakes that have something to do and have not been told; the lock is held. */
+static size_t gather_to_wake(mail_queue *queue, mail_intake *found[AT_ONCE])
 {
     bool has_room = atomic_load(&queue->waiting_bytes) <= QUEUE_WAITING_MAX / 2;
+    size_t count = 0;
 
-    for (list *at = queue->intakes.next; at != &queue->intakes; at = at->next) {
+    for (list *at = queue->intakes.next; at != &queue->intakes && count < AT_ONCE; at = at->next) {
         mail_intake *intake = LIST_OWNER(at, mail_intake, in_queue);
 
         if (!intake->is_told &&
             (!list_is_empty(&intake->done) || (intake->wants_room && has_room))) {
-            return intake;
+            intake->is_told = true;
+            intake->wakers++;
+            found[count++] = intake;
         }
     }
-    return NULL;
+    return count;
 }
 
-/* Without the lock while the intake's own function runs, and the intake stays until it has. */
+/*
+ * Called and left with the lock held, but not while an intake's own function runs: it may
+ * even come back in here. The intake itself stays until that function has returned.
+ */
 static void wake_all(mail_queue *queue)
 {
-    mail_intake *intake;
+    mail_intake *found[AT_ONCE];
+    size_t count;
 
-    while ((intake = next_to_wake(queue)) != NULL) {
-        intake->is_told = true;
-        intake->is_waking = true;
+    while ((count = gather_to_wake(queue, found)) > 0) {
         pthread_mutex_unlock(&queue->lock);
-        intake->wake(intake->wake_arg);
+        for (size_t i = 0; i < count; i++) {
+            found[i]->wake(found[i]->wake_arg);
+        }
         pthread_mutex_lock(&queue->lock);
-        intake->is_waking = false;
+        for (size_t i = 0; i < count; i++) {
+            found[i]->wakers--;
+        }
         pthread_cond_broadcast(&queue->unwoken);
     }
 }

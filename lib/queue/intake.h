@@ -25,7 +25,7 @@ struct mail_intake {
     list in_queue;
     list done; /* records that poll has to tell of */
     bool is_told;
-    bool is_waking; /* the wake function is being called */
+    unsigned wakers; /* threads that are calling its wake function */
     bool wants_room;
 };
 

@@ -78,9 +78,12 @@ static void log_submit(queue_store *base, queue_record *record)
 static int log_read(queue_store *base, queue_place place, uint64_t offset, void *to, size_t size)
 {
     queue_log *log = (queue_log *)base;
-    const queue_segment *segment = queue_segment_at(log, place);
-    ssize_t n = file_read_all(log->files, segment->fd, to, size, (place & UINT32_MAX) + offset);
+    int fd = queue_segment_fd(log, queue_segment_at(log, place));
+    ssize_t n = fd;
 
+    if (fd >= 0) {
+        n = file_read_all(log->files, fd, to, size, (place & UINT32_MAX) + offset);
+    }
     if (n < 0) {
         return queue_code((int)n);
     }

@@ -36,8 +36,9 @@ typedef struct queue_segment {
     uint64_t generation;
     uint64_t capacity; /* octets, header included */
     uint32_t slot;     /* of log->slots: the upper half of a place */
-    int fd;
-    uint64_t end; /* what lies behind it does not count */
+    int fd;            /* the writer's or the maker's while they have it, then the owner's */
+    uint64_t used;     /* the owner's: log->uses when it last was */
+    uint64_t end;      /* what lies behind it does not count */
     uint64_t first_sequence;
     uint64_t last_sequence;
 
@@ -127,6 +128,7 @@ typedef struct queue_log {
     queue_checkpoint checkpoint; /* the last complete one; its first two fields under the lock */
     queue_checkpoint beginning;  /* the one being written; serial 0: none, or not begun */
     queue_checkpoint_state checkpoint_state;
+    uint64_t uses;
     queue_segment *compacting; /* what is copied out of it; NULL: nothing is */
     queue_scan scan;
 } queue_log;
@@ -157,6 +159,11 @@ int queue_segment_make(queue_log *log, uint64_t capacity);
 void queue_segment_bury(queue_log *log);
 queue_segment *queue_segment_at(queue_log *log, queue_place place);
 
+/* handles.c. A handle to read a closed segment by, until the next call; or -errno. The owner's. */
+int queue_segment_fd(queue_log *log, queue_segment *segment);
+/* It has just been opened: another may be closed. */
+void queue_segment_used(queue_log *log, queue_segment *segment);
+
 /* writer.c: what each thread does once; false: nothing was left to do. */
 bool queue_writer_round(queue_log *log);
 void *queue_writer_run(void *arg);
@@ -173,6 +180,6 @@ int queue_next_segment(queue_log *log, queue_segment **out);
 int queue_recover(queue_log *log, mail_error *err);
 
 /* set_aside.c */
-void queue_set_aside(queue_log *log, const queue_segment *segment, uint64_t from, uint64_t to);
+void queue_set_aside(queue_log *log, queue_segment *segment, uint64_t from, uint64_t to);
 
 #endif

@@ -107,6 +107,9 @@ static int64_t operate(mail_queue *queue, const mail_queue_selector *which, chan
     operation op = {.queue = queue, .change = change, .now = queue_now(queue)};
     int code = queue_select(queue, which, change_message, &op);
 
+    if (op.changed > 0 && queue->opts.on_due != NULL) { /* what was let go may be due at once */
+        queue->opts.on_due(queue->opts.on_due_arg);
+    }
     return code == MAIL_OK ? op.changed : code;
 }
 

@@ -17,7 +17,7 @@ void queue_part_write(queue_log *log, const queue_message *message, wire_writer 
  */
 int queue_part_read(queue_log *log, wire_reader *from, uint64_t touched);
 
-/* The segment of that serial, or NULL. The lock may be held or not. */
+/* The segment of that serial among those that hold records, or NULL. While nothing is written. */
 queue_segment *queue_segment_find(queue_log *log, uint64_t serial);
 
 #endif

@@ -224,7 +224,7 @@ static void on_start(recovery *rec, const queue_scanned *found)
     }
 }
 
-static int apply(recovery *rec, const queue_segment *segment, const queue_scanned *found)
+static int apply(recovery *rec, queue_segment *segment, const queue_scanned *found)
 {
     queue_place place = queue_place_of(segment, found->at);
 
@@ -251,7 +251,7 @@ static int apply(recovery *rec, const queue_segment *segment, const queue_scanne
     return MAIL_EDAMAGED;
 }
 
-static void on_damage(recovery *rec, const queue_segment *segment, uint64_t from, uint64_t to)
+static void on_damage(recovery *rec, queue_segment *segment, uint64_t from, uint64_t to)
 {
     queue_set_aside(rec->log, segment, from, to);
     rec->damaged++;
@@ -303,7 +303,7 @@ static int is_proven(recovery *rec, const queue_segment *segment, uint64_t from,
 }
 
 /* Damage before the known end is damage; in the last segment it may be a tear, which is an end. */
-static int judge_damage(recovery *rec, const queue_segment *segment, queue_scanned *found)
+static int judge_damage(recovery *rec, queue_segment *segment, queue_scanned *found)
 {
     bool is_damage = segment->end > 0;
     int code = MAIL_OK;
@@ -343,8 +343,11 @@ static int read_segment(recovery *rec, queue_segment *segment, uint64_t from)
     uint64_t limit = segment->end > 0 ? segment->end : segment->capacity;
     queue_scanned last;
     queue_scan scan;
-    int code;
+    int code = queue_segment_fd(rec->log, segment);
 
+    if (code < 0) {
+        return queue_code(code);
+    }
     queue_scan_init(&scan, rec->log->files, rec->log->mem, segment->fd, segment->generation, from,
                     limit);
     code = read_records(rec, segment, &scan, &last);
@@ -366,13 +369,16 @@ static int read_segment(recovery *rec, queue_segment *segment, uint64_t from)
 }
 
 /* The first record of a segment; false: it has none. */
-static int read_start(queue_log *log, const queue_segment *segment, queue_start *start,
-                      bool *is_there)
+static int read_start(queue_log *log, queue_segment *segment, queue_start *start, bool *is_there)
 {
     char record[QUEUE_RECORD_SIZE + QUEUE_START_SIZE];
     queue_header header;
-    ssize_t n =
-        file_read_all(log->files, segment->fd, record, sizeof(record), QUEUE_SEGMENT_HEADER);
+    int fd = queue_segment_fd(log, segment);
+    ssize_t n = fd;
+
+    if (fd >= 0) {
+        n = file_read_all(log->files, fd, record, sizeof(record), QUEUE_SEGMENT_HEADER);
+    }
 
     if (n < 0) {
         return queue_code((int)n);
@@ -593,7 +599,7 @@ static void set_ready(queue_log *log, const queue_segment *last)
         queue_segment *segment = LIST_OWNER(at, queue_segment, link);
 
         at = at->next;
-        if (!segment->has_failed) {
+        if (!segment->has_failed && queue_segment_fd(log, segment) >= 0) {
             segment->end = QUEUE_SEGMENT_HEADER;
             list_remove(&segment->link);
             list_push_back(&log->ready, &segment->link);

@@ -9,6 +9,8 @@ typedef struct selection {
     bool has_sender;
     mail_span sender;
     uint32_t sender_hash;
+    size_t left;      /* of the page */
+    uint64_t skip_to; /* ids up to this one were looked at before */
     queue_select_fn *fn;
     void *arg;
 } selection;
@@ -44,18 +46,28 @@ static int compare_sender(const selection *sel, queue_message *message, bool *is
     return code;
 }
 
-static int visit(const selection *sel, queue_message *message)
+static int visit(selection *sel, queue_message *message)
 {
     bool is_meant = sel->lane == NULL || has_recipient_in(message, sel->lane);
     int code = MAIL_OK;
 
+    if (queue_message_id(message) <= sel->skip_to) {
+        return MAIL_OK;
+    }
+    if (sel->which->page != NULL) {
+        if (sel->left == 0) {
+            return MAIL_EAGAIN;
+        }
+        sel->left--;
+        queue_id_print(queue_message_id(message), sel->which->page->after);
+    }
     if (is_meant && sel->has_sender) {
         code = compare_sender(sel, message, &is_meant);
     }
     return code == MAIL_OK && is_meant ? sel->fn(message, sel->lane, sel->arg) : code;
 }
 
-static int visit_ids(const selection *sel)
+static int visit_ids(selection *sel)
 {
     int code = MAIL_OK;
 
@@ -102,9 +114,10 @@ static const list *last_in_lane(const mail_lane *lane, const queue_message *mess
     return last;
 }
 
-static int visit_lane(const selection *sel)
+static int visit_lane(selection *sel, const queue_message *after)
 {
-    queue_message *message = next_in_lane(sel->lane, &sel->lane->recipients);
+    const list *from = after != NULL ? last_in_lane(sel->lane, after) : &sel->lane->recipients;
+    queue_message *message = next_in_lane(sel->lane, from);
     int code = MAIL_OK;
 
     while (message != NULL && code == MAIL_OK) {
@@ -116,9 +129,9 @@ static int visit_lane(const selection *sel)
     return code;
 }
 
-static int visit_all(const selection *sel)
+static int visit_all(selection *sel, queue_message *after)
 {
-    list *at = sel->queue->order.next;
+    list *at = after != NULL ? after->in_order.next : sel->queue->order.next;
     int code = MAIL_OK;
 
     while (at != &sel->queue->order && code == MAIL_OK) {
@@ -130,16 +143,47 @@ static int visit_all(const selection *sel)
     return code;
 }
 
-/* The narrowest way through the queue that meets all that can be meant. */
-static int walk(const selection *sel)
+/*
+ * The message that the last page ended with. If it is no longer where it was, ids tell what
+ * comes behind it: they go up, but for messages that took long to arrive.
+ */
+static queue_message *last_looked_at(selection *sel)
 {
-    if (sel->which->id_count > 0) {
-        return visit_ids(sel);
+    const mail_queue_page *page = sel->which->page;
+    queue_message *message;
+    uint64_t id;
+
+    if (page == NULL || !queue_id_parse(mail_span_text(page->after), &id)) {
+        return NULL;
     }
+    message = queue_index_find(sel->queue, id);
+    if (message != NULL && (sel->lane == NULL || has_recipient_in(message, sel->lane))) {
+        return message;
+    }
+    sel->skip_to = id;
+    return NULL;
+}
+
+/* The narrowest way through the queue that meets all that can be meant. */
+static int walk_from(selection *sel, queue_message *after)
+{
     if (sel->lane != NULL) {
-        return visit_lane(sel);
+        return visit_lane(sel, after);
     }
-    return sel->has_sender || sel->which->all ? visit_all(sel) : MAIL_OK;
+    return sel->has_sender || sel->which->all ? visit_all(sel, after) : MAIL_OK;
+}
+
+static int walk(selection *sel)
+{
+    mail_queue_page *page = sel->which->page;
+    int code;
+
+    sel->left = page != NULL && sel->which->id_count == 0 ? page->limit : SIZE_MAX;
+    code = sel->which->id_count > 0 ? visit_ids(sel) : walk_from(sel, last_looked_at(sel));
+    if (page != NULL) {
+        page->is_last = code == MAIL_OK;
+    }
+    return code == MAIL_EAGAIN ? MAIL_OK : code;
 }
 
 int queue_select(mail_queue *queue, const mail_queue_selector *which, queue_select_fn *fn,
@@ -162,6 +206,9 @@ int queue_select(mail_queue *queue, const mail_queue_selector *which, queue_sele
     }
     lane = queue_lane_find(queue, which->domain);
     if (lane == NULL) {
+        if (which->page != NULL) {
+            which->page->is_last = true;
+        }
         return MAIL_OK;
     }
     sel.lane = lane;

@@ -9,15 +9,16 @@
 /* No more than this is copied of one damaged stretch. */
 #define MOST ((uint64_t)64 << 20)
 
-static int copy(queue_log *log, const queue_segment *segment, uint64_t from, uint64_t to, int fd)
+static int copy(queue_log *log, queue_segment *segment, uint64_t from, uint64_t to, int fd)
 {
     const size_t chunk = 64 << 10;
+    int source = queue_segment_fd(log, segment);
     char *data = mem_resize(log->mem, NULL, 0, chunk);
-    int code = data != NULL ? 0 : MAIL_ENOMEM;
+    int code = data != NULL && source >= 0 ? 0 : -1;
 
     for (uint64_t at = from; at < to && code == 0; at += chunk) {
         size_t size = to - at < chunk ? (size_t)(to - at) : chunk;
-        ssize_t n = file_read_all(log->files, segment->fd, data, size, at);
+        ssize_t n = file_read_all(log->files, source, data, size, at);
         struct iovec part = {data, n > 0 ? (size_t)n : 0};
 
         code = n <= 0 ? -1 : file_write_all(log->files, fd, &part, 1, at - from);
@@ -26,7 +27,7 @@ static int copy(queue_log *log, const queue_segment *segment, uint64_t from, uin
     return code;
 }
 
-void queue_set_aside(queue_log *log, const queue_segment *segment, uint64_t from, uint64_t to)
+void queue_set_aside(queue_log *log, queue_segment *segment, uint64_t from, uint64_t to)
 {
     const mail_files_ops *ops = log->files->ops;
     char name[QUEUE_SEGMENT_NAME];

@@ -63,26 +63,30 @@ static int read_identity(queue_log *log, mail_error *err)
         return mail_error_set(err, MAIL_EVERSION, "the spool is of a newer version");
     }
     if (wire_get(data + AT_CRC, 4) != identity_crc(data)) {
-        return mail_error_set(err, MAIL_EPERM, "the file 'spool' is damaged");
+        return mail_error_set(err, MAIL_EDAMAGED, "the file 'spool' is damaged");
     }
     memcpy(log->spool_id, data + AT_ID, QUEUE_SPOOL_ID);
     return MAIL_OK;
 }
 
-/* Whoever else could write there could make us send, or lose, anything. */
+/*
+ * Whoever else could write there could make us send, or lose, anything. The superuser may
+ * look, but what he wrote the owner could not use.
+ */
 static int check_owner(queue_log *log, mail_error *err)
 {
+    bool may_look = log->queue->opts.read_only && geteuid() == 0;
     file_info info;
     int code = log->files->ops->info(log->files, log->dir, &info);
 
     if (code < 0) {
         return mail_error_set(err, queue_code(code), "cannot look at the spool folder");
     }
-    if (info.owner != geteuid()) {
+    if (info.owner != geteuid() && !may_look) {
         return mail_error_set(err, MAIL_EPERM, "the spool belongs to another user");
     }
-    if (info.mode & 022) {
-        return mail_error_set(err, MAIL_EPERM, "others may write to the spool folder");
+    if (info.mode & 002) {
+        return mail_error_set(err, MAIL_EPERM, "anybody may write to the spool folder");
     }
     return MAIL_OK;
 }
@@ -361,9 +365,12 @@ static int load_one(queue_log *log, uint64_t serial, mail_error *err)
     segment->fd = log->files->ops->open(log->files, log->log_dir, name,
                                         log->queue->opts.read_only ? FILE_READ : FILE_WRITE);
     if (segment->fd < 0) {
-        code = mail_error_set(err, queue_code(segment->fd), "cannot open the segment %s", name);
+        code = segment->fd;
         queue_segment_destroy(log, segment);
-        return code;
+        if (code == -ENOENT && log->queue->opts.read_only) {
+            return MAIL_OK; /* its owner has just found it to be of no use */
+        }
+        return mail_error_set(err, queue_code(code), "cannot open the segment %s", name);
     }
     n = file_read_all(log->files, segment->fd, start, sizeof(start), 0);
     code = n < 0 ? queue_code((int)n) : queue_segment_header_read(log, start, segment);
@@ -372,6 +379,7 @@ static int load_one(queue_log *log, uint64_t serial, mail_error *err)
     }
     if (code == MAIL_OK && segment->serial == serial) {
         list_push_back(&log->segments, &segment->link);
+        queue_segment_used(log, segment);
         return MAIL_OK;
     }
     queue_segment_destroy(log, segment);

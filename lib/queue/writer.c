@@ -224,12 +224,22 @@ static void say_failed(const queue_log *log, int code)
                   MAIL_COUNT(fields));
 }
 
+/* What is pending waits for a while, or until something is submitted. */
+static void get_stuck(queue_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    log->is_stuck = true;
+    pthread_cond_broadcast(&log->settling);
+    pthread_mutex_unlock(&log->lock);
+}
+
 /*
  * What was not safe goes: to those who wait for it as failed, else back to be written
  * again. A new segment is begun first, so that a restart knows, too, that it failed.
  */
 static void on_failure(queue_log *log, list *group, int code)
 {
+    bool has_rest;
     list failed;
     list lost;
 
@@ -240,9 +250,13 @@ static void on_failure(queue_log *log, list *group, int code)
     append(&lost, group);
     list_init(&failed);
     take_urgent(&lost, &failed, code);
+    has_rest = !list_is_empty(&lost);
     put_back(log, &lost);
     close_failed(log);
     (void)switch_segment(log);
+    if (has_rest) {
+        get_stuck(log); /* not at once: a disk that always fails must not eat segments */
+    }
     settle(log, &failed);
 }
 
@@ -306,10 +320,7 @@ static void on_no_segment(queue_log *log, list *batch, int code)
     list_init(&failed);
     take_urgent(batch, &failed, code);
     if (list_is_empty(&failed)) {
-        pthread_mutex_lock(&log->lock);
-        log->is_stuck = true;
-        pthread_cond_broadcast(&log->settling);
-        pthread_mutex_unlock(&log->lock);
+        get_stuck(log);
     }
     put_back(log, batch);
     settle(log, &failed);

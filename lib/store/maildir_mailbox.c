@@ -137,7 +137,8 @@ static int list_one(const char *name, void *arg)
 static int each_name(maildir_mailbox *mb, int (*fn)(const char *name, void *arg), listing *ls)
 {
     for (ls->in = NEW; ls->in < FOLDER_COUNT; ls->in++) {
-        int code = mb->md->fs->ops->list(mb->md->fs, mb->folders[ls->in], fn, ls);
+        int fd = mb->folders[ls->in];
+        int code = fd >= 0 ? mb->md->fs->ops->list(mb->md->fs, fd, fn, ls) : 0;
 
         if (code < 0) {
             return maildir_code(code);
@@ -438,17 +439,24 @@ static int take_lock(maildir_mailbox *mb, int root)
     return code == -EAGAIN ? MAIL_EBUSY : maildir_code(code);
 }
 
+/*
+ * One that is missing holds nothing: cur is made last, and a crash may have taken it
+ * back while new holds mail already. MAIL_ENOENT: both are.
+ */
 static int open_folders(maildir_mailbox *mb, int root)
 {
     static const char *const names[] = {[NEW] = "new", [CUR] = "cur"};
+    int code = MAIL_ENOENT;
 
     for (size_t i = 0; i < MAIL_COUNT(names); i++) {
         mb->folders[i] = maildir_open_sub(mb->md, root, names[i]);
-        if (mb->folders[i] < 0) {
+        if (mb->folders[i] >= 0) {
+            code = MAIL_OK;
+        } else if (mb->folders[i] != MAIL_ENOENT) {
             return mb->folders[i];
         }
     }
-    return MAIL_OK;
+    return code;
 }
 
 static void tidy(const maildir_mailbox *mb, int root)
@@ -480,7 +488,7 @@ static int load(maildir_mailbox *mb, const char *path)
         tidy(mb, root);
         code = list_messages(mb);
     } else if (code == MAIL_ENOENT) {
-        code = MAIL_OK; /* a Maildir half made: as empty as one not made */
+        code = MAIL_OK; /* half made: as empty as one not made */
     }
     mb->md->fs->ops->close(mb->md->fs, root);
     if (code == MAIL_OK) {

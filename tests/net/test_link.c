@@ -630,6 +630,7 @@ typedef struct veil {
     char out[50];
     size_t out_length;
     bool fails;
+    unsigned closes;
 } veil;
 
 #define VEIL 0x55
@@ -690,6 +691,15 @@ static int veil_write(mail_filter *filter, mail_span bytes)
     return MAIL_OK;
 }
 
+/* Its last word is a dot. */
+static void veil_close(mail_filter *filter)
+{
+    veil *v = (veil *)filter;
+
+    v->closes++;
+    v->out[v->out_length++] = '.' ^ VEIL;
+}
+
 static const mail_filter_ops veil_ops = {
     .feed = veil_feed,
     .out = veil_out,
@@ -698,6 +708,7 @@ static const mail_filter_ops veil_ops = {
     .drop = veil_drop,
     .room = veil_room,
     .write = veil_write,
+    .close = veil_close,
 };
 
 static const char *veiled(const char *text)
@@ -735,8 +746,9 @@ static void all_bytes_pass_through_a_filter(void **state)
         peer_hears(&w, peer,
                    veiled("a line that is somewhat longer than the fifty octets of room\n"));
         peer_says(peer, veiled("quit\n"));
-        peer_hears(&w, peer, veiled("quit\n"));
+        peer_hears(&w, peer, veiled("quit\n."));
         peer_hears_the_end(&w, peer);
+        assert_int_equal(v.closes, 1);
         world_close(&w);
     }
 }

@@ -536,6 +536,38 @@ static void keeps_only_the_large_bodies_that_messages_name(void **state)
     tear_down(&b);
 }
 
+static void holds_few_files_open_however_many_segments_there_are(void **state)
+{
+    static char body[15000];
+    char first[MAIL_QUEUE_ID_SIZE];
+    mail_queue_stats stats;
+    mail_source *source;
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    assert_int_equal(open_it(&b), MAIL_OK);
+    for (int i = 0; i < 600; i++) {
+        assert_int_equal(
+            kit_accept(&b.k, "a@x.example", "b@y.example", mail_span_of(body, sizeof(body))),
+            MAIL_OK);
+        memcpy(first, i == 0 ? b.k.id : first, sizeof(first));
+    }
+    reopen(&b);
+    mail_queue_stats_read(b.k.queue, &stats);
+    assert_int_equal(stats.messages, 600);
+    assert_true(stats.segments_live >= 150);
+    assert_true(fault_files_handles(b.disk) < 140);
+    assert_int_equal(mail_queue_read(b.k.queue, first, &source), MAIL_OK);
+    assert_int_equal(kit_read(source, body, sizeof(body)), sizeof(body));
+    for (int i = 0; i < 600; i++) {
+        assert_true(kit_deliver(&b.k, MAIL_QUEUE_DONE, NULL));
+        assert_true(fault_files_handles(b.disk) < 140);
+    }
+    assert_int_equal(messages_in(&b), 0);
+    tear_down(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -554,6 +586,7 @@ int main(void)
         cmocka_unit_test(counts_on_what_senders_have_announced),
         cmocka_unit_test(says_why_it_can_not_open),
         cmocka_unit_test(keeps_only_the_large_bodies_that_messages_name),
+        cmocka_unit_test(holds_few_files_open_however_many_segments_there_are),
     };
 
     return mail_test_run(tests);

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MAIL_OPERATOR_H
+#define MAIL_OPERATOR_H
+
+#include <mail/base.h>
+#include <mail/queue.h>
+#include <mail/sink.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * A spool as an operator has it in hand: through its owner's socket `control` when there is an
+ * owner, else with the queue opened for the purpose. Looking never needs the owner nor the
+ * spool's lock; changing needs one of them. All functions here block.
+ */
+typedef struct mail_operator mail_operator;
+
+/**
+ * Takes the spool in folder `dir` in hand, to look only or also `to_change`. Nothing is made
+ * where there is no spool.
+ *
+ * Errors: MAIL_ENOENT no spool there; MAIL_EBUSY owned by a process that does not listen, and it
+ * is to be changed; MAIL_EPERM not a spool, another user's, or on a read-only disk;
+ * MAIL_EDAMAGED; MAIL_EVERSION of a newer version; MAIL_EIO, MAIL_ENOMEM. `err` says it in one line.
+ */
+MAIL_API int mail_operator_open(mail_operator **out, const char *dir, bool to_change,
+                                const mail_mem *mem, mail_error *err);
+MAIL_API void mail_operator_close(mail_operator *op);
+
+/** Whether an owner does the work. */
+MAIL_API bool mail_operator_has_owner(const mail_operator *op);
+
+/** As mail_queue_list. Errors: also MAIL_ECONN, MAIL_ETIMEDOUT, MAIL_EPROTO of the owner. */
+MAIL_API int mail_operator_list(mail_operator *op, const mail_queue_selector *which,
+                                bool (*fn)(const mail_queue_item *item, void *arg), void *arg,
+                                mail_error *err);
+
+typedef enum mail_operator_action {
+    MAIL_OPERATOR_HOLD,
+    MAIL_OPERATOR_RELEASE, /* what was held */
+    MAIL_OPERATOR_RETRY,   /* due now */
+    MAIL_OPERATOR_REMOVE   /* without a report to anybody */
+} mail_operator_action;
+
+/** Says how many messages were changed. Errors: as mail_operator_list. */
+MAIL_API int64_t mail_operator_change(mail_operator *op, mail_operator_action action,
+                                      const mail_queue_selector *which, mail_error *err);
+
+/** Writes the content of message `id` into `out`, which it does not end. Errors: MAIL_ENOENT; those of the sink. */
+MAIL_API int mail_operator_body(mail_operator *op, const char *id, mail_sink *out, mail_error *err);
+
+/** Counts since open are those of the owner, or without one nothing. */
+MAIL_API int mail_operator_stats(mail_operator *op, mail_queue_stats *out, mail_error *err);
+
+/** What a check has found. */
+typedef struct mail_queue_check {
+    uint64_t messages; /* looked at */
+    uint64_t octets;   /* of their content */
+    uint64_t damaged;  /* stretches of the log and messages that can't be read */
+} mail_queue_check;
+
+/**
+ * Reads all that the queue in `dir` holds and compares every checksum; changes nothing. Each
+ * fault is told to `fn` in one line. With the owner at work what moves while it is read may look
+ * damaged: such a spool is read a second time before anything is said.
+ *
+ * Errors: as mail_operator_open. MAIL_OK with `damaged` above 0 is a result.
+ */
+MAIL_API int mail_operator_check(const char *dir, const mail_mem *mem,
+                                 void (*fn)(const char *fault, void *arg), void *arg,
+                                 mail_queue_check *out, mail_error *err);
+
+/** How a list is written. */
+typedef enum mail_queue_format {
+    MAIL_QUEUE_TABLE, /* for a person: all that is known */
+    MAIL_QUEUE_MAILQ, /* as Postfix's mailq writes it, which scripts read */
+    MAIL_QUEUE_JSON   /* an object a line */
+} mail_queue_format;
+
+/** What has been written of a list. Zero it before the first message. */
+typedef struct mail_queue_printer {
+    mail_queue_format format;
+    mail_wall now;     /* TABLE: instants are told from here */
+    mail_sink *out;    /* everything goes there; it is not ended */
+    uint64_t messages; /* so far */
+    uint64_t octets;
+} mail_queue_printer;
+
+/** Writes a message, and before the first one the headings. Errors: of the sink; MAIL_ENOMEM. */
+MAIL_API int mail_queue_print(mail_queue_printer *printer, const mail_queue_item *item);
+
+/** Writes what comes behind the last message. */
+MAIL_API int mail_queue_print_end(mail_queue_printer *printer);
+
+/** The name of a number of the queue's statistics, and where it lies: for tables. NULL: no more. */
+MAIL_API const char *mail_queue_stats_name(size_t index);
+MAIL_API uint64_t mail_queue_stats_value(const mail_queue_stats *stats, size_t index);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LIB_MTA_OPERATOR_H
+#define LIB_MTA_OPERATOR_H
+
+#include <mail/operator.h>
+
+#include "mta/control.h"
+
+/* What is read from the owner at a time, and the longest line that it may send. */
+#define OPERATOR_IN_MAX ((size_t)64 * 1024)
+
+struct mail_operator {
+    const mail_mem *mem;
+    int fd;            /* to the owner; -1: there is none */
+    mail_queue *queue; /* NULL: there is an owner */
+    buffer in;
+    buffer block; /* the lines of the message whose end has not come yet */
+};
+
+/* Without an owner, and without making a spool. */
+int operator_open_queue(mail_queue **out, const char *dir, bool to_change, const mail_log *log,
+                        const mail_mem *mem, mail_error *err);
+
+/* Writes all into a sink that has room, or will never have it: MAIL_ELIMIT. */
+int operator_put(mail_sink *out, mail_span bytes);
+
+/* operator_ask.c: the same functions through the owner. */
+int operator_connect(const char *dir); /* a descriptor, or -1: nobody listens there */
+void operator_disconnect(mail_operator *op);
+int operator_ask_list(mail_operator *op, const mail_queue_selector *which,
+                      bool (*fn)(const mail_queue_item *item, void *arg), void *arg,
+                      mail_error *err);
+int64_t operator_ask_change(mail_operator *op, control_verb verb, const mail_queue_selector *which,
+                            mail_error *err);
+int operator_ask_body(mail_operator *op, const char *id, mail_sink *out, mail_error *err);
+int operator_ask_stats(mail_operator *op, mail_queue_stats *out, mail_error *err);
+
+#endif

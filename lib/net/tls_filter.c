@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/tls_filter.h"
+
+#include "base/buffer.h"
+#include "base/mem.h"
+
+/* Of plain bytes: two records. An owner that wants to read has use for much less. */
+#define PLAIN_LIMIT ((size_t)32 * 1024)
+
+struct net_tls {
+    mail_filter filter; /* first */
+    const mail_mem *mem;
+    mail_tls *tls;
+    buffer plain; /* what the owner left of a record, once there is more behind it */
+    bool is_ready;
+    bool has_failed;
+};
+
+/*
+ * TLS hands out one record at a time and no other before it is used; but half a line must
+ * be seen with its other half.
+ */
+static int keep_plain(net_tls *ts)
+{
+    mail_span rest = mail_tls_plain(ts->tls);
+    int code = rest.length > 0 ? buffer_append(&ts->plain, rest) : MAIL_OK;
+
+    if (code == MAIL_OK) {
+        mail_tls_drop(ts->tls, rest.length);
+    }
+    return code;
+}
+
+static int fail(net_tls *ts)
+{
+    ts->has_failed = true;
+    return MAIL_EPROTO;
+}
+
+/* Whether the peer said that it ends, or was cut off, is the same to the owner: no more will come. */
+static int tls_feed(mail_filter *filter, mail_time now, mail_span in, size_t *used)
+{
+    net_tls *ts = (net_tls *)filter;
+
+    (void)now;
+    *used = 0;
+    if (keep_plain(ts) != MAIL_OK) {
+        return fail(ts);
+    }
+    switch (mail_tls_feed(ts->tls, in, used)) {
+    case MAIL_TLS_READY:
+        ts->is_ready = true;
+        return MAIL_OK;
+    case MAIL_TLS_PLAIN:
+        return buffer_length(&ts->plain) > 0 && keep_plain(ts) != MAIL_OK ? fail(ts) : MAIL_OK;
+    case MAIL_TLS_NONE:
+        return MAIL_OK;
+    case MAIL_TLS_END:
+        return MAIL_EPROTO;
+    case MAIL_TLS_VERIFY:
+    case MAIL_TLS_FAILED:
+        break;
+    }
+    return fail(ts);
+}
+
+static mail_span tls_out(mail_filter *filter)
+{
+    return mail_tls_out(((net_tls *)filter)->tls);
+}
+
+static void tls_sent(mail_filter *filter, size_t n)
+{
+    mail_tls_sent(((net_tls *)filter)->tls, n);
+}
+
+static mail_span tls_plain(mail_filter *filter)
+{
+    net_tls *ts = (net_tls *)filter;
+
+    return buffer_length(&ts->plain) > 0 ? buffer_bytes(&ts->plain) : mail_tls_plain(ts->tls);
+}
+
+static void tls_drop(mail_filter *filter, size_t n)
+{
+    net_tls *ts = (net_tls *)filter;
+
+    if (buffer_length(&ts->plain) == 0) {
+        mail_tls_drop(ts->tls, n);
+        return;
+    }
+    buffer_consume(&ts->plain, n);
+    if (buffer_length(&ts->plain) == 0) {
+        buffer_clear(&ts->plain, 0);
+    }
+}
+
+/* After a failure there is nobody to say anything to: all is taken, so that the owner comes to an end. */
+static size_t tls_room(mail_filter *filter)
+{
+    net_tls *ts = (net_tls *)filter;
+
+    return ts->has_failed ? SIZE_MAX : mail_tls_room(ts->tls);
+}
+
+static int tls_write(mail_filter *filter, mail_span bytes)
+{
+    net_tls *ts = (net_tls *)filter;
+
+    return ts->has_failed ? MAIL_OK : mail_tls_write(ts->tls, bytes);
+}
+
+static void tls_close(mail_filter *filter)
+{
+    mail_tls_close(((net_tls *)filter)->tls);
+}
+
+static const mail_filter_ops tls_ops = {
+    .feed = tls_feed,
+    .out = tls_out,
+    .sent = tls_sent,
+    .plain = tls_plain,
+    .drop = tls_drop,
+    .room = tls_room,
+    .write = tls_write,
+    .close = tls_close,
+};
+
+int net_tls_create(net_tls **out, mail_tls_context *context, const mail_tls_options *opts)
+{
+    net_tls *ts = mem_alloc(opts->mem, sizeof(*ts));
+    int code;
+
+    if (ts == NULL) {
+        return MAIL_ENOMEM;
+    }
+    ts->filter.ops = &tls_ops;
+    ts->mem = opts->mem;
+    buffer_init(&ts->plain, opts->mem, PLAIN_LIMIT);
+    code = mail_tls_create(&ts->tls, context, opts);
+    if (code != MAIL_OK) {
+        net_tls_destroy(ts);
+        return code;
+    }
+    *out = ts;
+    return MAIL_OK;
+}
+
+void net_tls_destroy(net_tls *ts)
+{
+    if (ts != NULL) {
+        mail_tls_destroy(ts->tls);
+        buffer_deinit(&ts->plain);
+        mem_free(ts->mem, ts, sizeof(*ts));
+    }
+}
+
+mail_filter *net_tls_filter(net_tls *ts)
+{
+    return &ts->filter;
+}
+
+bool net_tls_is_ready(const net_tls *ts)
+{
+    return ts->is_ready;
+}
+
+const mail_tls *net_tls_session(const net_tls *ts)
+{
+    return ts->tls;
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/support.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <mail/queue.h>
+
+/* A spool without an owner, and what the program said of it, on either stream. */
+typedef struct kit {
+    char *spool;
+    char ids[3][MAIL_QUEUE_ID_SIZE];
+    char text[16384];
+} kit;
+
+static void on_finished(int code, void *arg)
+{
+    *(int *)arg = code;
+}
+
+static void ignore(void *arg)
+{
+    (void)arg;
+}
+
+static void put(mail_intake *intake, char *id, const char *from, const char *to)
+{
+    mail_recipient recipient = {.address = mail_span_text(to)};
+    mail_envelope envelope;
+    int code = MAIL_EAGAIN;
+    mail_sink *sink;
+
+    mail_envelope_init(&envelope, NULL);
+    assert_int_equal(mail_envelope_set_sender(&envelope, mail_span_text(from), MAIL_SPAN("")), 0);
+    assert_int_equal(mail_envelope_add(&envelope, &recipient), MAIL_OK);
+    assert_int_equal(mail_intake_begin(intake, &envelope, 0, id, &sink), MAIL_OK);
+    mail_envelope_deinit(&envelope);
+    assert_int_equal(mail_sink_write(sink, MAIL_SPAN("Subject: x\r\n\r\nbody\r\n")), MAIL_OK);
+    assert_int_equal(mail_sink_finish(sink, on_finished, &code), MAIL_EAGAIN);
+    while (code == MAIL_EAGAIN) {
+        mail_intake_poll(intake);
+    }
+    assert_int_equal(code, MAIL_OK);
+}
+
+/* The second message has been tried in vain. */
+static void try_one(mail_queue *queue)
+{
+    const mail_reply reply = MAIL_REPLY(450, 4, 2, 1, "come again \033[1m");
+    mail_lane *lane = mail_queue_take_lane(queue);
+    mail_lease *lease;
+
+    while (!mail_span_equal(mail_lane_domain(lane), MAIL_SPAN("example.net"))) {
+        mail_lane_give_back(lane, MAIL_NEVER);
+        lane = mail_queue_take_lane(queue);
+        assert_non_null(lane);
+    }
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+    mail_lease_report(lease, 0, MAIL_QUEUE_RETRY, &reply, false);
+    mail_lease_end(lease);
+    mail_lane_give_back(lane, 0);
+}
+
+static void kit_open(kit *k)
+{
+    mail_queue_options opts = MAIL_QUEUE_OPTIONS_INIT;
+    mail_intake *intake;
+    mail_queue *queue;
+
+    memset(k, 0, sizeof(*k));
+    k->spool = mail_test_make_dir();
+    rmdir(k->spool);
+    opts.segment_bytes = 1 << 20;
+    assert_int_equal(mail_queue_open(&queue, k->spool, &opts, NULL), MAIL_OK);
+    assert_int_equal(mail_intake_open(&intake, queue, ignore, NULL), MAIL_OK);
+    put(intake, k->ids[0], "a@client.example", "anna@example.org");
+    put(intake, k->ids[1], "", "bob@example.net");
+    put(intake, k->ids[2], "b@client.example", "eve@example.org");
+    try_one(queue);
+    mail_intake_close(intake);
+    mail_queue_close(queue);
+}
+
+static void kit_close(kit *k)
+{
+    mail_test_remove_dir(k->spool);
+}
+
+/* build/tests/test_tools_mail_queue -> build/tools/mail-queue */
+static void find_program(char *path, size_t size)
+{
+    char own[4096];
+    ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
+
+    assert_true(length > 0);
+    own[length] = '\0';
+    snprintf(path, size, "%s/../tools/mail-queue", dirname(own));
+}
+
+static void start(int output, char **argv)
+{
+    char program[4200];
+
+    find_program(program, sizeof(program));
+    dup2(output, STDOUT_FILENO);
+    dup2(output, STDERR_FILENO);
+    setenv("TZ", "UTC", 1);
+    execv(program, argv);
+    _exit(127);
+}
+
+/* Runs the program with `words`, divided by blanks; its exit status. */
+static int run(kit *k, const char *words)
+{
+    char copy[512];
+    char *argv[16] = {"mail-queue", "--spool", k->spool};
+    size_t argc = 3;
+    size_t length = 0;
+    ssize_t n;
+    int status;
+    int ends[2];
+    pid_t child;
+
+    snprintf(copy, sizeof(copy), "%s", words);
+    for (char *word = strtok(copy, " "); word != NULL; word = strtok(NULL, " ")) {
+        argv[argc++] = word;
+    }
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        start(ends[1], argv);
+    }
+    close(ends[1]);
+    while ((n = read(ends[0], k->text + length, sizeof(k->text) - 1 - length)) > 0) {
+        length += (size_t)n;
+    }
+    k->text[length] = '\0';
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void has(const kit *k, const char *want)
+{
+    if (strstr(k->text, want) == NULL) {
+        fail_msg("wanted %s in\n%s", want, k->text);
+    }
+}
+
+static void has_id(const kit *k, const char *before, size_t index, const char *after)
+{
+    char want[256];
+
+    snprintf(want, sizeof(want), "%s%s%s", before, k->ids[index], after);
+    has(k, want);
+}
+
+static void lists_in_every_form(void **state)
+{
+    kit k;
+
+    (void)state;
+    kit_open(&k);
+    assert_int_equal(run(&k, "list"), 0);
+    has_id(&k, "", 0, "  20");
+    has(&k, "  20 octets  incoming\n    from a@client.example\n    to anna@example.org  tried 0");
+    has(&k, "    from MAILER-DAEMON\n    to bob@example.net  tried 1, next in ");
+    has(&k, "       450 4.2.1 come again ?[1m\n");
+    has(&k, "3 messages, 60 octets\n");
+    assert_int_equal(run(&k, "--json list --domain example.net"), 0);
+    has_id(&k, "{\"queue_name\":\"deferred\",\"queue_id\":\"", 1, "\",\"arrival_time\":1");
+    has(&k, ",\"message_size\":20,\"sender\":\"\",\"recipients\":[{\"address\":\"bob@example.net\","
+            "\"delay_reason\":\"450 4.2.1 come again ");
+    has(&k, ",\"attempts\":1,\"held\":false}]}\n");
+    assert_int_equal(run(&k, "mailq"), 0);
+    has(&k, "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------\n");
+    has_id(&k, "", 0, "           20 ");
+    has(&k, " a@client.example\n                                               anna@example.org\n"
+            "\n");
+    has(&k, "(450 4.2.1 come again ?[1m)\n");
+    has(&k, "\n-- 0 Kbytes in 3 Requests.\n");
+    kit_close(&k);
+}
+
+static void shows_and_changes_what_is_selected(void **state)
+{
+    char words[128];
+    kit k;
+
+    (void)state;
+    kit_open(&k);
+    snprintf(words, sizeof(words), "show %s", k.ids[2]);
+    assert_int_equal(run(&k, words), 0);
+    has(&k, "from b@client.example");
+    assert_null(strstr(k.text, "a@client.example"));
+    snprintf(words, sizeof(words), "body %s", k.ids[2]);
+    assert_int_equal(run(&k, words), 0);
+    assert_string_equal(k.text, "Subject: x\r\n\r\nbody\r\n");
+    assert_int_equal(run(&k, "hold --domain example.org"), 0);
+    assert_string_equal(k.text, "2 messages held\n");
+    assert_int_equal(run(&k, "mailq"), 0);
+    has_id(&k, "", 0, "! ");
+    assert_int_equal(run(&k, "release --sender a@client.example"), 0);
+    assert_string_equal(k.text, "1 message released\n");
+    assert_int_equal(run(&k, "--json retry --sender <>"), 0);
+    assert_string_equal(k.text, "{\"action\":\"retry\",\"messages\":1}\n");
+    assert_int_equal(run(&k, "list"), 0);
+    has(&k, "bob@example.net  tried 1, due now");
+    assert_int_equal(run(&k, "check"), 0);
+    assert_string_equal(k.text, "3 messages, 60 octets, 0 damaged\n");
+    assert_int_equal(run(&k, "--json stats"), 0);
+    has(&k, "{\"messages\":3,\"recipients\":3,\"held\":1,");
+    assert_int_equal(run(&k, "remove --all"), 0);
+    assert_string_equal(k.text, "3 messages removed\n");
+    assert_int_equal(run(&k, "mailq"), 0);
+    assert_string_equal(k.text, "Mail queue is empty\n");
+    kit_close(&k);
+}
+
+static void refuses_what_makes_no_sense(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *words;
+        int exit_code;
+        const char *text;
+    } cases[] = {
+        {"no command", "", 64, "mail-queue: what?"},
+        {"unknown command", "frobnicate", 64, "mail-queue: no such command: frobnicate."},
+        {"unknown option", "--frobnicate list", 64, "frobnicate"},
+        {"nothing selected", "remove", 64, "mail-queue: remove which messages?"},
+        {"both", "remove --all --domain x", 64, "mail-queue: --all, or which?"},
+        {"no id", "body", 64, "mail-queue: the body of which message?"},
+        {"nothing to show", "show", 64, "mail-queue: show which message?"},
+        {"unknown id", "body 06HZ2V0000000", 66, "mail-queue: "},
+        {"unknown id to show", "show 06HZ2V0000000", 66, "Mail queue is empty"},
+        {"help", "--help", 0, "usage: mail-queue"},
+        {"version", "--version", 0, "mail-queue (libmail)"},
+    };
+    kit k;
+
+    (void)state;
+    kit_open(&k);
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_test_case(cases[i].name);
+        assert_int_equal(run(&k, cases[i].words), cases[i].exit_code);
+        has(&k, cases[i].text);
+    }
+    kit_close(&k);
+}
+
+static void write_at(const kit *k, const char *name, long at, const char *bytes, size_t length)
+{
+    char path[4096];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/%s", k->spool, name);
+    fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, length, at), length);
+    close(fd);
+}
+
+static void says_what_is_wrong_with_a_spool(void **state)
+{
+    static const struct {
+        const char *name;
+        long at; /* in the file `spool` */
+        const char *bytes;
+        size_t length;
+        int exit_code;
+        const char *text;
+    } cases[] = {
+        {"foreign", 0, "something", 8, 77, "none of libmail's"},
+        {"newer", 8, "\x7f", 1, 78, "newer version"},
+        {"damaged", 20, "\x55\xaa\x55", 3, 65, "damaged"},
+    };
+    static const char *const commands[] = {"list", "check", "hold --all", "stats", "mailq"};
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        kit k;
+
+        mail_test_case(cases[i].name);
+        kit_open(&k);
+        write_at(&k, "spool", cases[i].at, cases[i].bytes, cases[i].length);
+        for (size_t j = 0; j < MAIL_COUNT(commands); j++) {
+            assert_int_equal(run(&k, commands[j]), cases[i].exit_code);
+            has(&k, cases[i].text);
+            assert_ptr_equal(strchr(k.text, '\n'), k.text + strlen(k.text) - 1); /* one line */
+        }
+        kit_close(&k);
+    }
+}
+
+static void makes_no_spool_where_there_is_none(void **state)
+{
+    struct stat st;
+    kit k = {.spool = mail_test_make_dir()};
+
+    (void)state;
+    assert_int_equal(run(&k, "hold --all"), 66);
+    has(&k, "there is no spool\n");
+    assert_int_equal(run(&k, "mailq"), 0);
+    assert_string_equal(k.text, "Mail queue is empty\n");
+    assert_int_equal(rmdir(k.spool), 0); /* it is still empty */
+    assert_int_equal(run(&k, "remove --all"), 66);
+    assert_int_equal(stat(k.spool, &st), -1);
+    free(k.spool);
+}
+
+/* The file that the messages lie in. */
+static int open_segment(const kit *k)
+{
+    char path[4096];
+    struct dirent *entry;
+    int fd = -1;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "%s/log", k->spool);
+    dir = opendir(path);
+    assert_non_null(dir);
+    while (fd < 0 && (entry = readdir(dir)) != NULL) {
+        if (strstr(entry->d_name, "seg") != NULL) {
+            fd = openat(dirfd(dir), entry->d_name, O_RDWR);
+        }
+    }
+    closedir(dir);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void finds_damage_and_leaves_it_alone(void **state)
+{
+    char data[8192];
+    const char *body;
+    ssize_t n;
+    kit k;
+    int fd;
+
+    (void)state;
+    kit_open(&k);
+    fd = open_segment(&k);
+    n = pread(fd, data, sizeof(data), 0);
+    assert_true(n > 0);
+    body = memmem(data, (size_t)n, "body\r\n", 6);
+    assert_non_null(body);
+    assert_int_equal(pwrite(fd, "B", 1, body - data), 1);
+    assert_int_equal(run(&k, "check"), 65);
+    has(&k, " damaged\n");
+    assert_int_equal(pwrite(fd, "b", 1, body - data), 1);
+    close(fd);
+    assert_int_equal(run(&k, "check"), 0);
+    assert_string_equal(k.text, "3 messages, 60 octets, 0 damaged\n");
+    kit_close(&k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_in_every_form),
+        cmocka_unit_test(shows_and_changes_what_is_selected),
+        cmocka_unit_test(refuses_what_makes_no_sense),
+        cmocka_unit_test(says_what_is_wrong_with_a_spool),
+        cmocka_unit_test(makes_no_spool_where_there_is_none),
+        cmocka_unit_test(finds_damage_and_leaves_it_alone),
+    };
+
+    return mail_test_run(tests);
+}
