@@ -42,6 +42,8 @@
 #include <mail/loop.h>
 #include <mail/loop_poll.h>
 #include <mail/maildrop.h>
+#include <mail/metrics.h>
+#include <mail/metrics_server.h>
 #include <mail/mx.h>
 #include <mail/operator.h>
 #include <mail/pop3_server.h>
