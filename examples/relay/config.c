@@ -179,6 +179,8 @@ static const option_row rows[] = {
      FIELD(log_level), false},
     {"log-format", "FORMAT", "text or json (text)", option_set_log_format, FIELD(log_format),
      false},
+    {"metrics", "ADDR", "show numbers by HTTP at /metrics; repeatable", option_set_endpoints,
+     FIELD(metrics), true},
     {"drain", "SECONDS", "longest wait for what is under way at the end (10)", option_set_duration,
      FIELD(drain), false},
 };
@@ -245,6 +247,7 @@ void relay_config_deinit(relay_config *config)
     option_texts_deinit(&config->local);
     option_texts_deinit(&config->routes);
     option_endpoints_deinit(&config->resolvers);
+    option_endpoints_deinit(&config->metrics);
     free(config->listeners.items);
     free(config->relay_from.items);
     free(config->text);

@@ -45,6 +45,7 @@ typedef struct relay_config {
     uint16_t smtp_port;
     bool allow_private_mx;
     relay_networks relay_from;
+    option_endpoints metrics; /* where they are shown */
     mail_bare_newline bare_newline;
     uint64_t max_message_size;
     uint32_t max_recipients;

@@ -7,6 +7,7 @@
 
 #include <mail/deliver.h>
 #include <mail/loop_uv.h>
+#include <mail/metrics_server.h>
 #include <mail/queue.h>
 #include <mail/receive.h>
 #include <mail/resolver.h>
@@ -34,6 +35,8 @@ typedef struct relay {
     mail_queue *queue;
     mail_deliver *deliver;
     mail_receive *receive;
+    mail_metrics *metrics; /* NULL: nobody looks */
+    mail_metrics_server **metrics_servers;
     mail_timer *drain_timer;
     int draining; /* parts that have not come to rest yet */
     bool is_stopping;
@@ -144,6 +147,7 @@ static int make_deliver(relay *rl, mail_route_table *routes)
     opts.backoff_max = shorter(MAIL_HOUR, retry, retry->count > 0 ? retry->count - 1 : 0);
     opts.give_up = config->give_up;
     opts.store = rl->store;
+    opts.metrics = rl->metrics;
     opts.mailbox_of = mailbox_of;
     opts.mailbox_arg = rl;
     return mail_deliver_create(&rl->deliver, rl->loop, routes, &opts);
@@ -167,6 +171,7 @@ static int make_receive(relay *rl)
     opts.local_count = config->local.count;
     opts.relay_from = config->relay_from.items;
     opts.relay_count = config->relay_from.count;
+    opts.metrics = rl->metrics;
     opts.accept_all = config->capture;
     opts.has_user = has_user;
     opts.user_arg = rl;
@@ -180,6 +185,43 @@ static int make_receive(relay *rl)
     code = mail_receive_create(&rl->receive, rl->loop, &opts);
     free(domains);
     return code;
+}
+
+static int make_metrics(relay *rl)
+{
+    size_t count = rl->config.metrics.count;
+
+    if (count == 0) {
+        return MAIL_OK;
+    }
+    rl->metrics_servers = calloc(count, sizeof(mail_metrics_server *));
+    return rl->metrics_servers == NULL ? MAIL_ENOMEM : mail_metrics_create(&rl->metrics, NULL);
+}
+
+static int serve_metrics(relay *rl, server_ready *ready, mail_error *err)
+{
+    mail_metrics_server_options opts = MAIL_METRICS_SERVER_OPTIONS_INIT;
+    int code = MAIL_OK;
+
+    opts.metrics = rl->metrics;
+    for (size_t i = 0; i < rl->config.metrics.count && code == MAIL_OK; i++) {
+        mail_endpoint bound;
+
+        code = mail_metrics_server_create(&rl->metrics_servers[i], rl->loop, &opts,
+                                          &rl->config.metrics.items[i], &bound, err);
+        if (code == MAIL_OK) {
+            server_ready_add_endpoint(ready, "metrics", &bound);
+        }
+    }
+    return code;
+}
+
+static void stop_metrics(relay *rl)
+{
+    for (size_t i = 0; rl->metrics_servers != NULL && i < rl->config.metrics.count; i++) {
+        mail_metrics_server_destroy(rl->metrics_servers[i]);
+    }
+    free(rl->metrics_servers);
 }
 
 static int listen_all(relay *rl, server_ready *ready)
@@ -205,6 +247,9 @@ static int listen_all(relay *rl, server_ready *ready)
             return fail(EX_UNAVAILABLE, err.text, NULL);
         }
         server_ready_add_endpoint(ready, service, &bound);
+    }
+    if (serve_metrics(rl, ready, &err) != MAIL_OK) {
+        return fail(EX_UNAVAILABLE, err.text, NULL);
     }
     if (mail_receive_watch_drop(rl->receive, rl->config.spool, &err) != MAIL_OK) {
         return fail(EX_CANTCREAT, err.text, NULL);
@@ -240,6 +285,9 @@ static int start(relay *rl)
         code = make_resolver(rl);
     }
     if (code == MAIL_OK) {
+        code = make_metrics(rl);
+    }
+    if (code == MAIL_OK) {
         code = rl->loop->ops->timer(rl->loop, on_drain_timeout, rl, &rl->drain_timer);
     }
     if (code == MAIL_OK) {
@@ -269,8 +317,10 @@ static int start(relay *rl)
 static void stop(relay *rl)
 {
     server_signals_unwatch();
+    stop_metrics(rl);
     mail_receive_destroy(rl->receive);
     mail_deliver_destroy(rl->deliver);
+    mail_metrics_destroy(rl->metrics);
     if (rl->queue != NULL) {
         mail_queue_close(rl->queue);
     }

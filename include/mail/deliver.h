@@ -5,6 +5,7 @@
 #include <mail/base.h>
 #include <mail/log.h>
 #include <mail/loop.h>
+#include <mail/metrics.h>
 #include <mail/queue.h>
 #include <mail/resolver.h>
 #include <mail/route.h>
@@ -53,6 +54,7 @@ typedef struct mail_deliver_options {
     mail_wall (*wall)(void *arg); /* NULL: CLOCK_REALTIME */
     void *wall_arg;
     const struct mail_sockets *sockets; /* private to libmail's tests */
+    mail_metrics *metrics; /* where it counts; NULL: nowhere. Borrowed until destroy */
 } mail_deliver_options;
 
 #define MAIL_DELIVER_OPTIONS_INIT                                                                  \

@@ -7,6 +7,7 @@
 #include <mail/base.h>
 #include <mail/log.h>
 #include <mail/loop.h>
+#include <mail/metrics.h>
 #include <mail/queue.h>
 #include <mail/route.h>
 #include <mail/smtp_server.h>
@@ -45,6 +46,7 @@ typedef struct mail_receive_options {
     mail_wall (*wall)(void *arg); /* NULL: CLOCK_REALTIME */
     void *wall_arg;
     const struct mail_sockets *sockets; /* private to libmail's tests */
+    mail_metrics *metrics; /* where it counts; NULL: nowhere. Borrowed until destroy */
 } mail_receive_options;
 
 #define MAIL_RECEIVE_OPTIONS_INIT                                                                  \

@@ -56,11 +56,13 @@ static int arrival_write(mail_sink *sink, mail_span bytes)
             return MAIL_ELIMIT;
         }
     }
+    av->octets += bytes.length;
     return mail_sink_write(av->inner, bytes);
 }
 
-static void log_end(const arrival *av, int code)
+static void tell_end(const arrival *av, int code)
 {
+    const receive_measure *measure = &av->rcv->measure;
     char count[24];
     const mail_log_field fields[] = {
         {"queue_id", mail_span_text(av->id)},
@@ -72,8 +74,11 @@ static void log_end(const arrival *av, int code)
     };
 
     if (code == MAIL_OK) {
+        mail_metric_count(measure->accepted, 1);
+        mail_metric_count(measure->octets, av->octets);
         mail_log_line(av->rcv->log, MAIL_LOG_INFO, "accepted", fields, MAIL_COUNT(fields) - 1);
     } else {
+        mail_metric_count(measure->failed, 1);
         mail_log_line(av->rcv->log, MAIL_LOG_WARN, "not accepted", fields, MAIL_COUNT(fields));
     }
 }
@@ -91,7 +96,7 @@ static void on_finished(int code, void *arg)
 
     av->is_finishing = false;
     list_remove(&av->link);
-    log_end(av, code);
+    tell_end(av, code);
     if (av->fn != NULL) {
         av->fn(code, av->arg);
     }
@@ -118,7 +123,7 @@ static int arrival_finish(mail_sink *sink, mail_finish_fn *fn, void *arg)
         av->is_finishing = true;
         list_push_back(&av->rcv->arriving, &av->link);
     } else {
-        log_end(av, code);
+        tell_end(av, code);
     }
     return code;
 }
@@ -208,6 +213,7 @@ static void remember(arrival *av, const mail_envelope *envelope, const origin *f
     }
     snprintf(av->sender, sizeof(av->sender), "%.*s", (int)sender.length, sender.data);
     av->recipients = mail_envelope_count(envelope);
+    av->octets = 0;
 }
 
 int arrival_begin(arrival *av, const mail_envelope *envelope, const origin *from, uint64_t expected)

@@ -132,7 +132,7 @@ void bounce_desk_destroy(bounce_desk *desk)
     mem_free(desk->agent->mem, desk, sizeof(*desk));
 }
 
-static void log_end(const report *rp, int code)
+static void tell_end(const report *rp, int code)
 {
     const mail_log_field fields[] = {
         {"queue_id", mail_span_text(mail_lease_id(rp->jb->lease))},
@@ -142,6 +142,7 @@ static void log_end(const report *rp, int code)
     };
 
     if (code == MAIL_OK) {
+        mail_metric_count(rp->desk->agent->measure.reports, 1);
         mail_log_line(rp->desk->agent->log, MAIL_LOG_INFO, "reported to sender", fields, 3);
     } else {
         mail_log_line(rp->desk->agent->log, MAIL_LOG_ERROR, "not reported to sender", fields, 4);
@@ -153,7 +154,7 @@ static void end(report *rp, int code)
     mail_deliver *agent = rp->desk->agent;
     job *jb = rp->jb;
 
-    log_end(rp, code);
+    tell_end(rp, code);
     free_report(rp);
     /* To a sender that is no address nothing can ever be reported. */
     job_settle(jb, code == MAIL_OK || code == MAIL_EINVAL);

@@ -290,6 +290,21 @@ static int fill_agent(mail_deliver *agent, mail_route_table *routes)
     return code == MAIL_OK ? ops->bell(agent->loop, go, agent, &agent->bell) : code;
 }
 
+static void on_measure(void *arg)
+{
+    const mail_deliver *agent = arg;
+
+    deliver_measure_queue(&agent->measure, agent->opts.queue);
+    mail_metric_set(agent->measure.connections, agent->sessions);
+}
+
+static int start_measuring(mail_deliver *agent)
+{
+    int code = deliver_measure_init(&agent->measure, agent->opts.metrics);
+
+    return code == MAIL_OK ? mail_metrics_ask(agent->opts.metrics, on_measure, agent) : code;
+}
+
 int mail_deliver_create(mail_deliver **out, mail_loop *loop, mail_route_table *routes,
                         const mail_deliver_options *opts)
 {
@@ -310,6 +325,9 @@ int mail_deliver_create(mail_deliver **out, mail_loop *loop, mail_route_table *r
     memcpy(&agent->opts, opts, opts->size < sizeof(*opts) ? opts->size : sizeof(*opts));
     fill_defaults(&agent->opts);
     code = fill_agent(agent, routes);
+    if (code == MAIL_OK) {
+        code = start_measuring(agent);
+    }
     if (code != MAIL_OK) {
         if (agent->routes != NULL) {
             agent->routes->table = NULL; /* still the caller's */
@@ -335,6 +353,7 @@ void mail_deliver_destroy(mail_deliver *agent)
     if (agent == NULL) {
         return;
     }
+    mail_metrics_forget(agent->opts.metrics, agent);
     agent->is_draining = true; /* nothing new from what is given back */
     agent->drain_told = true;
     table_each(&agent->destinations, destroy_any, NULL);

@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "mta/bounce.h"
 #include "mta/host.h"
+#include "mta/measure.h"
 
 /*
  * How the parts of the delivery agent hang together:
@@ -45,6 +46,7 @@ struct mail_deliver {
     list jobs;       /* all of them, for destroy */
     size_t sessions; /* connections open or opening */
     size_t lanes;    /* held */
+    deliver_measure measure;
     mail_bell *bell;
     mail_timer *timer;
     mail_time timer_at;

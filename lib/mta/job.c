@@ -45,6 +45,14 @@ void job_drop(job *jb)
     deliver_arm(agent);
 }
 
+/* How long the message has been here, by the calendar, which may have been put back. */
+static int64_t age_of(const job *jb)
+{
+    mail_wall age = deliver_wall(jb->agent) - mail_lease_arrival(jb->lease);
+
+    return age > 0 ? age : 0;
+}
+
 /* One line for each try of a recipient. */
 static void log_try(const job *jb, size_t index, mail_log_level level, const char *what,
                     const mail_reply *reply, const job_site *site)
@@ -52,7 +60,6 @@ static void log_try(const job *jb, size_t index, mail_log_level level, const cha
     char text[MAIL_REPLY_TEXT_SIZE];
     char delay[24];
     char tries[16];
-    mail_wall age = deliver_wall(jb->agent) - mail_lease_arrival(jb->lease);
     mail_log_field fields[] = {
         {"queue_id", mail_span_text(mail_lease_id(jb->lease))},
         {"to", mail_envelope_recipient(mail_lease_envelope(jb->lease), index).address},
@@ -66,7 +73,7 @@ static void log_try(const job *jb, size_t index, mail_log_level level, const cha
         return;
     }
     fields[3].value.length = mail_reply_print(reply, text, sizeof(text));
-    fields[4].value.length = (size_t)snprintf(delay, sizeof(delay), "%" PRId64, age > 0 ? age : 0);
+    fields[4].value.length = (size_t)snprintf(delay, sizeof(delay), "%" PRId64, age_of(jb));
     fields[5].value.length =
         (size_t)snprintf(tries, sizeof(tries), "%u", mail_lease_attempts(jb->lease, index) + 1);
     mail_log_line(jb->agent->log, level, what, fields, MAIL_COUNT(fields));
@@ -119,8 +126,11 @@ static bool add_notice(job *jb, size_t index, mail_dsn_action action, const mail
 static void tell_accepted(job *jb, size_t index, const mail_outcome *outcome, const job_site *site)
 {
     mail_dsn_action action = site->is_final ? MAIL_DSN_DELIVERED : MAIL_DSN_RELAYED;
+    const deliver_measure *measure = &jb->agent->measure;
 
     log_try(jb, index, MAIL_LOG_INFO, site->is_final ? "delivered" : "sent", &outcome->reply, site);
+    mail_metric_count(measure->delivered, 1);
+    mail_metric_observe(measure->delay, age_of(jb) * MAIL_SECOND);
     /* RFC 3461, sections 5.2.2 and 5.2.3. Without memory for the notice the good news is lost. */
     if (!site->takes_dsn && is_wanted(jb, index, action) &&
         add_notice(jb, index, action, outcome, site)) {
@@ -131,6 +141,7 @@ static void tell_accepted(job *jb, size_t index, const mail_outcome *outcome, co
 
 static void tell_failed(job *jb, size_t index, const mail_outcome *outcome, const job_site *site)
 {
+    mail_metric_count(jb->agent->measure.failed, 1);
     if (!is_wanted(jb, index, MAIL_DSN_FAILED)) {
         log_try(jb, index, MAIL_LOG_INFO, "failed, not reported", &outcome->reply, site);
         mail_lease_report(jb->lease, index, MAIL_QUEUE_DONE, &outcome->reply, false);
@@ -149,6 +160,7 @@ static void tell_deferred(job *jb, size_t index, const mail_outcome *outcome, co
     log_try(jb, index, MAIL_LOG_INFO,
             outcome->kind == MAIL_OUTCOME_AMBIGUOUS ? "deferred, may come twice" : "deferred",
             &outcome->reply, site);
+    mail_metric_count(jb->agent->measure.deferred, 1);
     if (!warns || !add_notice(jb, index, MAIL_DSN_DELAYED, outcome, site)) {
         mail_lease_report(jb->lease, index, MAIL_QUEUE_RETRY, &outcome->reply, false);
     }

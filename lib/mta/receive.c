@@ -95,8 +95,8 @@ static origin origin_of(const mail_receive *rcv, const mail_smtp_session *sessio
     return from;
 }
 
-static void log_refusal(const mail_receive *rcv, const mail_smtp_session *session, mail_span sender,
-                        mail_span recipient, const mail_reply *reply)
+static void tell_refusal(const mail_receive *rcv, const mail_smtp_session *session,
+                         mail_span sender, mail_span recipient, const mail_reply *reply)
 {
     char peer[MAIL_IP_TEXT_SIZE] = "unix";
     char text[MAIL_REPLY_TEXT_SIZE];
@@ -108,6 +108,7 @@ static void log_refusal(const mail_receive *rcv, const mail_smtp_session *sessio
         {"reply", {text, length}},
     };
 
+    receive_measure_refusal(&rcv->measure, reply);
     mail_log_line(rcv->log, MAIL_LOG_INFO, "refused", fields, MAIL_COUNT(fields));
 }
 
@@ -120,8 +121,8 @@ static void on_rcpt(mail_receive *rcv, mail_smtp_session *session, mail_ticket t
     mail_reply reply = recipient_add(rcv, &from, ev->path, &given, &vs->envelope);
 
     if (reply.code != 0) {
-        log_refusal(rcv, session, mail_envelope_sender(&vs->envelope), mail_path_text(ev->path),
-                    &reply);
+        tell_refusal(rcv, session, mail_envelope_sender(&vs->envelope), mail_path_text(ev->path),
+                     &reply);
     }
     (void)mail_smtp_service_answer(ticket, reply.code == 0 ? NULL : &reply);
 }
@@ -157,13 +158,16 @@ static void on_event(mail_smtp_session *session, mail_ticket ticket, const mail_
         on_data(rcv, session, ticket);
         return;
     case MAIL_SMTP_EV_CONNECT:
+        mail_metric_count(rcv->measure.sessions, 1);
+        (void)mail_smtp_service_answer(ticket, NULL);
+        return;
     case MAIL_SMTP_EV_HELO:
     case MAIL_SMTP_EV_VRFY:
     case MAIL_SMTP_EV_EXPN:
         (void)mail_smtp_service_answer(ticket, NULL);
         return;
     case MAIL_SMTP_EV_REFUSED:
-        log_refusal(rcv, session, MAIL_SPAN(""), MAIL_SPAN(""), ev->reply);
+        tell_refusal(rcv, session, MAIL_SPAN(""), MAIL_SPAN(""), ev->reply);
         return;
     case MAIL_SMTP_EV_CLOSE:
         visit_end(rcv, session);
@@ -249,6 +253,20 @@ static int make_parts(mail_receive *rcv)
     return mail_smtp_service_create(&rcv->service, rcv->loop, &service);
 }
 
+static void on_measure(void *arg)
+{
+    const mail_receive *rcv = arg;
+
+    mail_metric_set(rcv->measure.open, mail_receive_sessions(rcv));
+}
+
+static int start_measuring(mail_receive *rcv)
+{
+    int code = receive_measure_init(&rcv->measure, rcv->opts.metrics);
+
+    return code == MAIL_OK ? mail_metrics_ask(rcv->opts.metrics, on_measure, rcv) : code;
+}
+
 int mail_receive_create(mail_receive **out, mail_loop *loop, const mail_receive_options *opts)
 {
     mail_receive *rcv;
@@ -269,6 +287,9 @@ int mail_receive_create(mail_receive **out, mail_loop *loop, const mail_receive_
     code = copy_options(rcv);
     if (code == MAIL_OK) {
         code = make_parts(rcv);
+    }
+    if (code == MAIL_OK) {
+        code = start_measuring(rcv);
     }
     if (code != MAIL_OK) {
         mail_receive_destroy(rcv);
@@ -299,6 +320,7 @@ void mail_receive_destroy(mail_receive *rcv)
     if (rcv == NULL) {
         return;
     }
+    mail_metrics_forget(rcv->opts.metrics, rcv);
     dropbox_stop(rcv->dropbox);
     await_arriving(rcv);
     dropbox_destroy(rcv->dropbox);

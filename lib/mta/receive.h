@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "mta/domain_set.h"
+#include "mta/measure.h"
 
 struct dropbox;
 
@@ -26,6 +27,7 @@ struct mail_receive {
     mail_bell *bell;
     struct dropbox *dropbox;
     list arriving; /* messages that are not safe yet */
+    receive_measure measure;
 };
 
 /* What is known of where a message comes from. */
@@ -67,6 +69,7 @@ typedef struct arrival {
     char sender[MAIL_PATH_MAX + 1];
     char peer[MAIL_IP_TEXT_SIZE];
     size_t recipients;
+    uint64_t octets; /* of the message, without our field */
     bool is_finishing;
     bool is_orphan; /* freed as soon as it is no longer finishing */
 } arrival;
