@@ -91,11 +91,11 @@ static int check_owner(queue_log *log, mail_error *err)
     return MAIL_OK;
 }
 
-static int count_entry(const char *name, void *arg)
+/* A stranger's entry. Mail may be dropped before the spool has ever had an owner. */
+static int is_foreign(const char *name, void *arg)
 {
-    (void)name;
     (void)arg;
-    return 1;
+    return strcmp(name, "drop") != 0 && strcmp(name, "control") != 0;
 }
 
 /* The new folder's name must be as safe as what will be in it. */
@@ -181,7 +181,7 @@ static int open_identity(queue_log *log, mail_error *err)
 
     log->lock_fd = ops->open(log->files, log->dir, "spool", read_only ? FILE_READ : FILE_WRITE);
     if (log->lock_fd == -ENOENT && !read_only) {
-        if (ops->list(log->files, log->dir, count_entry, NULL) != 0) {
+        if (ops->list(log->files, log->dir, is_foreign, NULL) != 0) {
             return mail_error_set(err, MAIL_EPERM, "the folder is not empty and no spool of ours");
         }
         log->lock_fd = ops->open(log->files, log->dir, "spool", FILE_WRITE | FILE_CREATE);

@@ -304,6 +304,23 @@ static void write_file(bench *b, const char *path, const char *data, size_t leng
     files->ops->close(files, fd);
 }
 
+/* Mail may be handed to a spool that nobody has ever owned. */
+static void makes_itself_at_home_where_only_mail_was_dropped(void **state)
+{
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    assert_int_equal(b.opts.files->ops->make_dir(b.opts.files, FILE_CWD, "spool"), 0);
+    assert_int_equal(b.opts.files->ops->make_dir(b.opts.files, FILE_CWD, "spool/drop"), 0);
+    write_file(&b, "spool/drop/one.mail", "mail", 4, 0);
+    assert_int_equal(open_it(&b), MAIL_OK);
+    accept_some(&b, 1);
+    reopen(&b);
+    assert_int_equal(messages_in(&b), 1);
+    tear_down(&b);
+}
+
 static void destroys_nothing_that_is_not_its_own(void **state)
 {
     static const struct {
@@ -579,6 +596,7 @@ int main(void)
         cmocka_unit_test(never_sends_the_end_of_a_body_that_is_damaged),
         cmocka_unit_test(lets_only_one_owner_in),
         cmocka_unit_test(changes_nothing_when_it_only_looks),
+        cmocka_unit_test(makes_itself_at_home_where_only_mail_was_dropped),
         cmocka_unit_test(destroys_nothing_that_is_not_its_own),
         cmocka_unit_test(refuses_what_a_failed_sync_covers_and_goes_on_elsewhere),
         cmocka_unit_test(writes_outcomes_again_that_a_failed_sync_may_have_lost),
