@@ -9,6 +9,7 @@
 #include <mail/queue.h>
 #include <mail/resolver.h>
 #include <mail/route.h>
+#include <mail/smtp_client.h>
 #include <mail/store.h>
 
 #ifdef __cplusplus
@@ -30,6 +31,19 @@ typedef struct mail_deliver mail_deliver;
 typedef int mail_mailbox_of_fn(const mail_path *address, char path[MAIL_MAILBOX_PATH_SIZE],
                                void *arg);
 
+/** What came of one recipient in one try. Texts lend for the call. */
+typedef struct mail_delivery {
+    const char *queue_id;
+    mail_span recipient;
+    mail_outcome_kind kind; /* ACCEPTED, TRANSIENT, PERMANENT or AMBIGUOUS */
+    bool is_final;          /* it will not be tried again */
+    mail_reply reply;       /* what decided */
+    mail_span host;         /* which host and address said so, or which mailbox it is in */
+} mail_delivery;
+
+/** Called on the loop's thread; must not destroy the agent. */
+typedef void mail_delivery_fn(const mail_delivery *delivery, void *arg);
+
 typedef struct mail_deliver_options {
     size_t size; /* MAIL_DELIVER_OPTIONS_INIT */
     const mail_mem *mem;
@@ -48,9 +62,12 @@ typedef struct mail_deliver_options {
     mail_store *store; /* for local delivery; used by workers until the loop has none under way */
     mail_mailbox_of_fn *mailbox_of; /* required with `store` */
     void *mailbox_arg;
-    mail_duration give_up;     /* of the queue: senders are told until when it is tried; 0: not */
-    uint32_t max_local;        /* local deliveries at a time; default 16 */
-    uint64_t max_return_bytes; /* of a message returned in full with a report; default 64 KiB */
+    mail_duration give_up; /* of the queue: senders are told until when it is tried; 0: not */
+    uint32_t max_local;    /* local deliveries at a time; default 16 */
+    mail_delivery_fn *on_delivery; /* told of every try; may be NULL */
+    void *delivery_arg;
+    bool no_reports;              /* senders are told by other means than mail */
+    uint64_t max_return_bytes;    /* of a message returned in full with a report; default 64 KiB */
     mail_wall (*wall)(void *arg); /* NULL: CLOCK_REALTIME */
     void *wall_arg;
     const struct mail_sockets *sockets; /* private to libmail's tests */

@@ -32,6 +32,7 @@
 #include <mail/compose.h>
 #include <mail/control.h>
 #include <mail/date.h>
+#include <mail/deliver.h>
 #include <mail/dns.h>
 #include <mail/drop.h>
 #include <mail/dsn.h>
@@ -55,6 +56,7 @@
 #include <mail/resolver.h>
 #include <mail/route.h>
 #include <mail/sasl.h>
+#include <mail/send.h>
 #include <mail/serve.h>
 #include <mail/sink.h>
 #include <mail/smtp_client.h>

@@ -84,7 +84,7 @@ static bool is_wanted(const job *jb, size_t index, mail_dsn_action action)
 {
     const mail_envelope *envelope = mail_lease_envelope(jb->lease);
 
-    return mail_envelope_sender(envelope).length > 0 &&
+    return !jb->agent->opts.no_reports && mail_envelope_sender(envelope).length > 0 &&
            mail_dsn_is_wanted(mail_envelope_recipient(envelope, index).notify, action);
 }
 
@@ -166,8 +166,28 @@ static void tell_deferred(job *jb, size_t index, const mail_outcome *outcome, co
     }
 }
 
+static void tell_observer(const job *jb, size_t index, const mail_outcome *outcome,
+                          const job_site *site)
+{
+    const mail_deliver_options *opts = &jb->agent->opts;
+    mail_delivery delivery = {
+        .queue_id = mail_lease_id(jb->lease),
+        .recipient = mail_envelope_recipient(mail_lease_envelope(jb->lease), index).address,
+        .kind = outcome->kind,
+        .is_final = outcome->kind == MAIL_OUTCOME_ACCEPTED ||
+                    outcome->kind == MAIL_OUTCOME_PERMANENT || mail_lease_expires(jb->lease),
+        .reply = outcome->reply,
+        .host = site->where,
+    };
+
+    if (opts->on_delivery != NULL && outcome->kind != MAIL_OUTCOME_UNTRIED) {
+        opts->on_delivery(&delivery, opts->delivery_arg);
+    }
+}
+
 void job_tell(job *jb, size_t index, const mail_outcome *outcome, const job_site *site)
 {
+    tell_observer(jb, index, outcome, site);
     switch (outcome->kind) {
     case MAIL_OUTCOME_UNTRIED:
         return;
