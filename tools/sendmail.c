@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sendmail: takes a message from a program or script, stores it durably in a
+ * spool, and only then exits 0. If a relay owns the spool it goes on from there;
+ * otherwise this program delivers what it can within a short time.
+ */
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <mail/drop.h>
+#include <mail/header.h>
+#include <mail/version.h>
+
+#include "mailq.h"
+#include "sendmail_deliver.h"
+#include "sendmail_message.h"
+#include "sendmail_options.h"
+
+#define SYSTEM_SPOOL "/var/spool/libmail"
+
+static const char help[] =
+    "usage: sendmail [option...] [recipient...]\n"
+    "Reads a message from standard input, stores it and sends it.\n"
+    "\n"
+    "  -t                    recipients are in To, Cc and Bcc\n"
+    "  -i, -oi               a line with only a dot does not end the message\n"
+    "  -f ADDR, -r ADDR      envelope sender; <> for none\n"
+    "  -F NAME               full name of the sender\n"
+    "  -N LIST -R RET -V ID  delivery reports: never|success,failure,delay; full|hdrs; envelope "
+    "id\n"
+    "  -odq, -odi            store only; wait for the outcome\n"
+    "  -v                    say on standard error what happens\n"
+    "  --spool DIR           where to store ($LIBMAIL_SPOOL, " SYSTEM_SPOOL ", the user's own)\n"
+    "  --smarthost HOST:PORT send everything there, not to the recipients' hosts\n"
+    "  --resolver ADDR       DNS server, HOST:PORT; repeatable (those of the system)\n"
+    "  --smtp-port N         port of the recipients' hosts (25)\n"
+    "  --allow-private-mx    hosts on loopback and private addresses may be used\n"
+    "  --wait[=SECONDS]      wait (60); the exit code tells what became of the message\n"
+    "  --explain             say on standard error what is done, step by step\n"
+    "  --help, --version\n"
+    "Letters that other sendmails know are accepted and skipped.\n";
+
+/* Facts about who calls, and where. */
+typedef struct caller {
+    char hostname[256];
+    char user[256];
+    char address[600];
+    char full_name[256];
+} caller;
+
+static void read_mailname(caller *who)
+{
+    FILE *file = fopen("/etc/mailname", "re");
+
+    if (file != NULL) {
+        if (fgets(who->hostname, sizeof(who->hostname), file) == NULL) {
+            who->hostname[0] = '\0';
+        }
+        who->hostname[strcspn(who->hostname, " \t\r\n")] = '\0';
+        fclose(file);
+    }
+    if (who->hostname[0] == '\0' && gethostname(who->hostname, sizeof(who->hostname) - 1) < 0) {
+        strcpy(who->hostname, "localhost");
+    }
+}
+
+/* The name in the user database up to the first comma, an & standing for the login name. */
+static void copy_gecos(caller *who, const char *gecos)
+{
+    size_t length = strcspn(gecos, ",&");
+
+    if (length < sizeof(who->full_name)) {
+        memcpy(who->full_name, gecos, length);
+        who->full_name[length] = '\0';
+    }
+}
+
+static void identify(caller *who, const sendmail_options *opts)
+{
+    const struct passwd *entry = getpwuid(getuid());
+    const char *name = getenv("NAME");
+
+    *who = (caller){.hostname = ""};
+    read_mailname(who);
+    snprintf(who->user, sizeof(who->user), "%s", entry != NULL ? entry->pw_name : "nobody");
+    snprintf(who->address, sizeof(who->address), "%s@%s", who->user, who->hostname);
+    if (entry != NULL && entry->pw_gecos != NULL) {
+        copy_gecos(who, entry->pw_gecos);
+    }
+    if (opts->full_name != NULL || name != NULL) {
+        snprintf(who->full_name, sizeof(who->full_name), "%s",
+                 opts->full_name != NULL ? opts->full_name : name);
+    }
+}
+
+/* The envelope sender: -f with or without brackets or display name, or the user. */
+static int parse_sender(mail_path *sender, const sendmail_options *opts, const caller *who,
+                        mail_error *err)
+{
+    const char *text = opts->sender != NULL ? opts->sender : who->address;
+    mail_address_reader reader;
+    mail_address mailbox;
+
+    *sender = (mail_path){.length = 0};
+    if (text[0] == '\0' || strcmp(text, "<>") == 0) {
+        return 0;
+    }
+    mail_address_reader_init(&reader, mail_span_text(text), MAIL_PATH_UTF8 | MAIL_PATH_BARE);
+    if (!sendmail_is_one_line(text) || mail_address_reader_next(&reader, &mailbox) != MAIL_OK) {
+        mail_error_set(err, MAIL_EINVAL, "not an address: %.100s", text);
+        return EX_USAGE;
+    }
+    *sender = mailbox.path;
+    if (sender->local_length == sender->length) {
+        char whole[2 * MAIL_PATH_MAX + 2];
+
+        snprintf(whole, sizeof(whole), "%s@%s", sender->text, who->hostname);
+        if (mail_path_from_text(mail_span_text(whole), MAIL_PATH_UTF8, sender) != MAIL_OK) {
+            mail_error_set(err, MAIL_EINVAL, "not an address: %.100s", whole);
+            return EX_USAGE;
+        }
+    }
+    return 0;
+}
+
+static int set_parameters(mail_envelope *envelope, const sendmail_options *opts,
+                          const mail_path *sender, mail_error *err)
+{
+    if (opts->ret != NULL) {
+        bool full = mail_span_equal_nocase(mail_span_text(opts->ret), MAIL_SPAN("full"));
+
+        if (!full && !mail_span_equal_nocase(mail_span_text(opts->ret), MAIL_SPAN("hdrs"))) {
+            mail_error_set(err, MAIL_EINVAL, "bad -R: %.100s", opts->ret);
+            return EX_USAGE;
+        }
+        envelope->ret = full ? MAIL_RET_FULL : MAIL_RET_HDRS;
+    }
+    if (opts->envid != NULL && strlen(opts->envid) > 100) {
+        mail_error_set(err, MAIL_EINVAL, "the envelope id is longer than 100 characters");
+        return EX_USAGE;
+    }
+    if (mail_envelope_set_sender(envelope, mail_path_text(sender), mail_span_text(opts->envid)) !=
+        MAIL_OK) {
+        mail_error_set(err, MAIL_ENOMEM, "out of memory");
+        return EX_OSERR;
+    }
+    return 0;
+}
+
+/* Makes a folder and those above it, private to the user. */
+static int make_folders(char *path)
+{
+    for (char *at = path + 1; *at != '\0'; at++) {
+        if (*at == '/') {
+            *at = '\0';
+            if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+                *at = '/';
+                return -1;
+            }
+            *at = '/';
+        }
+    }
+    return mkdir(path, 0700) < 0 && errno != EEXIST ? -1 : 0;
+}
+
+/* Where to store: as asked, the system's if we may, else the user's own. */
+static int find_spool(char path[4096], const sendmail_options *opts, mail_error *err)
+{
+    const char *asked = opts->spool != NULL ? opts->spool : getenv("LIBMAIL_SPOOL");
+    const char *state = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+
+    if (asked != NULL && asked[0] != '\0') {
+        snprintf(path, 4096, "%s", asked);
+    } else if (access(SYSTEM_SPOOL "/drop", W_OK) == 0) {
+        snprintf(path, 4096, "%s", SYSTEM_SPOOL);
+    } else if (state != NULL && state[0] == '/') {
+        snprintf(path, 4096, "%s/libmail/spool", state);
+    } else if (home != NULL && home[0] == '/') {
+        snprintf(path, 4096, "%s/.local/state/libmail/spool", home);
+    } else {
+        mail_error_set(err, MAIL_ENOENT, "no spool: give --spool, or set LIBMAIL_SPOOL or HOME");
+        return EX_CONFIG;
+    }
+    if (make_folders(path) < 0) {
+        mail_error_set(err, MAIL_EPERM, "cannot make the spool %.150s: %s", path, strerror(errno));
+        return EX_CANTCREAT;
+    }
+    return 0;
+}
+
+static int exit_code_of(int code)
+{
+    switch (code) {
+    case MAIL_EPERM:
+        return EX_NOPERM;
+    case MAIL_ENOMEM:
+        return EX_OSERR;
+    case MAIL_ENOENT:
+        return EX_CANTCREAT;
+    case MAIL_ENOSPC:
+        return EX_TEMPFAIL;
+    default:
+        return EX_IOERR;
+    }
+}
+
+/* Reads, completes and stores the message. 0: it is on the disk. */
+static int store(const sendmail_options *opts, const mail_submission *submission,
+                 mail_envelope *envelope, const char *spool, mail_error *err)
+{
+    char name[MAIL_DROP_NAME_SIZE];
+    sendmail_message message;
+    mail_sink *sink;
+    int code;
+
+    code = sendmail_message_begin(&message, opts, submission, envelope, err);
+    if (code == 0) {
+        int begun = mail_drop_begin(&sink, spool, envelope, NULL, name, err);
+
+        if (begun != MAIL_OK) {
+            code = exit_code_of(begun);
+        } else {
+            code = sendmail_message_write(&message, sink, err);
+            if (code != 0) {
+                mail_sink_abort(sink);
+            } else if ((begun = mail_sink_finish(sink, NULL, NULL)) != MAIL_OK) {
+                mail_error_set(err, begun, "cannot store the message: %s", mail_strerror(begun));
+                code = exit_code_of(begun);
+            }
+        }
+    }
+    if (code == 0 && (opts->explain || opts->verbose)) {
+        fprintf(stderr, "sendmail: stored as %s/drop/%s for %zu recipient(s)\n", spool, name,
+                mail_envelope_count(envelope));
+    }
+    sendmail_message_deinit(&message);
+    return code;
+}
+
+static int send_message(const sendmail_options *opts, mail_error *err)
+{
+    mail_submission submission = {.when = time(NULL)};
+    struct tm local;
+    mail_envelope envelope;
+    char spool[4096];
+    mail_path sender;
+    caller who;
+    int code;
+
+    identify(&who, opts);
+    mail_envelope_init(&envelope, NULL);
+    code = parse_sender(&sender, opts, &who, err);
+    if (code == 0) {
+        code = set_parameters(&envelope, opts, &sender, err);
+    }
+    if (code == 0) {
+        code = find_spool(spool, opts, err);
+    }
+    if (code == 0) {
+        time_t now = (time_t)submission.when;
+
+        localtime_r(&now, &local);
+        submission.zone = (int)(local.tm_gmtoff / 60);
+        submission.hostname = mail_span_text(who.hostname);
+        submission.from = sender.length > 0 ? mail_path_text(&sender) : mail_span_text(who.address);
+        submission.from_name = mail_span_text(who.full_name);
+        code = store(opts, &submission, &envelope, spool, err);
+    }
+    mail_envelope_deinit(&envelope);
+    if (code == 0 && !opts->queue_only) {
+        code = sendmail_deliver(spool, opts, who.hostname, err);
+    }
+    return code;
+}
+
+static int list_queue(const sendmail_options *opts, mail_error *err)
+{
+    char spool[4096];
+    int code = find_spool(spool, opts, err);
+
+    int listed = code == 0 ? mailq_print(spool, err) : MAIL_OK;
+
+    return listed == MAIL_OK ? code : exit_code_of(listed);
+}
+
+int main(int argc, char **argv)
+{
+    sendmail_options opts;
+    char problem[200];
+    mail_error err = {0};
+    int code = EX_OK;
+
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    umask(077);
+    switch (sendmail_options_parse(&opts, argc, argv, problem)) {
+    case SENDMAIL_HELP:
+        fputs(help, stdout);
+        break;
+    case SENDMAIL_VERSION:
+        puts("sendmail (libmail) " MAIL_VERSION);
+        break;
+    case SENDMAIL_MAILQ:
+        code = list_queue(&opts, &err);
+        break;
+    case SENDMAIL_NOTHING:
+        break;
+    case SENDMAIL_USAGE:
+        fprintf(stderr, "sendmail: %s\n", problem);
+        code = EX_USAGE;
+        break;
+    case SENDMAIL_SEND:
+        code = send_message(&opts, &err);
+        break;
+    }
+    if (code != EX_OK && err.text[0] != '\0') {
+        fprintf(stderr, "sendmail: %s\n", err.text);
+    }
+    return code;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+#include "sendmail_deliver.h"
+
+#include <stdio.h>
+#include <sysexits.h>
+
+#include <mail/deliver.h>
+#include <mail/loop_poll.h>
+#include <mail/queue.h>
+#include <mail/receive.h>
+#include <mail/resolver.h>
+#include <mail/route.h>
+
+/* How long is tried when nobody waits for the outcome. */
+#define BUDGET (2 * MAIL_SECOND)
+
+/* One after another: a spool of a single user needs no large segments. */
+#define SEGMENT_BYTES ((uint64_t)1 << 20)
+
+/*
+ * A relay without listeners: what lies in drop/ goes into the queue, and from there
+ * to other hosts, until nothing is left to do or the time is up.
+ */
+typedef struct attempt {
+    const sendmail_options *opts;
+    mail_loop_poll *loop;
+    mail_queue *queue;
+    mail_receive *receive;
+    mail_resolver *resolver;
+    mail_deliver *deliver;
+    mail_timer *timer;
+    mail_time until;
+    bool is_over;
+    int worst;       /* exit code of the worst outcome */
+    size_t outcomes; /* seen */
+    char reply[300];
+} attempt;
+
+static void on_due(void *arg)
+{
+    attempt *at = arg;
+
+    if (at->deliver != NULL) {
+        mail_deliver_wake(at->deliver);
+    }
+}
+
+static int exit_code_of(const mail_delivery *delivery)
+{
+    const uint16_t *status = delivery->reply.status;
+
+    switch (delivery->kind) {
+    case MAIL_OUTCOME_ACCEPTED:
+        return EX_OK;
+    case MAIL_OUTCOME_PERMANENT:
+        if (status[1] == 1 && status[2] == 1) {
+            return EX_NOUSER;
+        }
+        return status[1] == 1 && (status[2] == 2 || status[2] == 10) ? EX_NOHOST : EX_UNAVAILABLE;
+    default:
+        return EX_TEMPFAIL;
+    }
+}
+
+static void on_delivery(const mail_delivery *delivery, void *arg)
+{
+    attempt *at = arg;
+    char reply[MAIL_REPLY_TEXT_SIZE];
+    int code = exit_code_of(delivery);
+
+    at->outcomes++;
+    mail_reply_print(&delivery->reply, reply, sizeof(reply));
+    if (at->opts->verbose || at->opts->explain) {
+        fprintf(stderr, "sendmail: %.*s: %s: %s (%.*s)\n", (int)delivery->recipient.length,
+                delivery->recipient.data, mail_outcome_kind_name(delivery->kind), reply,
+                (int)delivery->host.length, delivery->host.data);
+    }
+    /* A refusal for good outweighs one for now. */
+    if (code != EX_OK && (at->worst == EX_OK || at->worst == EX_TEMPFAIL)) {
+        at->worst = code;
+        snprintf(at->reply, sizeof(at->reply), "%.*s: %.200s", (int)delivery->recipient.length,
+                 delivery->recipient.data, reply);
+    }
+}
+
+/* Looks now and then whether there is anything left that could be done. */
+static void on_timer(void *arg)
+{
+    attempt *at = arg;
+    mail_loop *loop = mail_loop_poll_loop(at->loop);
+    mail_queue_stats stats;
+
+    mail_queue_stats_read(at->queue, &stats);
+    at->is_over = at->until <= mail_loop_now(loop) || (at->outcomes > 0 && stats.messages == 0);
+    if (at->is_over) {
+        mail_loop_poll_stop(at->loop);
+        return;
+    }
+    /* Nothing is under way and nothing will be before the next retry. */
+    if (at->outcomes > 0 && stats.leased == 0 && mail_queue_due_at(at->queue) > at->until) {
+        at->is_over = true;
+        mail_loop_poll_stop(at->loop);
+        return;
+    }
+    loop->ops->timer_set(at->timer, mail_loop_now(loop) + 5 * MAIL_MILLISECOND);
+}
+
+static int open_resolver(attempt *at, const char *hostname, mail_error *err)
+{
+    mail_resolver_options opts = MAIL_RESOLVER_OPTIONS_INIT;
+    mail_endpoint servers[8];
+
+    opts.server_count = at->opts->resolver_count;
+    if (opts.server_count > MAIL_COUNT(servers)) {
+        opts.server_count = MAIL_COUNT(servers);
+    }
+    for (size_t i = 0; i < opts.server_count; i++) {
+        if (mail_endpoint_parse(mail_span_text(at->opts->resolvers[i]), &servers[i]) != MAIL_OK) {
+            mail_error_set(err, MAIL_EINVAL, "bad --resolver: %.100s", at->opts->resolvers[i]);
+            return EX_USAGE;
+        }
+    }
+    opts.servers = servers;
+    opts.allow_private = at->opts->allow_private_mx;
+    opts.own_hostname = mail_span_text(hostname);
+    if (mail_resolver_create(&at->resolver, mail_loop_poll_loop(at->loop), &opts) != MAIL_OK) {
+        mail_error_set(err, MAIL_ENOMEM, "cannot resolve names");
+        return EX_OSERR;
+    }
+    return EX_OK;
+}
+
+static int open_agent(attempt *at, const char *hostname, mail_error *err)
+{
+    mail_deliver_options opts = MAIL_DELIVER_OPTIONS_INIT;
+    mail_route_table *routes;
+    char rule[600];
+    int code;
+
+    snprintf(rule, sizeof(rule), "*=%s",
+             at->opts->smart_host != NULL ? at->opts->smart_host : "mx");
+    if (mail_route_table_create(&routes, NULL) != MAIL_OK) {
+        return EX_OSERR;
+    }
+    if (mail_route_table_add(routes, mail_span_text(rule), err) != MAIL_OK) {
+        mail_route_table_destroy(routes);
+        return EX_USAGE;
+    }
+    opts.queue = at->queue;
+    opts.resolver = at->resolver;
+    opts.hostname = mail_span_text(hostname);
+    opts.smtp_port = at->opts->smtp_port;
+    opts.on_delivery = on_delivery;
+    opts.delivery_arg = at;
+    code = mail_deliver_create(&at->deliver, mail_loop_poll_loop(at->loop), routes, &opts);
+    if (code != MAIL_OK) {
+        mail_route_table_destroy(routes);
+        mail_error_set(err, code, "cannot deliver: %s", mail_strerror(code));
+        return EX_OSERR;
+    }
+    return EX_OK;
+}
+
+static int open_receive(attempt *at, const char *spool, const char *hostname, mail_error *err)
+{
+    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+    mail_loop *loop = mail_loop_poll_loop(at->loop);
+
+    opts.queue = at->queue;
+    opts.hostname = mail_span_text(hostname);
+    if (mail_receive_create(&at->receive, loop, &opts) != MAIL_OK ||
+        mail_receive_watch_drop(at->receive, spool, err) != MAIL_OK ||
+        loop->ops->timer(loop, on_timer, at, &at->timer) != MAIL_OK) {
+        return EX_OSERR;
+    }
+    return EX_OK;
+}
+
+static void close_attempt(attempt *at)
+{
+    mail_deliver_destroy(at->deliver);
+    mail_receive_destroy(at->receive);
+    mail_resolver_destroy(at->resolver);
+    if (at->queue != NULL) {
+        mail_queue_close(at->queue);
+    }
+    if (at->timer != NULL) {
+        mail_loop_poll_loop(at->loop)->ops->untimer(at->timer);
+    }
+    mail_loop_poll_destroy(at->loop);
+}
+
+static int run(attempt *at, const char *spool, const char *hostname, mail_error *err)
+{
+    mail_loop *loop = mail_loop_poll_loop(at->loop);
+    int code = open_resolver(at, hostname, err);
+
+    if (code == EX_OK) {
+        code = open_agent(at, hostname, err);
+    }
+    if (code == EX_OK) {
+        code = open_receive(at, spool, hostname, err);
+    }
+    if (code != EX_OK) {
+        return code;
+    }
+    at->until = mail_loop_now(loop) +
+                (at->opts->wait ? (mail_duration)(at->opts->wait_seconds * 1e9) : BUDGET);
+    loop->ops->timer_set(at->timer, mail_loop_now(loop));
+    while (!at->is_over && mail_loop_poll_run(at->loop) == MAIL_OK) {
+    }
+    return EX_OK;
+}
+
+/* The owner of the spool takes the message; how it fares is in his log. */
+static int leave_to_owner(const sendmail_options *opts)
+{
+    if (opts->verbose || opts->explain) {
+        fputs("sendmail: a relay owns the spool and delivers it\n", stderr);
+    }
+    return EX_OK;
+}
+
+int sendmail_deliver(const char *spool, const sendmail_options *opts, const char *hostname,
+                     mail_error *err)
+{
+    mail_queue_options queue = MAIL_QUEUE_OPTIONS_INIT;
+    attempt at = {.opts = opts};
+    int code = EX_OK;
+    int opened;
+
+    if (mail_loop_poll_create(&at.loop, NULL) != MAIL_OK) {
+        return opts->wait ? EX_TEMPFAIL : EX_OK;
+    }
+    queue.segment_bytes = SEGMENT_BYTES;
+    queue.on_due = on_due;
+    queue.on_due_arg = &at;
+    opened = mail_queue_open(&at.queue, spool, &queue, err);
+    if (opened == MAIL_OK) {
+        code = run(&at, spool, hostname, err);
+    } else if (opened == MAIL_EBUSY) {
+        code = leave_to_owner(opts);
+    } else if (opts->wait) {
+        code = EX_TEMPFAIL;
+    }
+    close_attempt(&at);
+    if (code == EX_OK && opts->wait && opened == MAIL_OK) {
+        code = at.outcomes > 0 ? at.worst : EX_TEMPFAIL;
+        mail_error_set(err, MAIL_EAGAIN, "%s",
+                       at.outcomes > 0 ? at.reply : "no outcome in the time allowed");
+    }
+    return code;
+}

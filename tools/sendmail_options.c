@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+#include "sendmail_options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct parser {
+    sendmail_options *opts;
+    char **argv;
+    int argc;
+    int next; /* the next word to look at */
+    size_t resolver_count;
+    const char **resolvers;
+    char *problem;
+    sendmail_action action;
+} parser;
+
+#define PROBLEM_SIZE 200
+
+static void refuse(parser *p, const char *what, const char *word)
+{
+    snprintf(p->problem, PROBLEM_SIZE, "%s: %.100s", what, word);
+    p->action = SENDMAIL_USAGE;
+}
+
+/* The value of an option: what is glued to it, or the next word. */
+static const char *value_of(parser *p, const char *glued, const char *word)
+{
+    if (*glued != '\0') {
+        return glued;
+    }
+    if (p->next < p->argc) {
+        return p->argv[p->next++];
+    }
+    refuse(p, "option needs a value", word);
+    return "";
+}
+
+/* Modes of operation that are another program's work, or need none. */
+static void on_mode(parser *p, const char *mode)
+{
+    switch (*mode) {
+    case 'm':
+        break;
+    case 'q': /* dma: queue only */
+        p->opts->queue_only = true;
+        break;
+    case 'p':
+        p->action = SENDMAIL_MAILQ;
+        break;
+    case 'i': /* newaliases: a relay reads its aliases as text */
+    case 'h': /* host status */
+    case 'H':
+        p->action = SENDMAIL_NOTHING;
+        break;
+    default:
+        refuse(p, "this mode is not available", mode);
+    }
+}
+
+static void on_delivery_mode(parser *p, char mode)
+{
+    p->opts->wait = mode == 'i' || mode == 'f';
+    p->opts->queue_only = mode == 'q' || mode == 'd';
+}
+
+/* -oX: options of the first sendmail. What is not named here is skipped. */
+static void on_old_option(parser *p, const char *text)
+{
+    switch (*text) {
+    case '\0': /* `-o name value` in two words */
+        (void)value_of(p, "", "-o");
+        if (p->action == SENDMAIL_SEND) {
+            (void)value_of(p, "", "-o");
+        }
+        break;
+    case 'i':
+        p->opts->dot_is_data = true;
+        p->opts->read_recipients |= text[1] == 't' && text[2] == '\0';
+        break;
+    case 't': /* the cluster -oti */
+        p->opts->read_recipients = true;
+        p->opts->dot_is_data |= text[1] == 'i';
+        break;
+    case 'd':
+        on_delivery_mode(p, text[1]);
+        break;
+    case 'A':
+    case 'M': /* -oMr smtp, -oMs host …: what trusted callers say of themselves */
+        if (text[1] == '\0' || (text[0] == 'M' && text[2] == '\0')) {
+            (void)value_of(p, "", "-o");
+        }
+        break;
+    }
+}
+
+/* -O name=value: only the mode of delivery means something here. */
+static void on_named_option(parser *p, const char *text)
+{
+    static const char mode[] = "DeliveryMode=";
+
+    if (strncmp(text, mode, sizeof(mode) - 1) == 0) {
+        on_delivery_mode(p, text[sizeof(mode) - 1]);
+    }
+}
+
+/* Letters that take no value; they may stand in one word. */
+static bool on_flag(parser *p, char letter)
+{
+    switch (letter) {
+    case 'i':
+        p->opts->dot_is_data = true;
+        return true;
+    case 't':
+        p->opts->read_recipients = true;
+        return true;
+    case 'v':
+        p->opts->verbose = true;
+        return true;
+    case 'G':
+        p->opts->no_completion = true;
+        return true;
+    case 'I':
+        p->action = SENDMAIL_NOTHING;
+        return true;
+    case 'U':
+    case 'm':
+    case 'n':
+    case 'E':
+    case 'x':
+    case 'J':
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* One word that begins with a single dash. */
+static void on_short(parser *p, const char *word)
+{
+    const char *glued = word + 2;
+
+    switch (word[1]) {
+    case 'f':
+    case 'r':
+        p->opts->sender = value_of(p, glued, word);
+        return;
+    case 'F':
+        p->opts->full_name = value_of(p, glued, word);
+        return;
+    case 'B':
+        p->opts->body = value_of(p, glued, word);
+        return;
+    case 'N':
+        p->opts->notify = value_of(p, glued, word);
+        return;
+    case 'R':
+        p->opts->ret = value_of(p, glued, word);
+        return;
+    case 'V':
+        p->opts->envid = value_of(p, glued, word);
+        return;
+    case 'o':
+        on_old_option(p, glued);
+        return;
+    case 'O':
+        on_named_option(p, value_of(p, glued, word));
+        return;
+    case 'b':
+        on_mode(p, value_of(p, glued, word));
+        return;
+    case 'A': /* of other sendmails, with a value: skipped */
+    case 'C':
+    case 'D':
+    case 'h':
+    case 'L':
+    case 'p':
+    case 'S':
+    case 'X':
+        (void)value_of(p, glued, word);
+        return;
+    case 'd': /* the same with a glued value only */
+    case 'e':
+        return;
+    case 'q':
+    case 'M':
+        refuse(p, "the queue is another program's work", word);
+        return;
+    }
+    for (const char *letter = word + 1; *letter != '\0'; letter++) {
+        if (!on_flag(p, *letter)) {
+            return; /* unknown letters are skipped: the callers know other sendmails */
+        }
+    }
+}
+
+static const char *long_value(parser *p, const char *equals, const char *word)
+{
+    return equals != NULL ? equals + 1 : value_of(p, "", word);
+}
+
+static void on_port(parser *p, const char *text)
+{
+    char *end;
+    unsigned long port = strtoul(text, &end, 10);
+
+    if (*text < '0' || *text > '9' || *end != '\0' || port == 0 || port > 65535) {
+        refuse(p, "bad port", text);
+        return;
+    }
+    p->opts->smtp_port = (uint16_t)port;
+}
+
+static void on_wait(parser *p, const char *equals)
+{
+    char *end;
+
+    p->opts->wait = true;
+    if (equals == NULL) {
+        return;
+    }
+    p->opts->wait_seconds = strtod(equals + 1, &end);
+    if (equals[1] < '0' || equals[1] > '9' || *end != '\0' || p->opts->wait_seconds > 86400) {
+        refuse(p, "bad number of seconds", equals + 1);
+    }
+}
+
+/* Our own options, which no old caller uses. */
+static void on_long(parser *p, const char *word)
+{
+    const char *equals = strchr(word, '=');
+    size_t length = equals != NULL ? (size_t)(equals - word) : strlen(word);
+
+#define IS(name) (length == sizeof(name) - 1 && memcmp(word, name, length) == 0)
+    if (IS("--help")) {
+        p->action = SENDMAIL_HELP;
+    } else if (IS("--version")) {
+        p->action = SENDMAIL_VERSION;
+    } else if (IS("--spool")) {
+        p->opts->spool = long_value(p, equals, word);
+    } else if (IS("--smarthost")) {
+        p->opts->smart_host = long_value(p, equals, word);
+    } else if (IS("--resolver")) {
+        p->resolvers[p->resolver_count++] = long_value(p, equals, word);
+    } else if (IS("--smtp-port")) {
+        on_port(p, long_value(p, equals, word));
+    } else if (IS("--allow-private-mx") && equals == NULL) {
+        p->opts->allow_private_mx = true;
+    } else if (IS("--wait")) {
+        on_wait(p, equals);
+    } else if (IS("--explain") && equals == NULL) {
+        p->opts->explain = true;
+    } else {
+        refuse(p, "unknown option", word);
+    }
+#undef IS
+}
+
+/* The program has been called by other names than its own for forty years. */
+static sendmail_action action_of_name(const char *path)
+{
+    const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+    const char *name = slash != NULL ? slash + 1 : path;
+
+    if (name != NULL && strcmp(name, "mailq") == 0) {
+        return SENDMAIL_MAILQ;
+    }
+    return name != NULL && strcmp(name, "newaliases") == 0 ? SENDMAIL_NOTHING : SENDMAIL_SEND;
+}
+
+sendmail_action sendmail_options_parse(sendmail_options *opts, int argc, char **argv,
+                                       char problem[PROBLEM_SIZE])
+{
+    parser p = {.opts = opts, .argv = argv, .argc = argc, .next = 1, .problem = problem};
+    bool options_end = false;
+    int kept = 0;
+
+    *opts = (sendmail_options){.wait_seconds = 60, .smtp_port = 25};
+    p.action = action_of_name(argv[0]);
+    p.resolvers = calloc((size_t)argc + 1, sizeof(*p.resolvers)); /* lives as long as the process */
+    if (p.resolvers == NULL) {
+        refuse(&p, "cannot begin", "out of memory");
+        return p.action;
+    }
+    while (p.next < argc && (p.action == SENDMAIL_SEND || p.action == SENDMAIL_MAILQ)) {
+        char *word = argv[p.next++];
+
+        if (options_end || word[0] != '-' || word[1] == '\0') {
+            argv[kept++] = word; /* never past the word that was read */
+        } else if (strcmp(word, "--") == 0) {
+            options_end = true;
+        } else if (word[1] == '-') {
+            on_long(&p, word);
+        } else {
+            on_short(&p, word);
+        }
+    }
+    opts->recipients = (const char *const *)argv;
+    opts->recipient_count = (size_t)kept;
+    opts->resolvers = p.resolvers;
+    opts->resolver_count = p.resolver_count;
+    return p.action;
+}

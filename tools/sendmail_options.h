@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOOLS_SENDMAIL_OPTIONS_H
+#define TOOLS_SENDMAIL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a caller asked for. Texts lie in argv. */
+typedef struct sendmail_options {
+    bool read_recipients; /* -t */
+    bool dot_is_data;     /* -i, -oi: a line with only a dot does not end the message */
+    bool verbose;         /* -v */
+    bool explain;         /* --explain */
+    bool no_completion;   /* -G: a gateway's message, headers stay as they are */
+    bool queue_only;      /* -odq: store, do not try */
+    bool wait;            /* --wait, -odi, -odf: the exit code tells what became of it */
+    double wait_seconds;
+    const char *sender;    /* -f, -r; NULL: the user's own */
+    const char *full_name; /* -F */
+    const char *body;      /* -B */
+    const char *notify;    /* -N */
+    const char *ret;       /* -R */
+    const char *envid;     /* -V */
+    const char *spool;
+    const char *smart_host;
+    const char *const *resolvers; /* as often as given */
+    size_t resolver_count;
+    uint16_t smtp_port;
+    bool allow_private_mx;
+    const char *const *recipients; /* words as given: each may hold a list */
+    size_t recipient_count;
+} sendmail_options;
+
+typedef enum sendmail_action {
+    SENDMAIL_SEND,
+    SENDMAIL_HELP,
+    SENDMAIL_VERSION,
+    SENDMAIL_MAILQ,   /* list the queue */
+    SENDMAIL_NOTHING, /* harmless and done: exit 0 */
+    SENDMAIL_USAGE    /* `problem` says in one line why not */
+} sendmail_action;
+
+/*
+ * Reads the command line as scripts write it: glued and separate values,
+ * clusters, options behind recipients, letters of other sendmails. Sorts `argv`
+ * in place: recipients and resolvers are collected at its start.
+ */
+sendmail_action sendmail_options_parse(sendmail_options *opts, int argc, char **argv,
+                                       char problem[200]);
+
+#endif
