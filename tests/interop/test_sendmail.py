@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""sendmail as scripts, languages and mail programs call it."""
+
+import email
+import email.policy
+import getpass
+import os
+import subprocess
+
+from harness import PATIENCE, SENDMAIL, World, body_of, main
+
+TEXT = b"From: alice@a.example\nTo: bob@b.example\nSubject: hi\n\nhello\n"
+CRON = b"From: root (Cron Daemon)\nTo: bob@b.example\nSubject: Cron <root@host> true\n\noutput\n"
+
+#: caller, arguments, standard input, envelope sender (None: the user's), recipients
+CALLERS = [
+    ("cronie", ["-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f", "root@a.example"], CRON,
+     "root@a.example", ["bob@b.example"]),
+    ("cronie 1.7.0", ["-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f", "<>"], CRON, "", ["bob@b.example"]),
+    ("Vixie cron", ["-FCronDaemon", "-odi", "-oem", "-oi", "-t"], CRON, None, ["bob@b.example"]),
+    ("Debian cron", ["-FCronDaemon", "-i", "-B8BITMIME", "-oem", "bob@b.example"], CRON, None, ["bob@b.example"]),
+    ("older cron", ["-FCronDaemon", "-odi", "-oem", "-or0s", "bob@b.example"], CRON, None, ["bob@b.example"]),
+    ("sudo, mdadm, logwatch", ["-t"], TEXT, None, ["bob@b.example"]),
+    ("fail2ban", ["-f", "fail2ban@a.example", "bob@b.example"], TEXT, "fail2ban@a.example", ["bob@b.example"]),
+    ("PHP", ["-t", "-i", "-fbounce@a.example"], TEXT.replace(b"\n", b"\r\n"), "bounce@a.example", ["bob@b.example"]),
+    ("PHP users", ["-ti"], TEXT, None, ["bob@b.example"]),
+    ("PHPMailer", ["-oi", "-f", "x@a.example", "-t"], TEXT, "x@a.example", ["bob@b.example"]),
+    ("Symfony", ["-t", "-i", "-fx@a.example", "--"], TEXT, "x@a.example", ["bob@b.example"]),
+    ("Rails", ["-i", "-f", "x@a.example", "--", "b1@b.example", "b2@b.example"], TEXT, "x@a.example",
+     ["b1@b.example", "b2@b.example"]),
+    ("Email::Sender", ["-f", "x@a.example", "b1@b.example", "b2@b.example"], TEXT, "x@a.example",
+     ["b1@b.example", "b2@b.example"]),
+    ("MIME::Lite", ["-t", "-oi", "-oem"], TEXT, None, ["bob@b.example"]),
+    ("nodemailer", ["-i", "-f", "x@a.example", "b1@b.example"], TEXT, "x@a.example", ["b1@b.example"]),
+    ("mutt", ["-oem", "-oi", "-B8BITMIME", "-f", "x@a.example", "-N", "success,failure", "-R", "hdrs", "--",
+              "b1@b.example,b2@b.example"], TEXT, "x@a.example", ["b1@b.example", "b2@b.example"]),
+    ("Emacs", ["-oi", "-oem", "-odb", "-t", "-fx@a.example"], TEXT, "x@a.example", ["bob@b.example"]),
+    ("mailx", ["-i", "-m", "-r", "x@a.example", "b1@b.example"], TEXT, "x@a.example", ["b1@b.example"]),
+    ("git send-email", ["-f", "x@a.example", "-i", "b1@b.example", "b2@b.example"], TEXT, "x@a.example",
+     ["b1@b.example", "b2@b.example"]),
+    ("git format-patch", ["-t"], b"From 0123456789 Mon Sep 17 00:00:00 2001\n" + TEXT, None, ["bob@b.example"]),
+    ("RT", ["-oi", "-t", "-ODeliveryMode=b", "-OErrorMode=m"], TEXT, None, ["bob@b.example"]),
+    ("options behind recipients", ["b1@b.example", "-i"], TEXT, None, ["b1@b.example"]),
+    ("display names", ["-i", "Bob Builder <b1@b.example>, <b2@b.example>"], TEXT, None,
+     ["b1@b.example", "b2@b.example"]),
+    ("old letters", ["-U", "-G", "-n", "-d0.1", "-h", "5", "-L", "tag", "-X", "/dev/null", "-oMr", "smtp", "-oX", "-x",
+                     "b1@b.example"], TEXT, None, ["b1@b.example"]),
+]
+
+
+class Sendmail(World):
+    def setUp(self):
+        super().setUp()
+        self.server = self.relay("--capture")
+
+    def call(self, arguments, stdin=TEXT, code=0, spool=None):
+        env = dict(os.environ, LIBMAIL_SPOOL=str(spool or self.server.spool))
+        env.pop("NAME", None)
+        done = subprocess.run([str(SENDMAIL), *map(str, arguments)], input=stdin, env=env, timeout=PATIENCE,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, code, done.stderr.decode(errors="replace"))
+        self.assertEqual(done.stdout, b"")
+        return done.stderr.decode()
+
+    def box(self, address):
+        local, domain = address.rsplit("@", 1)
+        return self.server.mail / domain / local
+
+    def taken(self, recipients, number=1):
+        """The newest message that each recipient has got."""
+        return [self.wait_messages(self.box(r), number)[-1] for r in recipients]
+
+    def test_callers(self):
+        seen = {}
+        for name, arguments, stdin, sender, recipients in CALLERS:
+            with self.subTest(name):
+                self.call(arguments, stdin)
+                for r in recipients:
+                    seen[r] = seen.get(r, 0) + 1
+                    message, = self.taken([r], seen[r])
+                    first = message.split(b"\n", 1)[0].decode()
+                    if sender is not None:
+                        self.assertEqual(first, f"Return-Path: <{sender}>")
+                    else:
+                        self.assertTrue(first.startswith(f"Return-Path: <{getpass.getuser()}@"), first)
+                    parsed = email.message_from_bytes(message)
+                    for field in ("Date", "Message-ID", "From"):
+                        self.assertEqual(len(parsed.get_all(field)), 1, field)
+                    self.assertIn(body_of(stdin.replace(b"\r\n", b"\n")), message)
+
+    def test_header_recipients_are_all_found_and_bcc_goes(self):
+        text = (b"From: alice@a.example\nTo: b1@b.example, \"B, Two\" <b2@b.example>,\n team: b3@b.example, "
+                b"b4@b.example;\nCc: b5@b.example (five)\nBcc: b6@b.example\nSubject: x\n\nx\n")
+        self.call(["-t", "-oi", "b7@b.example"], text)
+        for message in self.taken([f"b{n}@b.example" for n in range(1, 8)]):
+            self.assertNotIn(b"b6@b.example", message.split(b"\n", 3)[3])
+
+    def test_dots(self):
+        self.call(["b1@b.example"], b"Subject: x\n\none\n.\ntwo\n")
+        self.call(["-i", "b2@b.example"], b"Subject: x\n\none\n.\ntwo\n..\n")
+        first, second = self.taken(["b1@b.example", "b2@b.example"])
+        self.assertEqual(body_of(first), b"one\n")
+        self.assertEqual(body_of(second), b"one\n.\ntwo\n..\n")
+
+    def test_no_header_at_all(self):
+        self.call(["-F", "Jürgen Müller", "-f", "j@a.example", "b1@b.example"], b"just text\n")
+        message, = self.taken(["b1@b.example"])
+        parsed = email.message_from_bytes(message, policy=email.policy.default)
+        self.assertEqual(parsed["From"].addresses[0].display_name, "Jürgen Müller")
+        self.assertEqual(body_of(message), b"just text\n")
+
+    def test_empty_input(self):
+        self.call(["b1@b.example"], b"")
+        self.assertEqual(body_of(self.taken(["b1@b.example"])[0]), b"")
+
+    def test_large_message_arrives_whole(self):
+        body = b"".join(b"%09d\n" % n for n in range(2000000))
+        self.call(["-i", "b1@b.example"], b"Subject: x\n\n" + body)
+        self.assertEqual(body_of(self.taken(["b1@b.example"])[0]), body)
+
+    def test_bad_usage_is_one_line_and_64(self):
+        for arguments in ([], ["--no-such-option", "x@b.example"], ["-f"], ["-f", "a b@c", "x@b.example"], ["-t", "--wait=x"],
+                          ["x@b@c.example"], ["-bs"]):
+            with self.subTest(arguments):
+                self.assertEqual(self.call(arguments, code=64).count("\n"), 1)
+        self.call(["-t"], b"Subject: nobody\n\n", code=64)
+
+    def test_injection_is_refused(self):
+        """MF-013 SC-033"""
+        for arguments in (["x@b.example\r\nRCPT TO:<y@b.example>"], ["-f", "a@a.example\nX: y", "x@b.example"],
+                          ["-V", "a\r\nDATA", "-R", "x", "x@b.example"]):
+            with self.subTest(arguments):
+                self.call(arguments, code=64)
+        self.call(["-F", "Name\nBcc: evil@b.example", "-t"], TEXT.split(b"\n", 1)[1], code=65)
+        self.call(["x@b.example"], b"Subject: a\0b\n\nx\n", code=65)
+        self.call(["x@b.example"], b"Subject: ab\n\nx\0y\n", code=65)
+        self.call(["x@b.example"], b"Subject: ab\n\nx\ry\n", code=65)
+        self.assertEqual(list((self.server.mail).glob("*/*/new/*")), [])
+
+    def test_options_that_look_like_recipients_are_recipients_behind_two_dashes(self):
+        self.call(["-i", "--", "-x@b.example"])
+        self.wait_messages(self.server.mail / "b.example/%2Dx")
+
+    def test_reports_are_asked_for(self):
+        self.call(["-N", "success,failure", "-V", "env-1", "-f", "alice@a.example", "b1@b.example"])
+        self.taken(["b1@b.example"])
+        report, = self.taken(["alice@a.example"])
+        self.assertIn(b"Original-Envelope-Id: env-1", report)
+        self.assertIn(b"Action: delivered", report)
+
+
+class Alone(World):
+    """Without a relay sendmail delivers by itself, or keeps the message."""
+
+    def call(self, arguments, code=0, stdin=TEXT):
+        done = subprocess.run([str(SENDMAIL), "--spool", str(self.dir / "spool"), *map(str, arguments)], input=stdin,
+                              timeout=PATIENCE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, code, done.stderr.decode(errors="replace"))
+        return done.stderr.decode()
+
+    def test_smart_host_gets_it_at_once(self):
+        server = self.relay("--capture")
+        self.call(["--smarthost", server.ready["smtp"][0], "-t", "--wait"])
+        self.wait_messages(server.mail / "b.example/bob")
+
+    def test_dead_smart_host_leaves_it_in_the_spool(self):
+        self.call(["--smarthost", "127.0.0.1:9", "-t"])
+        self.assertIn("4.4.1", self.call(["--smarthost", "127.0.0.1:9", "-t", "--wait=1"], code=75))
+        self.assertEqual(list((self.dir / "spool/drop").glob("*")), [])
+        done = subprocess.run([str(SENDMAIL), "-bp", "--spool", str(self.dir / "spool")], stdout=subprocess.PIPE,
+                              timeout=PATIENCE, check=True)
+        self.assertIn(b"bob@b.example", done.stdout)
+        self.assertRegex(done.stdout.splitlines()[-1], rb"^-- \d+ Kbytes in 2 Requests\.$")
+
+    def test_refusal_is_told_by_the_exit_code(self):
+        users = self.dir / "users"
+        users.write_text("bob@b.example:{PLAIN}x\n")
+        server = self.relay("--local", "b.example", "--users", users)
+        smart = ["--smarthost", server.ready["smtp"][0], "--wait", "-f", "<>"]
+        self.call([*smart, "bob@b.example"])
+        self.assertIn("5.1.1", self.call([*smart, "nobody@b.example"], code=67))
+
+    def test_user_spool_is_made_private(self):
+        state = self.dir / "state"
+        env = dict(os.environ, XDG_STATE_HOME=str(state), HOME=str(self.dir))
+        env.pop("LIBMAIL_SPOOL", None)
+        done = subprocess.run([str(SENDMAIL), "-odq", "-t"], input=TEXT, env=env, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual((state / "libmail/spool").stat().st_mode & 0o777, 0o700)
+        self.assertEqual(len(list((state / "libmail/spool/drop").glob("[!.]*"))), 1)
+
+    def test_full_or_forbidden_place_is_no_success(self):
+        blocked = self.dir / "file"
+        blocked.write_text("")
+        done = subprocess.run([str(SENDMAIL), "--spool", str(blocked / "spool"), "-t"], input=TEXT, timeout=PATIENCE,
+                              stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, 73)
+
+    def test_help_and_version(self):
+        for option in ("--help", "--version"):
+            done = subprocess.run([str(SENDMAIL), option], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            self.assertEqual(done.returncode, 0)
+            self.assertTrue(done.stdout)
+
+
+if __name__ == "__main__":
+    main()
