@@ -42,6 +42,7 @@ typedef struct sight {
  */
 static inline void see(sight *st, const unsigned char *at, size_t count)
 {
+    const unsigned char *before = at - 1;
     uint8_t all = 0;
     uint8_t nul = 0;
     uint8_t bare = 0;
@@ -49,7 +50,7 @@ static inline void see(sight *st, const unsigned char *at, size_t count)
     for (size_t i = 0; i < count; i++) {
         all |= at[i];
         nul |= at[i] == 0;
-        bare |= (at[i - 1] == '\r') ^ (at[i] == '\n');
+        bare |= (before[i] == '\r') ^ (at[i] == '\n');
     }
     st->all |= all;
     st->nul |= nul;
