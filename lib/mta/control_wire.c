@@ -106,9 +106,20 @@ static int find_verb(mail_span word, control_verb *out)
     return MAIL_EINVAL;
 }
 
+static bool has_control(mail_span text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        if (ascii_is_control(text.data[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A word of either side that is later printed as it is: it must hold no surprises. */
 static bool keep(mail_span text, char *out, size_t size)
 {
-    if (text.length == 0 || text.length >= size) {
+    if (text.length == 0 || text.length >= size || has_control(text)) {
         return false;
     }
     memcpy(out, text.data, text.length);
@@ -166,16 +177,6 @@ static bool fits(const control_request *req)
                !which->all;
     case SELECTION:
         return is_empty == which->all;
-    }
-    return false;
-}
-
-static bool has_control(mail_span text)
-{
-    for (size_t i = 0; i < text.length; i++) {
-        if (ascii_is_control(text.data[i])) {
-            return true;
-        }
     }
     return false;
 }
