@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""mail-queue and the metrics beside a relay at work."""
+
+import json
+import smtplib
+import subprocess
+import urllib.request
+
+from harness import PATIENCE, SENDMAIL, World, main, wait_for
+
+QUEUE = SENDMAIL.parent / "mail-queue"
+
+
+class Operator(World):
+    def setUp(self):
+        super().setUp()
+        self.server = self.relay("--route", "*=127.0.0.1:1", "--retry", "1h", "--metrics", "127.0.0.1:0")
+        host, port = self.server.address("smtp")
+        with smtplib.SMTP(host, port, timeout=PATIENCE) as smtp:
+            for domain in ("b.example", "c.example"):
+                smtp.sendmail("a@a.example", [f"x@{domain}"], "Subject: hi\r\n\r\nhello\r\n")
+
+    def ask(self, *words):
+        done = subprocess.run([str(QUEUE), "--spool", str(self.server.spool), "--json", *words],
+                              stdout=subprocess.PIPE, timeout=PATIENCE, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def tried(self, times):
+        return all(r["attempts"] == times for m in self.ask("list") for r in m["recipients"])
+
+    def test_changes_the_queue_of_a_relay_at_work(self):
+        wait_for(lambda: self.tried(1), "a first try")
+        self.assertEqual(self.ask("retry", "--all"), [{"action": "retry", "messages": 2}])
+        wait_for(lambda: self.tried(2), "a second try")
+        self.assertEqual(self.ask("hold", "--domain", "b.example")[0]["messages"], 1)
+        self.assertEqual([m["queue_name"] for m in self.ask("list")], ["hold", "deferred"])
+        self.assertEqual(self.ask("remove", "--all")[0]["messages"], 2)
+        self.assertEqual(self.ask("list"), [])
+
+    def test_shows_numbers(self):
+        wait_for(lambda: self.tried(1), "a first try")
+        host, port = self.server.address("metrics")
+        with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=PATIENCE) as reply:
+            lines = reply.read().decode().splitlines()
+        for line in ("libmail_accepted_total 2", "libmail_queue_messages 2",
+                     'libmail_deliveries_total{outcome="deferred"} 2'):
+            self.assertIn(line, lines)
+
+
+if __name__ == "__main__":
+    main()
