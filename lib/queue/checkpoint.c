@@ -18,7 +18,7 @@
 /* How many segments a restart may have to read in any case. */
 #define SEGMENTS 4
 
-uint64_t queue_checkpoint_due(queue_log *log)
+bool queue_checkpoint_due(queue_log *log)
 {
     uint64_t enough = SEGMENTS * log->queue->opts.segment_bytes;
     uint64_t cost = 8 * MESSAGE_BYTES * log->queue->stats.messages;

@@ -144,7 +144,6 @@ void queue_start_write(const queue_start *start, char *to)
     wire_add(&out, start->checkpoint, 8);
     wire_add(&out, start->checkpoint_offset, 8);
     wire_add(&out, start->next_id, 8);
-    wire_add(&out, start->previous_failed, 8);
 }
 
 bool queue_start_read(mail_span bytes, queue_start *start)
@@ -156,6 +155,5 @@ bool queue_start_read(mail_span bytes, queue_start *start)
     start->checkpoint = wire_take(&from, 8);
     start->checkpoint_offset = wire_take(&from, 8);
     start->next_id = wire_take(&from, 8);
-    start->previous_failed = wire_take(&from, 8) != 0;
     return !from.bad;
 }

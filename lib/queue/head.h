@@ -78,10 +78,9 @@ typedef struct queue_start {
     uint64_t checkpoint;   /* serial of where the last complete checkpoint begins; 0: none */
     uint64_t checkpoint_offset;
     uint64_t next_id;
-    bool previous_failed; /* there may be more behind that end, which was never safe */
 } queue_start;
 
-#define QUEUE_START_SIZE 48
+#define QUEUE_START_SIZE 40
 
 void queue_start_write(const queue_start *start, char *to);
 bool queue_start_read(mail_span bytes, queue_start *start);

@@ -20,31 +20,14 @@
 /* A segment of which less than a quarter is of use is copied out of. */
 #define FULL_ENOUGH(capacity) ((capacity) / 4)
 
-/* Called with the lock held. Whether no restart needs the ends of messages that it records. */
+/*
+ * Called with the lock held. Whether no restart needs the ends of messages that it records.
+ * The checkpoint itself is needed as long as an older segment is there, and no longer.
+ */
 static bool has_no_ends(const queue_log *log, const queue_segment *segment)
 {
     return segment->link.prev == &log->segments ||
            segment->last_sequence < log->checkpoint.sequence;
-}
-
-static bool is_in_checkpoint(const queue_log *log, const queue_segment *segment)
-{
-    const queue_checkpoint *last = &log->checkpoint;
-
-    if (log->checkpoint_state != QUEUE_CHECKPOINT_NONE &&
-        segment->serial >= log->beginning.serial) {
-        return true;
-    }
-    return last->serial != 0 && segment->serial >= last->serial &&
-           segment->serial <= last->last_serial;
-}
-
-/* Whether the one before, which failed, needs it to say how much of itself counts. */
-static bool is_witness(const queue_log *log, const queue_segment *segment)
-{
-    const list *before = segment->link.prev;
-
-    return before != &log->segments && LIST_OWNER(before, queue_segment, link)->has_failed;
 }
 
 /* What is written now, or will be, is never given up. Called with the lock held. */
@@ -56,8 +39,7 @@ static bool is_closed(const queue_log *log, const queue_segment *segment)
 static bool can_go(const queue_log *log, const queue_segment *segment)
 {
     return segment->live == 0 && segment->pins == 0 && log->settled >= segment->dead_after &&
-           is_closed(log, segment) && segment != log->compacting && has_no_ends(log, segment) &&
-           !is_in_checkpoint(log, segment) && !is_witness(log, segment);
+           is_closed(log, segment) && segment != log->compacting && has_no_ends(log, segment);
 }
 
 static void recycle(queue_log *log)
@@ -102,7 +84,7 @@ static queue_segment *find_sparse(queue_log *log)
 
         if (segment->live > 0 && segment->live < FULL_ENOUGH(segment->capacity) &&
             is_closed(log, segment) && has_no_ends(log, segment) && !segment->is_tried &&
-            !is_in_checkpoint(log, segment) && (best == NULL || segment->live < best->live)) {
+            (best == NULL || segment->live < best->live)) {
             best = segment;
         }
     }

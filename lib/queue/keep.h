@@ -7,8 +7,8 @@
 /* A bit of what keeps the log short; when to go on. */
 mail_time queue_keep(queue_log *log, mail_time now);
 
-/* checkpoint.c. How much of the log a restart would have to read. */
-uint64_t queue_checkpoint_due(queue_log *log);
+/* checkpoint.c. Whether a restart would have to read too much. */
+bool queue_checkpoint_due(queue_log *log);
 void queue_checkpoint_begin(queue_log *log);
 /* Writes a part of it, if its turn has come. */
 void queue_checkpoint_go_on(queue_log *log);

@@ -113,8 +113,7 @@ typedef struct queue_log {
     uint64_t safe_sequence; /* of the last record synced */
     uint64_t safe_end;
     uint64_t last_serial; /* the segment before the next one … */
-    uint64_t last_end;    /* … how much of it counts … */
-    bool last_failed;     /* … and whether there may be more */
+    uint64_t last_end;    /* … and how much of it counts */
     list unsynced;
     bool unsynced_urgent;
     struct iovec parts[QUEUE_BATCH_RECORDS];

@@ -404,7 +404,6 @@ static void set_ends(queue_log *log, const queue_segment *segment, const queue_s
         }
         if (before->serial == start->previous) {
             before->end = start->previous_end;
-            before->has_failed = start->previous_failed;
         } else {
             before->end = QUEUE_SEGMENT_HEADER;
             before->has_failed = true;
@@ -633,9 +632,6 @@ static void set_position(recovery *rec)
     if (last->link.next == &log->segments && !rec->is_torn) {
         log->active = last;
         log->safe_end = last->end;
-    } else {
-        last->has_failed = true; /* what lies behind its end must not count, ever */
-        log->last_failed = true;
     }
 }
 

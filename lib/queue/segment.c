@@ -276,33 +276,33 @@ static bool keep_file(queue_log *log, const queue_segment *segment)
     return is_kept;
 }
 
-void queue_segment_bury(queue_log *log)
+/*
+ * The new name need not be safe before the file is written to: a header that tells of
+ * another serial than the file's name says as well that the file was free.
+ */
+static void bury(queue_log *log, queue_segment *segment)
 {
     const mail_files_ops *ops = log->files->ops;
     char from[QUEUE_SEGMENT_NAME];
     char to[QUEUE_SEGMENT_NAME];
+
+    queue_segment_name(segment->serial, "seg", from);
+    queue_segment_name(segment->serial, "free", to);
+    if (ops->rename(log->files, log->log_dir, from, log->log_dir, to) == 0 &&
+        !keep_file(log, segment)) {
+        (void)ops->unlink(log->files, log->log_dir, to);
+    }
+    queue_segment_destroy(log, segment);
+}
+
+void queue_segment_bury(queue_log *log)
+{
     list dead;
-    list *link;
 
     pthread_mutex_lock(&log->lock);
     list_take_all(&dead, &log->dead);
     pthread_mutex_unlock(&log->lock);
-    for (link = dead.next; link != &dead; link = link->next) {
-        queue_segment *segment = LIST_OWNER(link, queue_segment, link);
-
-        queue_segment_name(segment->serial, "seg", from);
-        queue_segment_name(segment->serial, "free", to);
-        (void)ops->rename(log->files, log->log_dir, from, log->log_dir, to);
-    }
-    /* Only what bears the new name for good may be written over. */
-    bool is_safe = ops->sync(log->files, log->log_dir) == 0;
     while (!list_is_empty(&dead)) {
-        queue_segment *segment = LIST_OWNER(dead.next, queue_segment, link);
-
-        queue_segment_name(segment->serial, "free", to);
-        if (is_safe && !keep_file(log, segment)) {
-            (void)ops->unlink(log->files, log->log_dir, to);
-        }
-        queue_segment_destroy(log, segment);
+        bury(log, LIST_OWNER(dead.next, queue_segment, link));
     }
 }

@@ -141,7 +141,6 @@ static int write_start(queue_log *log)
     queue_start start = {
         .previous = log->last_serial,
         .previous_end = log->last_end,
-        .previous_failed = log->last_failed,
         .next_id = atomic_load(&log->queue->next_id),
     };
     queue_record record = {
@@ -166,7 +165,6 @@ static void mark_safe(queue_log *log)
     log->safe_sequence = log->sequence;
     log->last_serial = log->active->serial;
     log->last_end = log->safe_end;
-    log->last_failed = false;
 }
 
 /* The active segment is not to be trusted beyond what was safe. */
@@ -179,7 +177,6 @@ static void close_failed(queue_log *log)
     segment->end = log->safe_end;
     segment->last_sequence = log->safe_sequence;
     pthread_mutex_unlock(&log->lock);
-    log->last_failed |= segment->serial == log->last_serial;
     log->sequence = log->safe_sequence;
     log->active = NULL;
 }

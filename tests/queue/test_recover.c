@@ -7,7 +7,7 @@
 
 #define SEGMENT "spool/log/0000000000000001.seg"
 #define FIRST   4096 /* where the records of a segment begin */
-#define START   112  /* the length of the first one */
+#define START   104  /* the length of the first one */
 
 /* A spool on a disk in memory, and what was logged about it. */
 typedef struct bench {
@@ -553,6 +553,54 @@ static void keeps_only_the_large_bodies_that_messages_name(void **state)
     tear_down(&b);
 }
 
+static void goes_on_in_the_segment_where_it_stopped(void **state)
+{
+    mail_queue_stats stats;
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    assert_int_equal(open_it(&b), MAIL_OK);
+    for (int i = 0; i < 10; i++) {
+        accept_some(&b, 1);
+        reopen(&b);
+    }
+    mail_queue_stats_read(b.k.queue, &stats);
+    assert_int_equal(stats.messages, 10);
+    assert_int_equal(stats.segments_live, 1);
+    tear_down(&b);
+}
+
+/* Two messages of one sync, the first of them torn: neither counts, and neither ever will. */
+static void never_takes_up_again_what_lies_behind_a_tear(void **state)
+{
+    mail_sink *sink;
+    uint64_t length;
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    assert_int_equal(open_it(&b), MAIL_OK);
+    accept_some(&b, 1);
+    length = length_of_one(&b);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(kit_begin(&b.k, "a@x.example", "b@y.example", 0, &sink), MAIL_OK);
+        assert_int_equal(mail_sink_write(sink, MAIL_SPAN("A: b\r\n\r\nx\r\n")), MAIL_OK);
+        assert_int_equal(mail_sink_finish(sink, kit_finished, &b.k), MAIL_EAGAIN);
+    }
+    queue_step(b.k.queue);
+    mail_intake_poll(b.k.intake);
+    kit_close(&b.k);
+    assert_true(fault_files_damage(b.disk, SEGMENT, FIRST + START + length + 70));
+    assert_int_equal(open_it(&b), MAIL_OK);
+    assert_int_equal(messages_in(&b), 1);
+    accept_some(&b, 1); /* as long as the torn one */
+    reopen(&b);
+    assert_int_equal(messages_in(&b), 2);
+    assert_int_equal(damaged_in(&b), 0);
+    tear_down(&b);
+}
+
 static void holds_few_files_open_however_many_segments_there_are(void **state)
 {
     static char body[15000];
@@ -604,6 +652,8 @@ int main(void)
         cmocka_unit_test(counts_on_what_senders_have_announced),
         cmocka_unit_test(says_why_it_can_not_open),
         cmocka_unit_test(keeps_only_the_large_bodies_that_messages_name),
+        cmocka_unit_test(goes_on_in_the_segment_where_it_stopped),
+        cmocka_unit_test(never_takes_up_again_what_lies_behind_a_tear),
         cmocka_unit_test(holds_few_files_open_however_many_segments_there_are),
     };
 
