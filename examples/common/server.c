@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -122,6 +123,16 @@ void server_ready_add_endpoint(server_ready *ready, const char *service, const m
 bool server_ready_print(const server_ready *ready)
 {
     return printf("ready%s\n", ready->text) > 0 && fflush(stdout) == 0;
+}
+
+void server_raise_limits(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* what there is must do */
+    }
 }
 
 void server_hostname(char out[SERVER_HOSTNAME_SIZE])

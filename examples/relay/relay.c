@@ -29,8 +29,8 @@ typedef struct relay {
     server_log log;
     mail_loop_uv *uv;
     mail_loop *loop;
+    relay_tables tables; /* until others take them, but for the accounts */
     mail_store *store;
-    mail_accounts *accounts;
     mail_resolver *resolver;
     mail_queue *queue;
     mail_deliver *deliver;
@@ -61,8 +61,8 @@ static bool has_user(const mail_path *address, void *arg)
     const relay *rl = arg;
     char path[MAIL_MAILBOX_PATH_SIZE];
 
-    if (rl->accounts != NULL) {
-        return mail_accounts_find(rl->accounts, address) != NULL;
+    if (rl->tables.accounts != NULL) {
+        return mail_accounts_find(rl->tables.accounts, address) != NULL;
     }
     return mail_mailbox_path(rl->config.mail_dir, address, path) == MAIL_OK;
 }
@@ -73,10 +73,10 @@ static int mailbox_of(const mail_path *address, char path[MAIL_MAILBOX_PATH_SIZE
     const relay *rl = arg;
     const mail_account *account;
 
-    if (rl->accounts == NULL || rl->config.capture) {
+    if (rl->tables.accounts == NULL || rl->config.capture) {
         return mail_mailbox_path(rl->config.mail_dir, address, path);
     }
-    account = mail_accounts_find(rl->accounts, address);
+    account = mail_accounts_find(rl->tables.accounts, address);
     if (account != NULL) {
         return mail_account_mailbox(account, rl->config.mail_dir, path);
     }
@@ -129,11 +129,12 @@ static mail_duration shorter(mail_duration limit, const option_durations *retry,
     return retry->count > 0 && retry->items[index] < limit ? retry->items[index] : limit;
 }
 
-static int make_deliver(relay *rl, mail_route_table *routes)
+static int make_deliver(relay *rl)
 {
     const relay_config *config = &rl->config;
     const option_durations *retry = &config->retry;
     mail_deliver_options opts = MAIL_DELIVER_OPTIONS_INIT;
+    int code;
 
     opts.log = &rl->log.log;
     opts.queue = rl->queue;
@@ -150,7 +151,11 @@ static int make_deliver(relay *rl, mail_route_table *routes)
     opts.metrics = rl->metrics;
     opts.mailbox_of = mailbox_of;
     opts.mailbox_arg = rl;
-    return mail_deliver_create(&rl->deliver, rl->loop, routes, &opts);
+    code = mail_deliver_create(&rl->deliver, rl->loop, rl->tables.routes, &opts);
+    if (code == MAIL_OK) {
+        rl->tables.routes = NULL;
+    }
+    return code;
 }
 
 static int make_receive(relay *rl)
@@ -184,6 +189,10 @@ static int make_receive(relay *rl)
     opts.max_sessions_per_client = config->max_sessions_per_client;
     code = mail_receive_create(&rl->receive, rl->loop, &opts);
     free(domains);
+    if (code == MAIL_OK) {
+        mail_receive_set_aliases(rl->receive, rl->tables.aliases);
+        rl->tables.aliases = NULL;
+    }
     return code;
 }
 
@@ -265,61 +274,61 @@ static void on_drain_timeout(void *arg)
     mail_loop_uv_stop(rl->uv);
 }
 
-/* Everything that is to be there before the first connection. */
-static int start(relay *rl)
+static int make_ground(relay *rl)
 {
-    relay_tables tables;
-    mail_error err;
-    int code;
+    int code = mail_loop_uv_create(&rl->uv, NULL, NULL);
 
-    if (relay_tables_read(&tables, &rl->config, &err) != MAIL_OK) {
-        return fail(EX_CONFIG, err.text, NULL);
+    if (code != MAIL_OK) {
+        return code;
     }
-    rl->accounts = tables.accounts;
-    code = mail_loop_uv_create(&rl->uv, NULL, NULL);
+    rl->loop = mail_loop_uv_loop(rl->uv);
+    code = rl->loop->ops->timer(rl->loop, on_drain_timeout, rl, &rl->drain_timer);
     if (code == MAIL_OK) {
-        rl->loop = mail_loop_uv_loop(rl->uv);
         code = mail_maildir_create(&rl->store, NULL);
-    }
-    if (code == MAIL_OK) {
-        code = make_resolver(rl);
     }
     if (code == MAIL_OK) {
         code = make_metrics(rl);
     }
-    if (code == MAIL_OK) {
-        code = rl->loop->ops->timer(rl->loop, on_drain_timeout, rl, &rl->drain_timer);
-    }
-    if (code == MAIL_OK) {
-        int exit_code = open_queue(rl);
+    return code == MAIL_OK ? make_resolver(rl) : code;
+}
 
-        code = exit_code == EX_OK ? make_deliver(rl, tables.routes) : MAIL_OK;
-        if (exit_code != EX_OK) {
-            mail_route_table_destroy(tables.routes);
-            mail_aliases_destroy(tables.aliases);
-            return exit_code;
-        }
+/* Everything that is to be there before the first connection. */
+static int start(relay *rl)
+{
+    mail_error err;
+    int exit_code;
+    int code;
+
+    if (relay_tables_read(&rl->tables, &rl->config, &err) != MAIL_OK) {
+        return fail(EX_CONFIG, err.text, NULL);
     }
-    if (rl->deliver == NULL) {
-        mail_route_table_destroy(tables.routes);
+    code = make_ground(rl);
+    if (code != MAIL_OK) {
+        return fail(EX_OSERR, "start", mail_strerror(code));
     }
+    exit_code = open_queue(rl);
+    if (exit_code != EX_OK) {
+        return exit_code;
+    }
+    code = make_deliver(rl);
     if (code == MAIL_OK) {
         code = make_receive(rl);
     }
     if (code != MAIL_OK) {
-        mail_aliases_destroy(tables.aliases);
         return fail(code == MAIL_EINVAL ? EX_CONFIG : EX_OSERR, "start", mail_strerror(code));
     }
-    mail_receive_set_aliases(rl->receive, tables.aliases);
     return EX_OK;
 }
 
 static void stop(relay *rl)
 {
+    mail_deliver *deliver = rl->deliver;
+
     server_signals_unwatch();
     stop_metrics(rl);
     mail_receive_destroy(rl->receive);
-    mail_deliver_destroy(rl->deliver);
+    rl->deliver = NULL;
+    mail_deliver_destroy(deliver);
     mail_metrics_destroy(rl->metrics);
     if (rl->queue != NULL) {
         mail_queue_close(rl->queue);
@@ -332,7 +341,7 @@ static void stop(relay *rl)
         mail_loop_uv_destroy(rl->uv);
     }
     mail_store_destroy(rl->store);
-    mail_accounts_release(rl->accounts);
+    relay_tables_deinit(&rl->tables);
 }
 
 static void on_drained(void *arg)
@@ -373,8 +382,8 @@ static void on_reload(void *arg)
     if (good) {
         mail_deliver_set_routes(rl->deliver, tables.routes);
         mail_receive_set_aliases(rl->receive, tables.aliases);
-        mail_accounts_release(rl->accounts);
-        rl->accounts = tables.accounts;
+        mail_accounts_release(rl->tables.accounts);
+        rl->tables.accounts = tables.accounts;
         server_say(&rl->log, MAIL_LOG_INFO, "reloaded", NULL);
     } else {
         server_say(&rl->log, MAIL_LOG_ERROR, "not reloaded", err.text);
@@ -423,6 +432,7 @@ int main(int argc, char **argv)
         exit_code = check(&rl.config);
     } else if (exit_code == OPTIONS_GO) {
         umask(077);
+        server_raise_limits();
         /* Workers wait for the disk, not for the processor: more of them share its flushes. */
         setenv("UV_THREADPOOL_SIZE", "16", 0);
         server_log_init(&rl.log, rl.config.log_level, rl.config.log_format);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mta/receive.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -174,7 +173,7 @@ void arrival_destroy(arrival *av)
     }
 }
 
-static mail_wall wall_of(const mail_receive *rcv)
+mail_wall receive_wall(const mail_receive *rcv)
 {
     return rcv->opts.wall != NULL ? rcv->opts.wall(rcv->opts.wall_arg) : (mail_wall)time(NULL);
 }
@@ -189,7 +188,7 @@ static int make_front(arrival *av, const mail_envelope *envelope, const origin *
         .by = mail_span_text(av->rcv->hostname),
         .with = from->with | (envelope->smtputf8 ? MAIL_WITH_UTF8 : 0U),
         .id = mail_span_text(av->id),
-        .when = wall_of(av->rcv),
+        .when = receive_wall(av->rcv),
     };
     size_t length;
 

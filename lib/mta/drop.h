@@ -24,6 +24,9 @@ int drop_list(const mail_files *fs, const char *spool, bool (*fn)(const char *na
 int drop_remove(const mail_files *fs, const char *spool, const char *name);
 int drop_set_aside(const mail_files *fs, const char *spool, const char *name);
 
+/* Removes what was begun before `limit` (seconds since 1970) and never came to its end. */
+void drop_sweep(const mail_files *fs, const char *spool, int64_t limit);
+
 /* The folder below `spool`, or -errno. */
 int drop_open_dir(const mail_files *fs, const char *spool);
 

@@ -441,3 +441,42 @@ int mail_drop_set_aside(const char *spool, const char *name)
 {
     return drop_set_aside(&file_system, spool, name);
 }
+
+/* Names that a listing is to be done with before they are removed. */
+#define SWEPT_MAX 64
+
+typedef struct sweeping {
+    const mail_files *fs;
+    int dir;
+    int64_t limit;
+    size_t count;
+    char names[SWEPT_MAX][MAIL_DROP_NAME_SIZE];
+} sweeping;
+
+static int sweep_one(const char *name, void *arg)
+{
+    sweeping *sw = arg;
+    file_info info;
+
+    if (!ends_in(name, DROP_PARTIAL) || strlen(name) >= MAIL_DROP_NAME_SIZE ||
+        sw->fs->ops->info_at(sw->fs, sw->dir, name, &info) < 0 || info.mtime >= sw->limit) {
+        return 0;
+    }
+    memcpy(sw->names[sw->count++], name, strlen(name) + 1);
+    return sw->count == SWEPT_MAX;
+}
+
+void drop_sweep(const mail_files *fs, const char *spool, int64_t limit)
+{
+    sweeping sw = {.fs = fs, .limit = limit};
+
+    sw.dir = drop_open_dir(fs, spool);
+    if (sw.dir < 0) {
+        return;
+    }
+    (void)fs->ops->list(fs, sw.dir, sweep_one, &sw);
+    for (size_t i = 0; i < sw.count; i++) {
+        (void)fs->ops->unlink(fs, sw.dir, sw.names[i]);
+    }
+    fs->ops->close(fs, sw.dir);
+}

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mta/receive.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,6 +22,10 @@
 #define LOOK_INTERVAL MAIL_SECOND
 #define LOOK_PAUSE    (30 * MAIL_SECOND)
 
+/* A file that is still being written is a day and a half old at most. */
+#define SWEEP_INTERVAL MAIL_HOUR
+#define PARTIAL_AGE    (36 * (int64_t)3600)
+
 typedef char drop_name[MAIL_DROP_NAME_SIZE];
 
 /* A file being taken. */
@@ -43,6 +46,7 @@ struct dropbox {
     drop_name *names; /* of the last look, oldest first */
     size_t name_count;
     size_t next;
+    mail_time sweep_at;
     bool is_stopped;
     taking taken[TAKEN_MAX];
 };
@@ -285,6 +289,16 @@ static int compare(const void *a, const void *b)
     return strcmp(a, b);
 }
 
+static void sweep(struct dropbox *box)
+{
+    mail_time now = mail_loop_now(box->rcv->loop);
+
+    if (now >= box->sweep_at) {
+        drop_sweep(&file_system, box->spool, receive_wall(box->rcv) - PARTIAL_AGE);
+        box->sweep_at = now + SWEEP_INTERVAL;
+    }
+}
+
 static void look(void *arg)
 {
     struct dropbox *box = arg;
@@ -293,6 +307,7 @@ static void look(void *arg)
         return;
     }
     set_timer(box, LOOK_INTERVAL);
+    sweep(box);
     if (box->next < box->name_count) {
         return; /* there is enough to do */
     }
@@ -370,6 +385,7 @@ int dropbox_create(struct dropbox **out, mail_receive *rcv, const char *spool, m
         return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
     }
     box->rcv = rcv;
+    box->sweep_at = INT64_MIN;
     code = fill(box, spool, err);
     if (code != MAIL_OK) {
         dropbox_destroy(box);

@@ -30,6 +30,8 @@ struct mail_receive {
     receive_measure measure;
 };
 
+mail_wall receive_wall(const mail_receive *rcv);
+
 /* What is known of where a message comes from. */
 typedef struct origin {
     mail_ip peer; /* family 0: this host */

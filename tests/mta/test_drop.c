@@ -448,6 +448,33 @@ static void sets_aside_what_cannot_be_taken(void **state)
     mail_test_remove_dir(spool);
 }
 
+static void sweeps_up_what_was_never_finished(void **state)
+{
+    char *spool = mail_test_make_dir();
+    file_info info;
+    int dir;
+
+    (void)state;
+    drop_sweep(&file_system, spool, INT64_MAX); /* there is no folder yet */
+    write_raw(spool, "x.mail", "junk", 4);
+    for (int i = 0; i < 100; i++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "%d.part", i);
+        write_raw(spool, name, "junk", 4);
+    }
+    dir = drop_open_dir(&file_system, spool);
+    assert_int_equal(file_system.ops->info_at(&file_system, dir, "0.part", &info), 0);
+    file_system.ops->close(&file_system, dir);
+    drop_sweep(&file_system, spool, info.mtime); /* none is older than itself */
+    assert_int_equal(count_files(spool), 101);
+    drop_sweep(&file_system, spool, info.mtime + 60);
+    drop_sweep(&file_system, spool, info.mtime + 60);
+    assert_int_equal(count_files(spool), 1);
+    assert_int_equal(count_messages(spool), 1);
+    mail_test_remove_dir(spool);
+}
+
 static void refuses_what_would_break_out_of_its_line(void **state)
 {
     static const char *const addresses[] = {"a@b\nto 0 - evil@example.org", "a\r@b"};
@@ -534,6 +561,7 @@ int main(void)
         cmocka_unit_test(refuses_a_line_without_end),
         cmocka_unit_test(opens_only_plain_files_of_one_link),
         cmocka_unit_test(sets_aside_what_cannot_be_taken),
+        cmocka_unit_test(sweeps_up_what_was_never_finished),
         cmocka_unit_test(refuses_what_would_break_out_of_its_line),
         cmocka_unit_test(pokes_the_owner_if_there_is_one),
         cmocka_unit_test(survives_every_failed_allocation),

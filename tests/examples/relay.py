@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""Runs the relay as its users do: by its command line, over sockets, with signals.
+
+    relay.py PATH-OF-RELAY
+"""
+
+import contextlib
+import glob
+import json
+import os
+import re
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+RELAY = os.path.abspath(sys.argv.pop(1))
+PATIENCE = 20  # seconds until what must happen has happened, on a slow machine
+
+
+class Relay:
+    """A relay in a folder of its own."""
+
+    def __init__(self, home, *options):
+        self.home = home
+        self.log = os.path.join(home, "log")
+        self.process = subprocess.Popen(
+            [RELAY, "--hostname", "mx.test", "--spool", "spool", "--mail-dir", "mail", *options],
+            cwd=home, stdout=subprocess.PIPE, stderr=open(self.log, "a"), text=True)
+        self.ready = self.process.stdout.readline().rstrip("\n")
+
+    def port(self, index=0):
+        return int(re.findall(r"=127\.0\.0\.1:(\d+)", self.ready)[index])
+
+    def smtp(self):
+        return smtplib.SMTP("127.0.0.1", self.port(), "client.test", PATIENCE)
+
+    def send(self, sender, recipients, text="Subject: hello\r\n\r\nbody\r\n"):
+        with self.smtp() as client:
+            return client.sendmail(sender, recipients, text)
+
+    def lines(self):
+        with open(self.log) as log:
+            return log.read().splitlines()
+
+    def mailbox(self, address):
+        local, domain = address.split("@")
+        return sorted(glob.glob(os.path.join(self.home, "mail", domain, local, "new", "*")))
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        code = self.process.wait(PATIENCE)
+        self.process.stdout.close()
+        return code
+
+
+@contextlib.contextmanager
+def relay(*options, home=None):
+    with contextlib.ExitStack() as stack:
+        home = home or stack.enter_context(tempfile.TemporaryDirectory())
+        server = Relay(home, *options)
+        try:
+            yield server
+        finally:
+            if server.process.poll() is None:
+                assert server.stop() == 0, server.lines()
+            elif not server.process.stdout.closed:
+                server.process.stdout.close()
+
+
+def until(condition, what):
+    limit = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < limit, what
+        time.sleep(0.01)
+
+
+def content(path):
+    with open(path) as file:
+        return file.read()
+
+
+def run(*options, home=None):
+    return subprocess.run([RELAY, *options], cwd=home, capture_output=True, text=True,
+                          timeout=PATIENCE)
+
+
+ANY = ("--listen", "127.0.0.1:0")
+
+
+def says_where_it_listens_in_the_order_given():
+    with relay(*ANY, "--lmtp", "unix:lmtp", *ANY, "--lmtp", "127.0.0.1:0") as r:
+        here = r"127\.0\.0\.1:\d+"
+        assert re.fullmatch(f"ready smtp={here} lmtp=unix:lmtp smtp={here} lmtp={here}", r.ready)
+
+
+def delivers_locally_and_returns_what_it_cannot():
+    with tempfile.TemporaryDirectory() as home:
+        with open(os.path.join(home, "users"), "w") as users:
+            users.write("anna@here.test:*\n")
+        with relay(*ANY, "--local", "here.test", "--users", "users", "--route",
+                   "gone.test=error:550 5.1.6 Moved", home=home) as r:
+            refused = r.send("anna@here.test", ["anna@here.test", "bob@here.test", "x@gone.test"])
+            assert list(refused) == ["bob@here.test"], refused
+            assert refused["bob@here.test"][0] == 550
+            until(lambda: len(r.mailbox("anna@here.test")) == 2, "message and report")
+            texts = [content(path) for path in r.mailbox("anna@here.test")]
+            assert sum("Action: failed" in text for text in texts) == 1
+            assert sum(text.startswith("Return-Path: <anna@here.test>\n") for text in texts) == 1
+
+
+def relays_through_another_and_waits_for_it():
+    with tempfile.TemporaryDirectory() as there, relay(*ANY, "--local", "there.test",
+                                                        home=there) as far:
+        port = far.port()
+        assert far.stop() == 0
+        with relay(*ANY, "--route", f"there.test=127.0.0.1:{port}", "--retry", "1s") as near:
+            near.send("a@near.test", ["b@there.test"])
+            until(lambda: any(" deferred " in line for line in near.lines()), "a first try")
+            with relay("--listen", f"127.0.0.1:{port}", "--local", "there.test",
+                       home=there) as again:
+                until(lambda: len(again.mailbox("b@there.test")) == 1, "delivery")
+                text = content(again.mailbox("b@there.test")[0])
+                assert text.count("Received: ") == 2, text
+
+
+def loses_nothing_that_it_has_accepted():
+    """DESIGN: 250 is said after the message is on the disk."""
+    with tempfile.TemporaryDirectory() as home:
+        with relay(*ANY, "--route", "*=hold", home=home) as r:
+            for i in range(20):
+                r.send("a@near.test", ["b@there.test"], f"Subject: {i}\r\n\r\n")
+            assert r.stop(signal.SIGKILL) == -signal.SIGKILL
+        with relay(*ANY, "--capture", home=home) as r:
+            until(lambda: len(r.mailbox("b@there.test")) == 20, "all of them")
+
+
+def captures_whatever_comes():
+    with relay(*ANY, "--capture") as r:
+        r.send("a@near.test", ["who@ever.test", "some@body.test"])
+        until(lambda: r.mailbox("who@ever.test") and r.mailbox("some@body.test"), "capture")
+
+
+def takes_what_is_dropped():
+    with relay(*ANY, "--local", "here.test") as r:
+        folder = os.path.join(r.home, "spool", "drop")
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "x.part"), "w") as file:
+            file.write("libmail drop 1\nsender \nto 0 - anna\n\nSubject: x\r\n\r\n")
+        os.rename(os.path.join(folder, "x.part"), os.path.join(folder, "x.mail"))
+        until(lambda: len(r.mailbox("anna@here.test")) == 1, "delivery")
+        until(lambda: os.listdir(folder) == [], "an empty folder")
+
+
+def reads_its_tables_anew():
+    with tempfile.TemporaryDirectory() as home:
+        aliases = os.path.join(home, "aliases")
+
+        def write(text):
+            with open(aliases, "w") as file:
+                file.write(text)
+
+        write("team: anna\n")
+        with relay(*ANY, "--local", "here.test", "--aliases", "aliases", home=home) as r:
+            with r.smtp() as client:  # stays through it all
+                client.ehlo()
+                for text, mark, count in (("team: bob\n", "reloaded", 1),
+                                          ("team: team2\nteam2: team\n", "not reloaded", 1)):
+                    write(text)
+                    r.process.send_signal(signal.SIGHUP)
+                    until(lambda: sum(f" {mark}" in line for line in r.lines()) == count, mark)
+                client.sendmail("a@near.test", ["team@here.test"], "Subject: x\r\n\r\n")
+            until(lambda: r.mailbox("bob@here.test"), "the alias in force")
+
+
+def refuses_a_spool_that_has_an_owner():
+    with relay(*ANY) as r:
+        second = run("--spool", "spool", *ANY, home=r.home)
+        assert second.returncode == 75, second
+        assert second.stderr.count("\n") == 1, second
+        assert second.stdout == ""
+
+
+def ends_in_time_with_sessions_open():
+    with relay(*ANY, "--drain", "1") as r:
+        idle = socket.create_connection(("127.0.0.1", r.port()), PATIENCE)
+        busy = socket.create_connection(("127.0.0.1", r.port()), PATIENCE)
+        busy.sendall(b"EHLO x\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@mx.test>\r\nDATA\r\nhalf")
+        until(lambda: b"354" in busy.recv(4096), "data")
+        began = time.monotonic()
+        assert r.stop() == 0
+        assert time.monotonic() - began < 10
+        idle.close()
+        busy.close()
+
+
+def logs_json_when_asked():
+    with relay(*ANY, "--capture", "--log-format", "json") as r:
+        r.send("a@near.test", ["b@there.test"])
+        until(lambda: r.mailbox("b@there.test"), "delivery")
+        until(lambda: len(r.lines()) >= 3, "log")
+        events = [json.loads(line) for line in r.lines()]
+        ids = {e["queue_id"] for e in events if "queue_id" in e}
+        assert len(ids) == 1, events
+
+
+def refuses_mistakes_with_their_place():
+    with tempfile.TemporaryDirectory() as home:
+        with open(os.path.join(home, "conf"), "w") as file:
+            file.write("# fine\nlisten = 127.0.0.1:0\nroute = *=nowhere\n")
+        with open(os.path.join(home, "good"), "w") as file:
+            file.write("listen = 127.0.0.1:0\nlocal = here.test\n")
+        with open(os.path.join(home, "aliases"), "w") as file:
+            file.write("a: b\nb: a\n")
+        for options, code, text in (
+                (("--config", "conf", "--check"), 78, "relay: conf:3: route: "),
+                (("--config", "good", "--check"), 0, ""),
+                (("--config", "good", "--check", "--aliases", "aliases"), 78, "aliases: line "),
+                (("--config", "good", "--check", "--users", "none"), 78, "none"),
+                (("--config", "missing"), 78, "relay: missing: "),
+                (("--nonsense",), 64, "relay: unknown option --nonsense\n"),
+                (("--listen", "nowhere"), 64, "relay: --listen: "),
+                (("--relay-from", "10.0.0.1/8"), 64, "relay: --relay-from: "),
+                (("--local", "no domain"), 64, "relay: --local: "),
+                (("--mailbox-format", "mh"), 64, "relay: --mailbox-format: ")):
+            result = run(*options, home=home)
+            assert result.returncode == code, (options, result)
+            assert text in result.stderr, (options, result)
+            assert result.stderr.count("\n") == (code != 0), (options, result)
+        with relay(*ANY) as r:
+            taken = run("--listen", f"127.0.0.1:{r.port()}", "--spool", "other", home=home)
+            assert taken.returncode == 69, taken
+            assert taken.stderr.count("\n") == 1, taken
+
+
+def prints_help_and_version():
+    assert "--give-up TIME" in run("--help").stdout
+    assert re.fullmatch(r"relay \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+def never_relays_for_strangers():
+    with relay(*ANY, "--local", "here.test", "--relay-from", "none") as r:
+        with r.smtp() as client:
+            client.ehlo()
+            client.mail("a@near.test")
+            for address in ("b@there.test", "b%there.test@mx.test", "@here.test:b@there.test",
+                            '"b@there.test"@mx.test', "b@[127.0.0.1]", "b@mx.test"):
+                code, text = client.docmd(f"RCPT TO:<{address}>")
+                assert code == 550, (address, code, text)
+
+
+TESTS = [
+    says_where_it_listens_in_the_order_given,
+    delivers_locally_and_returns_what_it_cannot,
+    relays_through_another_and_waits_for_it,
+    loses_nothing_that_it_has_accepted,
+    captures_whatever_comes,
+    takes_what_is_dropped,
+    reads_its_tables_anew,
+    refuses_a_spool_that_has_an_owner,
+    ends_in_time_with_sessions_open,
+    logs_json_when_asked,
+    refuses_mistakes_with_their_place,
+    prints_help_and_version,
+    never_relays_for_strangers,
+]
+
+failed = 0
+for test in TESTS:
+    if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
+        continue
+    began = time.monotonic()
+    try:
+        test()
+        print(f"[       OK ] {test.__name__} ({time.monotonic() - began:.1f} s)")
+    except Exception as error:  # goes on with the others
+        failed += 1
+        print(f"[  FAILED  ] {test.__name__}: {error!r}")
+sys.exit(failed)
