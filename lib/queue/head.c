@@ -143,7 +143,6 @@ void queue_start_write(const queue_start *start, char *to)
     wire_add(&out, start->previous_end, 8);
     wire_add(&out, start->checkpoint, 8);
     wire_add(&out, start->checkpoint_offset, 8);
-    wire_add(&out, start->next_id, 8);
 }
 
 bool queue_start_read(mail_span bytes, queue_start *start)
@@ -154,6 +153,5 @@ bool queue_start_read(mail_span bytes, queue_start *start)
     start->previous_end = wire_take(&from, 8);
     start->checkpoint = wire_take(&from, 8);
     start->checkpoint_offset = wire_take(&from, 8);
-    start->next_id = wire_take(&from, 8);
     return !from.bad;
 }

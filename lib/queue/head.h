@@ -77,10 +77,9 @@ typedef struct queue_start {
     uint64_t previous_end; /* what lies there from this offset on does not count */
     uint64_t checkpoint;   /* serial of where the last complete checkpoint begins; 0: none */
     uint64_t checkpoint_offset;
-    uint64_t next_id;
 } queue_start;
 
-#define QUEUE_START_SIZE 40
+#define QUEUE_START_SIZE 32
 
 void queue_start_write(const queue_start *start, char *to);
 bool queue_start_read(mail_span bytes, queue_start *start);

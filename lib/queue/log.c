@@ -312,7 +312,7 @@ static int make_first(queue_log *log, mail_error *err)
     uint64_t most = log->queue->opts.segment_bytes;
     int code;
 
-    if (log->queue->opts.read_only || log->active != NULL || log->ready_count > 0) {
+    if (log->active != NULL || log->ready_count > 0) {
         return MAIL_OK;
     }
     code = queue_segment_make(log, most < FIRST_SEGMENT ? most : FIRST_SEGMENT);
@@ -341,7 +341,8 @@ int queue_log_open(queue_store **out, mail_queue *queue, const char *dir, mail_e
     if (code == MAIL_OK) {
         code = queue_recover(log, err);
     }
-    if (code == MAIL_OK) {
+    if (code == MAIL_OK && !queue->opts.read_only) {
+        queue_spool_claim_ids(log);
         code = make_first(log, err);
     }
     if (code == MAIL_OK) {

@@ -37,9 +37,6 @@ typedef struct recovery {
 /* How long the spool is believed to have been left alone: a calendar may be wrong by years. */
 #define LONGEST_PAUSE (24 * 3600)
 
-/* Ids that may have been given out without a trace. */
-#define LOST_IDS ((uint64_t)1 << 24)
-
 static mail_span head_of(const queue_scanned *found)
 {
     return mail_span_of(found->record + QUEUE_RECORD_SIZE, found->header.head_length);
@@ -215,23 +212,13 @@ static int on_end(recovery *rec, const queue_scanned *found, const queue_segment
     return MAIL_OK;
 }
 
-static void on_start(recovery *rec, const queue_scanned *found)
-{
-    queue_start start;
-
-    if (queue_start_read(head_of(found), &start) && start.next_id > rec->last_id) {
-        rec->last_id = start.next_id;
-    }
-}
-
 static int apply(recovery *rec, queue_segment *segment, const queue_scanned *found)
 {
     queue_place place = queue_place_of(segment, found->at);
 
     switch (found->header.type) {
     case QUEUE_RECORD_START:
-        on_start(rec, found);
-        return MAIL_OK;
+        return MAIL_OK; /* read before all others */
     case QUEUE_RECORD_MESSAGE:
         return on_message(rec, found, place);
     case QUEUE_RECORD_OUTCOME:
@@ -580,12 +567,13 @@ static void set_clock(recovery *rec)
     queue->tick_zero = queue_now(queue) - tick * MAIL_SECOND;
 }
 
+/* Beside what queue_spool_claim_ids sees to: in case that file was lost. */
 static void set_ids(recovery *rec)
 {
     mail_queue *queue = rec->queue;
 
-    if (rec->last_id > 0 && atomic_load(&queue->next_id) < rec->last_id + LOST_IDS) {
-        atomic_store(&queue->next_id, rec->last_id + LOST_IDS);
+    if (atomic_load(&queue->next_id) <= rec->last_id) {
+        atomic_store(&queue->next_id, rec->last_id + 1);
     }
 }
 

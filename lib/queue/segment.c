@@ -19,7 +19,6 @@ enum {
     AT_SERIAL = 32,
     AT_GENERATION = 40,
     AT_CAPACITY = 48,
-    AT_NEXT_ID = 56,
     HEADER = 64
 };
 
@@ -109,14 +108,11 @@ void queue_segment_header_write(const queue_log *log, const queue_segment *segme
     wire_put(to + AT_SERIAL, segment->serial, 8);
     wire_put(to + AT_GENERATION, segment->generation, 8);
     wire_put(to + AT_CAPACITY, segment->capacity, 8);
-    wire_put(to + AT_NEXT_ID, atomic_load(&log->queue->next_id), 8);
     wire_put(to + AT_CRC, header_crc(to), 4);
 }
 
 int queue_segment_header_read(const queue_log *log, const char *from, queue_segment *segment)
 {
-    uint64_t next_id = wire_get(from + AT_NEXT_ID, 8);
-
     if (memcmp(from + AT_MAGIC, magic, sizeof(magic)) != 0) {
         return MAIL_EDAMAGED;
     }
@@ -132,9 +128,6 @@ int queue_segment_header_read(const queue_log *log, const char *from, queue_segm
     segment->serial = wire_get(from + AT_SERIAL, 8);
     segment->generation = wire_get(from + AT_GENERATION, 8);
     segment->capacity = wire_get(from + AT_CAPACITY, 8);
-    if (next_id > atomic_load(&log->queue->next_id)) {
-        atomic_store(&log->queue->next_id, next_id);
-    }
     return segment->capacity <= UINT32_MAX ? MAIL_OK : MAIL_EDAMAGED;
 }
 

@@ -27,6 +27,39 @@ static uint32_t identity_crc(const char *data)
     return crc32c(crc32c(0, data, AT_CRC), data + AT_ID, IDENTITY - AT_ID);
 }
 
+/* In a sector of its own, since it is written over: no id from here on has been given out. */
+enum {
+    IDS_AT = 512,
+    IDS = 12,
+    IDS_AT_CRC = 8
+};
+
+/* More than one who has the spool open will ever give out beyond those that the calendar allows. */
+#define CLAIM ((uint64_t)1 << 30)
+
+void queue_spool_claim_ids(queue_log *log)
+{
+    mail_queue *queue = log->queue;
+    char data[IDS];
+    struct iovec part = {data, sizeof(data)};
+    uint64_t next = 0;
+
+    if (file_read_all(log->files, log->lock_fd, data, IDS, IDS_AT) == IDS &&
+        wire_get(data + IDS_AT_CRC, 4) == crc32c(0, data, IDS_AT_CRC)) {
+        next = wire_get(data, 8);
+    }
+    if (next > atomic_load(&queue->next_id)) {
+        atomic_store(&queue->next_id, next);
+    }
+    wire_put(data, atomic_load(&queue->next_id) + CLAIM, 8);
+    wire_put(data + IDS_AT_CRC, crc32c(0, data, IDS_AT_CRC), 4);
+    if (file_write_all(log->files, log->lock_fd, &part, 1, IDS_AT) < 0 ||
+        log->files->ops->sync_data(log->files, log->lock_fd) < 0) {
+        /* A full disk must not keep from delivering what is there. */
+        mail_log_line(queue->log, MAIL_LOG_WARN, "queue cannot claim its ids", NULL, 0);
+    }
+}
+
 static int write_identity(queue_log *log)
 {
     char data[IDENTITY] = {0};

@@ -141,7 +141,6 @@ static int write_start(queue_log *log)
     queue_start start = {
         .previous = log->last_serial,
         .previous_end = log->last_end,
-        .next_id = atomic_load(&log->queue->next_id),
     };
     queue_record record = {
         .header = {.type = QUEUE_RECORD_START, .head_length = QUEUE_START_SIZE},

@@ -85,7 +85,7 @@ static void build(builder *b)
 {
     char start[QUEUE_START_SIZE];
 
-    queue_start_write(&(queue_start){.next_id = 9}, start);
+    queue_start_write(&(queue_start){0}, start);
     add_record(b, QUEUE_RECORD_START, 0, mail_span_of(start, sizeof(start)), MAIL_SPAN(""));
     while (b->in.left > 0) {
         unsigned control = (unsigned)wire_take(&b->in, 1);

@@ -7,7 +7,7 @@
 
 #define SEGMENT "spool/log/0000000000000001.seg"
 #define FIRST   4096 /* where the records of a segment begin */
-#define START   104  /* the length of the first one */
+#define START   96   /* the length of the first one */
 
 /* A spool on a disk in memory, and what was logged about it. */
 typedef struct bench {
