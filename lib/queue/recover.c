@@ -1,276 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-#include "queue/log.h"
+#include "queue/replay.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "queue/large.h"
 #include "queue/part.h"
-#include "queue/scan.h"
 
 /*
- * What the log holds is what its records, in the order of their sequence, leave behind. The
- * last complete checkpoint is a state by itself: what lies before its beginning need not be
- * read, and what neither it nor anything since has named is gone, even if its record is
- * still there.
- *
- * Until all is read recipients are in no lane's order, and their due times are ticks.
+ * A restart: the segments are read, from the last checkpoint or from the oldest on, and what
+ * their records say is replayed; then the spool's clock, the ids and the log itself go on
+ * where they stood.
  */
-typedef struct recovery {
-    queue_log *log;
-    mail_queue *queue;
-    uint64_t last_sequence;
-    uint32_t last_tick;
-    mail_wall last_wall;
-    uint64_t last_id;
-    uint64_t damaged;
-    bool has_records;
-    bool is_torn;            /* the end of the last segment */
-    uint64_t begin_sequence; /* of the checkpoint being read; 0: none, or none to be trusted */
-    uint64_t begin_serial;
-    uint64_t begin_offset;
-} recovery;
 
 /* How long the spool is believed to have been left alone: a calendar may be wrong by years. */
 #define LONGEST_PAUSE (24 * 3600)
-
-static mail_span head_of(const queue_scanned *found)
-{
-    return mail_span_of(found->record + QUEUE_RECORD_SIZE, found->header.head_length);
-}
-
-static void add_live(queue_log *log, queue_place place, uint32_t weight)
-{
-    log->slots[place >> 32]->live += weight;
-}
-
-static int fill_recipients(mail_queue *queue, queue_message *message, queue_head *head)
-{
-    int code = MAIL_OK;
-
-    for (uint32_t i = 0; i < head->count && code == MAIL_OK; i++) {
-        mail_recipient recipient;
-
-        if (!queue_head_next(head, &recipient)) {
-            return MAIL_EDAMAGED;
-        }
-        message->recipients[i].due.key = head->tick;
-        code = queue_lane_use(queue, mail_address_domain(recipient.address),
-                              &message->recipients[i].lane);
-    }
-    return code;
-}
-
-static int make_message(mail_queue *queue, uint64_t id, queue_head *head, queue_message **out)
-{
-    queue_message *message = queue_message_create(queue, id, head->count);
-    int code;
-
-    if (message == NULL) {
-        return MAIL_ENOMEM;
-    }
-    message->size = head->size;
-    message->arrival = head->arrival;
-    message->arrival_tick = head->tick;
-    message->sender_hash = queue_sender_hash(head->sender);
-    message->flags = head->flags;
-    code = fill_recipients(queue, message, head);
-    if (code != MAIL_OK) {
-        queue_message_destroy(queue, message);
-        return code;
-    }
-    *out = message;
-    return MAIL_OK;
-}
-
-/* A new message, or the new place of one that was copied. */
-static int on_message(recovery *rec, const queue_scanned *found, queue_place place)
-{
-    mail_queue *queue = rec->queue;
-    queue_message *message = queue_index_find(queue, found->header.id);
-    queue_head head;
-    int code;
-
-    if (message != NULL && message->place != 0) {
-        queue->store->ops->release(queue->store, message->place, queue_message_weight(message));
-    }
-    if (message == NULL) {
-        if (!queue_head_read(head_of(found), &head) ||
-            found->header.body_length != (head.flags & QUEUE_HEAD_LARGE ? 0 : head.size)) {
-            return MAIL_EDAMAGED;
-        }
-        code = make_message(queue, found->header.id, &head, &message);
-        if (code != MAIL_OK) {
-            return code;
-        }
-        message->head_length = found->header.head_length;
-        code = queue_index_add(queue, message);
-        if (code != MAIL_OK) {
-            queue_message_destroy(queue, message);
-            return code;
-        }
-    }
-    message->place = place;
-    message->touched = found->header.sequence;
-    add_live(rec->log, place, queue_message_weight(message));
-    return MAIL_OK;
-}
-
-static void apply_outcome(recovery *rec, queue_message *message, const queue_outcome *outcome,
-                          queue_place place)
-{
-    queue_recipient *recipient = &message->recipients[outcome->index];
-    mail_queue *queue = rec->queue;
-
-    if (recipient->outcome != 0) {
-        queue->store->ops->release(queue->store, recipient->outcome, QUEUE_OUTCOME_WEIGHT);
-    }
-    recipient->outcome = place;
-    add_live(rec->log, place, QUEUE_OUTCOME_WEIGHT);
-    recipient->attempts = outcome->attempts;
-    recipient->due.key = outcome->due;
-    if ((outcome->flags & QUEUE_DONE) && recipient->lane != NULL) {
-        queue_index_close(queue, recipient);
-    }
-    recipient->flags = outcome->flags | (recipient->flags & QUEUE_DONE);
-}
-
-static int on_outcome(recovery *rec, const queue_scanned *found, queue_place place)
-{
-    queue_message *message = queue_index_find(rec->queue, found->header.id);
-    wire_reader from = wire_reader_of(head_of(found));
-    queue_outcome outcome;
-
-    if (message == NULL) {
-        return MAIL_OK; /* done, or a checkpoint's part will name it */
-    }
-    while (queue_outcome_next(&from, &outcome)) {
-        if (outcome.index >= message->count) {
-            return MAIL_EDAMAGED;
-        }
-        apply_outcome(rec, message, &outcome, place);
-    }
-    message->touched = found->header.sequence;
-    if (message->open == 0) {
-        queue_index_remove(rec->queue, message);
-    }
-    return from.bad ? MAIL_EDAMAGED : MAIL_OK;
-}
-
-static int on_removed(recovery *rec, const queue_scanned *found)
-{
-    queue_message *message = queue_index_find(rec->queue, found->header.id);
-
-    if (message != NULL) {
-        queue_index_remove(rec->queue, message);
-    }
-    return MAIL_OK;
-}
-
-static int on_part(recovery *rec, const queue_scanned *found)
-{
-    wire_reader from = wire_reader_of(head_of(found));
-    int code;
-
-    if (rec->begin_sequence == 0) {
-        return MAIL_OK; /* of a checkpoint whose beginning is gone */
-    }
-    do {
-        code = queue_part_read(rec->log, &from, found->header.sequence);
-    } while (code == MAIL_OK);
-    return code == MAIL_ENOENT ? MAIL_OK : code;
-}
-
-static int on_end(recovery *rec, const queue_scanned *found, const queue_segment *segment)
-{
-    mail_queue *queue = rec->queue;
-    queue_log *log = rec->log;
-    mail_span head = head_of(found);
-    list *at = queue->order.next;
-
-    if (rec->begin_sequence == 0 || head.length < 8 ||
-        wire_get(head.data, 8) != rec->begin_sequence) {
-        return MAIL_OK;
-    }
-    while (at != &queue->order) {
-        queue_message *message = LIST_OWNER(at, queue_message, in_order);
-
-        at = at->next;
-        if (message->touched < rec->begin_sequence) {
-            queue_index_remove(queue, message);
-        }
-    }
-    log->checkpoint = (queue_checkpoint){
-        .serial = rec->begin_serial,
-        .offset = rec->begin_offset,
-        .sequence = rec->begin_sequence,
-        .last_serial = segment->serial,
-    };
-    return MAIL_OK;
-}
-
-static int apply(recovery *rec, queue_segment *segment, const queue_scanned *found)
-{
-    queue_place place = queue_place_of(segment, found->at);
-
-    switch (found->header.type) {
-    case QUEUE_RECORD_START:
-        return MAIL_OK; /* read before all others */
-    case QUEUE_RECORD_MESSAGE:
-        return on_message(rec, found, place);
-    case QUEUE_RECORD_OUTCOME:
-        return on_outcome(rec, found, place);
-    case QUEUE_RECORD_REMOVED:
-        return on_removed(rec, found);
-    case QUEUE_RECORD_BEGIN:
-        rec->begin_sequence = found->header.sequence;
-        rec->begin_serial = segment->serial;
-        rec->begin_offset = found->at;
-        return MAIL_OK;
-    case QUEUE_RECORD_PART:
-        return on_part(rec, found);
-    case QUEUE_RECORD_END:
-        return on_end(rec, found, segment);
-    }
-    return MAIL_EDAMAGED;
-}
-
-static void on_damage(recovery *rec, queue_segment *segment, uint64_t from, uint64_t to)
-{
-    queue_set_aside(rec->log, segment, from, to);
-    rec->damaged++;
-    rec->begin_sequence = 0; /* a part may be missing: rather a message twice than none */
-}
-
-static int on_record(recovery *rec, queue_segment *segment, const queue_scanned *found)
-{
-    int code = apply(rec, segment, found);
-
-    if (code == MAIL_EDAMAGED) { /* sound, but not what this version writes */
-        on_damage(rec, segment, found->at, found->end);
-        code = MAIL_OK;
-    }
-    if (segment->first_sequence == 0) {
-        segment->first_sequence = found->header.sequence;
-    }
-    segment->last_sequence = found->header.sequence;
-    rec->last_sequence = found->header.sequence;
-    rec->last_tick = found->header.tick > rec->last_tick ? found->header.tick : rec->last_tick;
-    rec->last_wall = found->header.wall;
-    rec->last_id = found->header.id > rec->last_id ? found->header.id : rec->last_id;
-    rec->has_records = true;
-    return code;
-}
 
 /*
  * Whether a record from `from` on says that more was safe when it was written than has been
  * found before it. If none does, what is missing was on its way to the disk with what
  * follows when the power went: nobody has been told that any of it is safe.
  */
-static int is_proven(recovery *rec, const queue_segment *segment, uint64_t from, bool *proven)
+static int is_proven(queue_replay *rec, const queue_segment *segment, uint64_t from, bool *proven)
 {
     queue_scanned found;
     queue_scan scan;
@@ -290,7 +42,7 @@ static int is_proven(recovery *rec, const queue_segment *segment, uint64_t from,
 }
 
 /* Damage before the known end is damage; in the last segment it may be a tear, which is an end. */
-static int judge_damage(recovery *rec, queue_segment *segment, queue_scanned *found)
+static int judge_damage(queue_replay *rec, queue_segment *segment, queue_scanned *found)
 {
     bool is_damage = segment->end > 0;
     int code = MAIL_OK;
@@ -299,7 +51,7 @@ static int judge_damage(recovery *rec, queue_segment *segment, queue_scanned *fo
         code = is_proven(rec, segment, found->end, &is_damage);
     }
     if (code == MAIL_OK && is_damage) {
-        on_damage(rec, segment, found->at, found->end);
+        queue_replay_damage(rec, segment, found->at, found->end);
     } else {
         found->found = QUEUE_FOUND_END;
         found->is_torn = true;
@@ -308,7 +60,7 @@ static int judge_damage(recovery *rec, queue_segment *segment, queue_scanned *fo
 }
 
 /* Reads the records one by one; `*last` is the end. */
-static int read_records(recovery *rec, queue_segment *segment, queue_scan *scan,
+static int read_records(queue_replay *rec, queue_segment *segment, queue_scan *scan,
                         queue_scanned *last)
 {
     int code;
@@ -316,7 +68,7 @@ static int read_records(recovery *rec, queue_segment *segment, queue_scan *scan,
     do {
         code = queue_scan_next(scan, last);
         if (code == MAIL_OK && last->found == QUEUE_FOUND_RECORD) {
-            code = on_record(rec, segment, last);
+            code = queue_replay_record(rec, segment, last);
         } else if (code == MAIL_OK && last->found == QUEUE_FOUND_DAMAGE) {
             code = judge_damage(rec, segment, last);
         }
@@ -325,7 +77,7 @@ static int read_records(recovery *rec, queue_segment *segment, queue_scan *scan,
 }
 
 /* Reads a segment from `from` to its end: the known one, or where the records end. */
-static int read_segment(recovery *rec, queue_segment *segment, uint64_t from)
+static int read_segment(queue_replay *rec, queue_segment *segment, uint64_t from)
 {
     uint64_t limit = segment->end > 0 ? segment->end : segment->capacity;
     queue_scanned last;
@@ -343,7 +95,7 @@ static int read_segment(recovery *rec, queue_segment *segment, uint64_t from)
         return code;
     }
     if (segment->end > last.at) {
-        on_damage(rec, segment, last.at, segment->end);
+        queue_replay_damage(rec, segment, last.at, segment->end);
     } else if (segment->end == 0) {
         segment->end = last.at;
     }
@@ -420,7 +172,7 @@ static int read_starts(queue_log *log, queue_start *last)
     return code;
 }
 
-static int read_from(recovery *rec, queue_segment *segment, uint64_t offset)
+static int read_from(queue_replay *rec, queue_segment *segment, uint64_t offset)
 {
     int code = MAIL_OK;
 
@@ -432,7 +184,7 @@ static int read_from(recovery *rec, queue_segment *segment, uint64_t offset)
 }
 
 /* From the last checkpoint known to be complete; `*is_complete`: it was found so. */
-static int read_from_checkpoint(recovery *rec, const queue_start *last, bool *is_complete)
+static int read_from_checkpoint(queue_replay *rec, const queue_start *last, bool *is_complete)
 {
     queue_segment *segment = queue_segment_find(rec->log, last->checkpoint);
     int code;
@@ -446,7 +198,7 @@ static int read_from_checkpoint(recovery *rec, const queue_start *last, bool *is
     return code;
 }
 
-static void start_again(recovery *rec)
+static void start_again(queue_replay *rec)
 {
     queue_log *log = rec->log;
     mail_queue *queue = rec->queue;
@@ -462,10 +214,10 @@ static void start_again(recovery *rec)
         segment->last_sequence = 0;
     }
     log->checkpoint = (queue_checkpoint){0};
-    *rec = (recovery){.log = log, .queue = queue};
+    *rec = (queue_replay){.log = log, .queue = queue};
 }
 
-static int read_all(recovery *rec)
+static int read_all(queue_replay *rec)
 {
     queue_log *log = rec->log;
     queue_start last;
@@ -555,7 +307,7 @@ static int put_in_order(mail_queue *queue)
 }
 
 /* The spool's clock goes on where it stood, and by what the calendar says has passed since. */
-static void set_clock(recovery *rec)
+static void set_clock(queue_replay *rec)
 {
     mail_queue *queue = rec->queue;
     mail_wall pause = queue_wall(queue) - rec->last_wall;
@@ -568,7 +320,7 @@ static void set_clock(recovery *rec)
 }
 
 /* Beside what queue_spool_claim_ids sees to: in case that file was lost. */
-static void set_ids(recovery *rec)
+static void set_ids(queue_replay *rec)
 {
     mail_queue *queue = rec->queue;
 
@@ -599,7 +351,7 @@ static void set_ready(queue_log *log, const queue_segment *last)
  * Writing goes on behind the last record, unless something of this segment lies there that
  * a later record could make look whole.
  */
-static void set_position(recovery *rec)
+static void set_position(queue_replay *rec)
 {
     queue_log *log = rec->log;
     queue_segment *last = NULL;
@@ -641,7 +393,7 @@ static int remove_unnamed(const char *name, void *arg)
 
 int queue_recover(queue_log *log, mail_error *err)
 {
-    recovery rec = {.log = log, .queue = log->queue};
+    queue_replay rec = {.log = log, .queue = log->queue};
     int code = read_all(&rec);
 
     if (code == MAIL_OK) {
