@@ -133,6 +133,9 @@ typedef struct mail_sasl_answer {
 MAIL_API mail_sasl_step mail_sasl_server_answer(mail_sasl_server *srv,
                                                 const mail_sasl_answer *answer);
 
+/** Whether MAIL_SASL_FAILED came of a lack of memory: it says nothing of the client. */
+MAIL_API bool mail_sasl_server_is_starved(const mail_sasl_server *srv);
+
 /** After MAIL_SASL_OK: as whom the client may act. Ownership: lends until destroy. */
 MAIL_API mail_span mail_sasl_server_user(const mail_sasl_server *srv);
 

@@ -6,6 +6,7 @@
 #include <mail/base.h>
 #include <mail/envelope.h>
 #include <mail/reply.h>
+#include <mail/sasl.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -29,20 +30,22 @@ extern "C" {
 typedef struct mail_smtp_server mail_smtp_server;
 
 typedef enum mail_smtp_event_type {
-    MAIL_SMTP_EV_NONE,    /* more input, or an answer, or room in out is needed */
-    MAIL_SMTP_EV_CONNECT, /* question: greet? 220 greets; 4yz or 5yz refuses (RFC 5321, 3.1) */
-    MAIL_SMTP_EV_HELO,    /* question: HELO, EHLO or LHLO with `name` */
-    MAIL_SMTP_EV_MAIL,    /* question: `path`, `mail` */
-    MAIL_SMTP_EV_RCPT,    /* question: `path`, `rcpt` */
-    MAIL_SMTP_EV_DATA,    /* question: take a message for the accepted recipients? 354 begins it */
-    MAIL_SMTP_EV_BODY,    /* `body`: the next bytes of the message, dots removed */
-    MAIL_SMTP_EV_END,     /* question: it is whole. LMTP: one answer a recipient, in order */
-    MAIL_SMTP_EV_ABORT,   /* it will not be whole: drop what was taken, and the envelope */
-    MAIL_SMTP_EV_RESET,   /* the transaction is over without a message: drop the envelope */
-    MAIL_SMTP_EV_VRFY,    /* question: `argument` */
-    MAIL_SMTP_EV_EXPN,    /* question: `argument` */
-    MAIL_SMTP_EV_REFUSED, /* for the log: the engine itself refused a command with `reply` */
-    MAIL_SMTP_EV_CLOSE    /* last event: flush out, then close. `reply` is the last one sent */
+    MAIL_SMTP_EV_NONE,     /* more input, or an answer, or room in out is needed */
+    MAIL_SMTP_EV_CONNECT,  /* question: greet? 220 greets; 4yz or 5yz refuses (RFC 5321, 3.1) */
+    MAIL_SMTP_EV_HELO,     /* question: HELO, EHLO or LHLO with `name` */
+    MAIL_SMTP_EV_MAIL,     /* question: `path`, `mail` */
+    MAIL_SMTP_EV_RCPT,     /* question: `path`, `rcpt` */
+    MAIL_SMTP_EV_DATA,     /* question: take a message for the accepted recipients? 354 begins it */
+    MAIL_SMTP_EV_BODY,     /* `body`: the next bytes of the message, dots removed */
+    MAIL_SMTP_EV_END,      /* question: it is whole. LMTP: one answer a recipient, in order */
+    MAIL_SMTP_EV_ABORT,    /* it will not be whole: drop what was taken, and the envelope */
+    MAIL_SMTP_EV_RESET,    /* the transaction is over without a message: drop the envelope */
+    MAIL_SMTP_EV_VRFY,     /* question: `argument` */
+    MAIL_SMTP_EV_EXPN,     /* question: `argument` */
+    MAIL_SMTP_EV_STARTTLS, /* question: TLS? 220: see mail_smtp_server_tls_started */
+    MAIL_SMTP_EV_AUTH,     /* question: `auth`; see mail_smtp_server_answer_auth */
+    MAIL_SMTP_EV_REFUSED,  /* for the log: the engine itself refused a command with `reply` */
+    MAIL_SMTP_EV_CLOSE     /* last event: flush out, then close. `reply` is the last one sent */
 } mail_smtp_event_type;
 
 /** `CONNECT`, `HELO` …: the name without its prefix. */
@@ -55,6 +58,10 @@ typedef struct mail_smtp_mail {
     mail_ret ret;
     mail_span envid; /* decoded; empty: none */
     bool smtputf8;
+    /* AUTH (RFC 4954, section 5): who is said to have submitted it, in xtext, checked; empty: not
+     * said, `<>`, or said by a peer that has not proved who it is. To be believed only of peers
+     * that are trusted with it. */
+    mail_span auth;
 } mail_smtp_mail;
 
 /** The parameters of RCPT TO. */
@@ -69,17 +76,18 @@ typedef struct mail_smtp_rcpt {
  */
 typedef struct mail_smtp_event {
     mail_smtp_event_type type;
-    mail_span name;             /* HELO: as received, checked (RFC 5321, 4.1.1.1) */
-    bool esmtp;                 /* HELO: EHLO or LHLO */
-    const mail_path *path;      /* MAIL, RCPT */
-    const mail_smtp_mail *mail; /* MAIL */
-    const mail_smtp_rcpt *rcpt; /* RCPT */
-    bool by_bdat;               /* DATA: chunks, no 354 goes out (RFC 3030) */
-    mail_span body;             /* BODY */
-    uint64_t size;              /* END: octets of the message */
-    size_t index;               /* END in LMTP: which accepted recipient is asked for, from 0 */
-    mail_span argument;         /* VRFY, EXPN */
-    const mail_reply *reply;    /* REFUSED, CLOSE; may be NULL in CLOSE */
+    mail_span name;                 /* HELO: as received, checked (RFC 5321, 4.1.1.1) */
+    bool esmtp;                     /* HELO: EHLO or LHLO */
+    const mail_path *path;          /* MAIL, RCPT */
+    const mail_smtp_mail *mail;     /* MAIL */
+    const mail_smtp_rcpt *rcpt;     /* RCPT */
+    bool by_bdat;                   /* DATA: chunks, no 354 goes out (RFC 3030) */
+    mail_span body;                 /* BODY */
+    uint64_t size;                  /* END: octets of the message */
+    size_t index;                   /* END in LMTP: which accepted recipient is asked for, from 0 */
+    mail_span argument;             /* VRFY, EXPN */
+    const mail_sasl_question *auth; /* AUTH; lends until the answer */
+    const mail_reply *reply;        /* REFUSED, CLOSE; may be NULL in CLOSE */
 } mail_smtp_event;
 
 /** What to do with a CR or LF that is not part of a CRLF in a message (SMTP smuggling). */
@@ -105,10 +113,20 @@ typedef struct mail_smtp_server_options {
     bool expn;                 /* offer EXPN and ask for it */
     bool allow_early_talk;     /* take commands sent before the greeting was; default: 554, close */
     mail_duration error_delay; /* of refusals from the 5th on; default 1 s, negative: none */
+    bool starttls;             /* offered, and asked for with EV_STARTTLS, until TLS is on */
+    bool implicit_tls; /* TLS from the first octet (RFC 8314): nothing happens before tls_started */
+    bool requires_tls; /* till TLS is on: 530 to all but EHLO, NOOP, QUIT and STARTTLS */
+    unsigned auth_mechanisms;  /* bits 1 << mail_sasl_mechanism, not EXTERNAL; 0: no AUTH */
+    bool auth_in_clear;        /* also those that show a secret, without TLS */
+    bool requires_auth;        /* submission: 530 5.7.0 to MAIL before AUTH has succeeded */
+    uint8_t auth_disguise[32]; /* a lasting secret: unknown users look like known ones (SCRAM) */
 } mail_smtp_server_options;
 
 /** The longest command line, CRLF included: what a caller's input buffer must at least hold. */
 #define MAIL_SMTP_LINE_MAX 2048
+
+/** The same where AUTH is offered: its messages may be longer (RFC 4954, section 4). */
+#define MAIL_SMTP_AUTH_LINE_MAX 12290
 
 #define MAIL_SMTP_SERVER_OPTIONS_INIT                                                              \
     {                                                                                              \
@@ -174,6 +192,31 @@ MAIL_API void mail_smtp_server_shutdown(mail_smtp_server *srv, mail_span text, b
  * Errors: MAIL_ENOMEM.
  */
 MAIL_API int mail_smtp_server_answer(mail_smtp_server *srv, mail_time now, const mail_reply *reply);
+
+/**
+ * Answers EV_AUTH. What follows, success, failure or one more message, goes to `out`; a
+ * refusal in other words (454 4.7.0: not now) goes through mail_smtp_server_answer.
+ *
+ * Errors: MAIL_ENOMEM.
+ */
+MAIL_API int mail_smtp_server_answer_auth(mail_smtp_server *srv, mail_time now,
+                                          const mail_sasl_answer *answer);
+
+/** As whom the peer may act, after AUTH; empty: it has not. Lends until the next call. */
+MAIL_API mail_span mail_smtp_server_user(const mail_smtp_server *srv);
+
+/**
+ * Whether the peer is to begin a TLS handshake: after a positive answer to EV_STARTTLS, or from the
+ * start with `implicit_tls`. Send `out` first. What was read in clear may still be fed: it
+ * is dropped, and reported by EV_REFUSED with a reply that is not sent.
+ */
+MAIL_API bool mail_smtp_server_awaits_tls(const mail_smtp_server *srv);
+
+/**
+ * The handshake is done: from now on plain bytes are fed. All that was said before is forgotten.
+ * `binding` is the session's tls-exporter (MAIL_TLS_BINDING_SIZE octets), or empty: no -PLUS.
+ */
+MAIL_API void mail_smtp_server_tls_started(mail_smtp_server *srv, mail_time now, mail_span binding);
 
 /** Whether a question is open. */
 MAIL_API bool mail_smtp_server_asks(const mail_smtp_server *srv);

@@ -7,6 +7,7 @@
 #include <mail/loop.h>
 #include <mail/sink.h>
 #include <mail/smtp_server.h>
+#include <mail/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -29,20 +30,23 @@ typedef struct mail_ticket {
     uint32_t serial;
 } mail_ticket;
 
-/** What the policy may know of a session; lends for the call. `user` is the policy's own. */
+/** What the policy may know of a session, which lends as a whole for the call. `user` is the policy's own. */
 typedef struct mail_smtp_session {
     mail_endpoint peer;
     bool peer_is_unix; /* by a unix socket: `peer` means nothing */
     mail_span helo;    /* as last given; empty: none yet */
     bool esmtp;
     bool lmtp;
-    uint64_t serial; /* unique within the service */
+    const mail_tls_facts *tls; /* NULL: in clear */
+    mail_span authenticated;   /* as whom it may act, after AUTH; empty: nobody */
+    uint64_t serial;           /* unique within the service */
     void *listener_arg;
     void *user;
 } mail_smtp_session;
 
 /**
- * Called from the loop for each event but BODY, which goes to the sink, and END, which the sink's
+ * Called from the loop for each event but STARTTLS, which the service answers itself, BODY, which goes
+ * to the sink, and END, which the sink's
  * `finish` answers (without a sink, and after mail_smtp_service_take_asking, it comes too).
  * For a question use `ticket` at once or keep it for later. `session` lends until EV_CLOSE, which
  * is a session's last event and comes exactly once: free `session->user` there. The service must
@@ -85,10 +89,18 @@ MAIL_API int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
 MAIL_API void mail_smtp_service_destroy(mail_smtp_service *service);
 
 /**
+ * The certificates of sessions to come; those under way keep theirs (SIGHUP). From now on
+ * listeners offer STARTTLS if their `engine` options say so. Must not be NULL.
+ *
+ * Ownership: keeps a reference of `context`.
+ */
+MAIL_API void mail_smtp_service_set_tls(mail_smtp_service *service, mail_tls_context *context);
+
+/**
  * Listens on `endpoint` (port 0: a free one), with an engine of `engine` options for
  * each session (copied, `hostname` too). `*bound` (optional) is where.
  *
- * Errors: MAIL_EBUSY address in use; MAIL_EPERM; MAIL_ESYS; MAIL_ENOMEM.
+ * Errors: MAIL_EBUSY address in use; MAIL_EINVAL: bad engine options, or `implicit_tls` and no TLS was set; MAIL_EPERM; MAIL_ESYS; MAIL_ENOMEM.
  */
 MAIL_API int mail_smtp_service_listen(mail_smtp_service *service, const mail_endpoint *endpoint,
                                       const mail_smtp_server_options *engine, void *listener_arg,
@@ -114,6 +126,9 @@ MAIL_API int mail_smtp_service_adopt(mail_smtp_service *service, int fd,
  * Errors: MAIL_ECANCELED; MAIL_ENOMEM (the session ends).
  */
 MAIL_API int mail_smtp_service_answer(mail_ticket ticket, const mail_reply *reply);
+
+/** Answers EV_AUTH, as mail_smtp_server_answer_auth. Errors: MAIL_ECANCELED; MAIL_ENOMEM. */
+MAIL_API int mail_smtp_service_answer_auth(mail_ticket ticket, const mail_sasl_answer *answer);
 
 /**
  * Answers EV_DATA with yes: the message goes into `sink`. Its `finish` answers END: 250 2.0.0 and

@@ -164,6 +164,8 @@ static void on_event(mail_smtp_session *session, mail_ticket ticket, const mail_
     case MAIL_SMTP_EV_HELO:
     case MAIL_SMTP_EV_VRFY:
     case MAIL_SMTP_EV_EXPN:
+    case MAIL_SMTP_EV_STARTTLS:
+    case MAIL_SMTP_EV_AUTH:
         (void)mail_smtp_service_answer(ticket, NULL);
         return;
     case MAIL_SMTP_EV_REFUSED:

@@ -83,9 +83,19 @@ void mail_smtp_service_destroy(mail_smtp_service *service)
         LIST_OWNER(list_pop_front(&service->orphans), smtp_session, orphan)->service = NULL;
     }
     service->loop->ops->untimer(service->drained);
+    mail_tls_context_unref(service->tls);
     table_deinit(&service->clients);
     mem_free(service->mem, service->slots, service->slot_capacity * sizeof(*service->slots));
     mem_free(service->mem, service, sizeof(*service));
+}
+
+void mail_smtp_service_set_tls(mail_smtp_service *service, mail_tls_context *context)
+{
+    mail_tls_context *before = service->tls;
+
+    assert(context != NULL);
+    service->tls = mail_tls_context_ref(context);
+    mail_tls_context_unref(before);
 }
 
 /* Slots and tickets. */
@@ -147,6 +157,13 @@ int mail_smtp_service_answer(mail_ticket ticket, const mail_reply *reply)
     smtp_session *ss = session_of(ticket);
 
     return ss != NULL ? smtp_session_answer(ss, reply) : MAIL_ECANCELED;
+}
+
+int mail_smtp_service_answer_auth(mail_ticket ticket, const mail_sasl_answer *answer)
+{
+    smtp_session *ss = session_of(ticket);
+
+    return ss != NULL ? smtp_session_answer_auth(ss, answer) : MAIL_ECANCELED;
 }
 
 static int take(mail_ticket ticket, mail_sink *sink, smtp_taking taking, mail_span accepted)
@@ -254,6 +271,7 @@ static int open_session(mail_smtp_service *service, int fd, const mail_endpoint 
                         const mail_smtp_server_options *engine, void *listener_arg,
                         smtp_session **out)
 {
+    mail_smtp_server_options opts = *engine;
     int64_t slot = service->sessions < service->opts.max_sessions && !service->draining
                        ? find_slot(service)
                        : MAIL_ELIMIT;
@@ -268,7 +286,8 @@ static int open_session(mail_smtp_service *service, int fd, const mail_endpoint 
     if (code != MAIL_OK) {
         return code == MAIL_ELIMIT ? MAIL_EBUSY : code;
     }
-    code = smtp_session_open(&ss, service, (uint32_t)slot, fd, engine);
+    opts.starttls = opts.starttls && service->tls != NULL;
+    code = smtp_session_open(&ss, service, (uint32_t)slot, fd, &opts);
     if (code != MAIL_OK) {
         uncount_client(service, client);
         return code;
@@ -296,13 +315,16 @@ static void log_refused(mail_smtp_service *service, const mail_endpoint *peer, c
 }
 
 /* RFC 5321, section 3.8: who can't be served is told so, if that is possible in one write. */
-static void refuse(mail_smtp_service *service, int fd, const mail_endpoint *peer, int code)
+static void refuse(mail_smtp_service *service, int fd, const mail_endpoint *peer, bool in_tls,
+                   int code)
 {
     static const char busy[] = "421 4.3.2 Too many connections, try again later\r\n";
     static const char yours[] = "421 4.7.0 Too many connections from you, try again later\r\n";
     const char *text = code == MAIL_EBUSY ? yours : busy;
 
-    service->net->ops->write(service->net, fd, text, strlen(text));
+    if (!in_tls) {
+        service->net->ops->write(service->net, fd, text, strlen(text));
+    }
     service->net->ops->close(service->net, fd);
     log_refused(service, peer,
                 code == MAIL_EBUSY ? "too many connections of this client" : mail_strerror(code));
@@ -319,7 +341,7 @@ static void on_accept(int fd, const mail_endpoint *peer, bool is_last, void *arg
         code = open_session(service, fd, peer, &ls->engine, ls->arg, &ss);
     }
     if (code != MAIL_OK) {
-        refuse(service, fd, peer, code);
+        refuse(service, fd, peer, ls->engine.implicit_tls, code);
         return;
     }
     net_link_run(&ss->link);
@@ -336,7 +358,7 @@ static int copy_options(mail_smtp_service *service, const mail_smtp_server_optio
     memcpy(to, from, from->size);
     to->size = sizeof(*to);
     to->mem = service->mem;
-    return MAIL_OK;
+    return to->implicit_tls && service->tls == NULL ? MAIL_EINVAL : MAIL_OK;
 }
 
 int mail_smtp_service_adopt(mail_smtp_service *service, int fd,

@@ -33,6 +33,54 @@ static void set_text(smtp_session *ss, char **text, size_t *length, char *to, si
     *length = to_length;
 }
 
+/* TLS. */
+
+static bool shakes_hands(const smtp_session *ss)
+{
+    return ss->link.filter != NULL && mail_smtp_server_awaits_tls(ss->engine);
+}
+
+static int make_tls(smtp_session *ss)
+{
+    mail_tls_options opts = MAIL_TLS_OPTIONS_INIT;
+
+    opts.mem = ss->mem;
+    opts.server = true;
+    return net_tls_create(&ss->tls, ss->service->tls, &opts);
+}
+
+static void log_handshake(smtp_session *ss)
+{
+    char text[MAIL_IP_TEXT_SIZE] = "unix";
+    mail_span why = mail_tls_failure(net_tls_session(ss->tls));
+    mail_log_field fields[2] = {{.key = "client"}, {.key = "reason"}};
+
+    if (!ss->shown.peer_is_unix) {
+        mail_endpoint_print(&ss->shown.peer, text);
+    }
+    fields[0].value = mail_span_text(text);
+    fields[1].value = why.length > 0 ? why : MAIL_SPAN("broken off");
+    mail_log_line(ss->service->opts.log, MAIL_LOG_INFO, "no tls", fields, 2);
+}
+
+/* The handshake is done: the engine begins anew. */
+static void tell_tls(smtp_session *ss, mail_time now)
+{
+    const mail_tls *tls = net_tls_session(ss->tls);
+    uint8_t binding[MAIL_TLS_BINDING_SIZE];
+    mail_span shown = {0};
+
+    if (mail_tls_binding(tls, binding) == MAIL_OK) {
+        shown = mail_span_of(binding, sizeof(binding));
+    }
+    mail_tls_facts_read(tls, &ss->facts);
+    ss->shown.tls = &ss->facts;
+    ss->shown.helo = mail_span_of(NULL, 0);
+    ss->shown.esmtp = false;
+    ss->shown.authenticated = mail_span_of(NULL, 0);
+    mail_smtp_server_tls_started(ss->engine, now, shown);
+}
+
 /* The body and its sink. */
 
 static void drop_sink(smtp_session *ss)
@@ -172,6 +220,20 @@ int smtp_session_answer(smtp_session *ss, const mail_reply *reply)
     return code;
 }
 
+int smtp_session_answer_auth(smtp_session *ss, const mail_sasl_answer *answer)
+{
+    int code;
+
+    assert(ss->question == MAIL_SMTP_EV_AUTH);
+    ss->question = MAIL_SMTP_EV_NONE;
+    smtp_service_ticket(ss->service, ss->slot); /* the one that is out is used up */
+    code = mail_smtp_server_answer_auth(ss->engine, mail_loop_now(ss->service->loop), answer);
+    ss->starved = ss->starved || code != MAIL_OK;
+    ss->shown.authenticated = mail_smtp_server_user(ss->engine);
+    resume(ss, MAIL_SMTP_EV_AUTH);
+    return code;
+}
+
 static const mail_reply *refusal_of(smtp_session *ss, int code)
 {
     static const mail_reply no_space = {452, {4, 3, 1}, {"Not enough room, try again later", 32}};
@@ -210,6 +272,7 @@ static void release(smtp_session *ss)
     set_text(ss, &ss->accepted, &ss->accepted_length, NULL, 0);
     buffer_deinit(&ss->spill);
     mail_smtp_server_destroy(ss->engine);
+    net_tls_destroy(ss->tls);
     mem_free(ss->mem, ss, sizeof(*ss));
 }
 
@@ -298,6 +361,16 @@ static void on_end(smtp_session *ss, const mail_smtp_event *ev)
     }
 }
 
+/* The filter comes once the reply has gone out in clear: see session_sent. */
+static void on_starttls(smtp_session *ss)
+{
+    static const mail_reply not_now = {454, {4, 7, 0}, {"TLS not available now", 21}};
+    bool is_made = make_tls(ss) == MAIL_OK;
+
+    ss->starved = mail_smtp_server_answer(ss->engine, mail_loop_now(ss->service->loop),
+                                          is_made ? NULL : &not_now) != MAIL_OK;
+}
+
 static void on_close(smtp_session *ss, const mail_smtp_event *ev)
 {
     bool is_orderly = ev->reply != NULL && ev->reply->code == 221;
@@ -325,7 +398,11 @@ static void on_event(smtp_session *ss, const mail_smtp_event *ev)
     case MAIL_SMTP_EV_RCPT:
     case MAIL_SMTP_EV_VRFY:
     case MAIL_SMTP_EV_EXPN:
+    case MAIL_SMTP_EV_AUTH:
         ask(ss, ev);
+        break;
+    case MAIL_SMTP_EV_STARTTLS:
+        on_starttls(ss);
         break;
     case MAIL_SMTP_EV_DATA:
         on_data(ss, ev);
@@ -355,13 +432,16 @@ static void end(smtp_session *ss)
 {
     mail_smtp_event ev = {.type = MAIL_SMTP_EV_ABORT};
 
+    if (shakes_hands(ss) && !ss->is_over) {
+        log_handshake(ss);
+    }
     while (!ss->is_over && ev.type != MAIL_SMTP_EV_NONE) {
         mail_smtp_server_eof(ss->engine, &ev);
         on_event(ss, &ev);
     }
 }
 
-static void end_starved(smtp_session *ss)
+static void end_mute(smtp_session *ss)
 {
     ss->is_mute = true;
     end(ss);
@@ -369,11 +449,30 @@ static void end_starved(smtp_session *ss)
 
 /* What the link asks of its owner. */
 
+/* True: nothing to be heard yet. Who has not come as far as TLS is not waited for in the end. */
+static bool awaits_handshake(smtp_session *ss, mail_time now)
+{
+    if (ss->is_over || !shakes_hands(ss)) {
+        return false;
+    }
+    if (net_tls_is_ready(ss->tls)) {
+        tell_tls(ss, now);
+        return false;
+    }
+    if (ss->service->draining) {
+        end_mute(ss);
+    }
+    return true;
+}
+
 static void session_feed(void *arg, mail_time now, mail_span in, size_t *used)
 {
     smtp_session *ss = arg;
     mail_smtp_event ev = {.type = MAIL_SMTP_EV_CONNECT};
 
+    if (awaits_handshake(ss, now)) {
+        return;
+    }
     ss->feeding = true;
     while (!ss->is_over && !ss->starved && ev.type != MAIL_SMTP_EV_NONE) {
         mail_span rest = mail_span_from(in, *used);
@@ -393,7 +492,7 @@ static void session_feed(void *arg, mail_time now, mail_span in, size_t *used)
     }
     ss->feeding = false;
     if (ss->starved) {
-        end_starved(ss);
+        end_mute(ss);
     }
 }
 
@@ -408,10 +507,16 @@ static void session_tick(void *arg, mail_time now)
     smtp_session *ss = arg;
     mail_smtp_event ev = {.type = MAIL_SMTP_EV_ABORT};
 
+    if (shakes_hands(ss)) { /* nothing can be said to the peer */
+        if (now >= mail_smtp_server_deadline(ss->engine)) {
+            end_mute(ss);
+        }
+        return;
+    }
     ss->feeding = true;
     while (!ss->is_over && ev.type != MAIL_SMTP_EV_NONE) {
         if (mail_smtp_server_tick(ss->engine, now, &ev) != MAIL_OK) {
-            end_starved(ss);
+            end_mute(ss);
             break;
         }
         on_event(ss, &ev);
@@ -428,8 +533,14 @@ static mail_span session_out(void *arg)
 
 static void session_sent(void *arg, mail_time now, size_t n)
 {
+    smtp_session *ss = arg;
+
     (void)now;
-    mail_smtp_server_sent(((smtp_session *)arg)->engine, n);
+    mail_smtp_server_sent(ss->engine, n);
+    if (ss->link.filter == NULL && mail_smtp_server_awaits_tls(ss->engine) &&
+        mail_smtp_server_out(ss->engine).length == 0) {
+        net_link_set_filter(&ss->link, net_tls_filter(ss->tls));
+    }
 }
 
 /* Until EV_CLOSE there is always something to wait for, be it only a deadline. */
@@ -488,8 +599,14 @@ int smtp_session_open(smtp_session **out, mail_smtp_service *service, uint32_t s
     list_init(&ss->orphan);
     buffer_init(&ss->spill, ss->mem, SIZE_MAX / 2);
     code = mail_smtp_server_create(&ss->engine, engine, mail_loop_now(service->loop));
+    if (code == MAIL_OK && engine->implicit_tls) {
+        code = make_tls(ss);
+    }
     if (code == MAIL_OK) {
         code = net_link_init(&ss->link, service->net, service->loop, ss->mem, fd, &session_ops, ss);
+    }
+    if (code == MAIL_OK && engine->implicit_tls) {
+        net_link_set_filter(&ss->link, net_tls_filter(ss->tls));
     }
     if (code != MAIL_OK) {
         release(ss);

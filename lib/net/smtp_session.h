@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "net/link.h"
 #include "net/listener.h"
+#include "net/tls_filter.h"
 
 /* How many sessions one client has; freed with the last. */
 typedef struct smtp_client_count {
@@ -33,6 +34,8 @@ typedef struct smtp_session {
     list orphan; /* in the service, when only `finish` is left */
     net_link link;
     mail_smtp_server *engine;
+    net_tls *tls; /* NULL: in clear. Used once the link has it as its filter */
+    mail_tls_facts facts;
     smtp_client_count *client; /* NULL: not counted */
     uint32_t slot;
     mail_smtp_event_type question; /* open; EV_NONE: none */
@@ -75,6 +78,7 @@ struct mail_smtp_service {
     mail_smtp_service_options opts;
     const mail_mem *mem;
     const mail_sockets *net;
+    mail_tls_context *tls; /* NULL: none */
     list listeners;
     smtp_slot *slots;
     uint32_t slot_count; /* ever used */
@@ -111,6 +115,8 @@ void smtp_session_drain(smtp_session *ss);
 
 /* Answers its open question. */
 int smtp_session_answer(smtp_session *ss, const mail_reply *reply);
+
+int smtp_session_answer_auth(smtp_session *ss, const mail_sasl_answer *answer);
 
 /* Answers EV_DATA with yes. */
 int smtp_session_take(smtp_session *ss, mail_sink *sink, smtp_taking taking, mail_span accepted);

@@ -92,6 +92,14 @@ mail_sasl_step sasl_server_fail(mail_sasl_server *srv)
     return MAIL_SASL_FAILED;
 }
 
+bool sasl_server_put(mail_sasl_server *srv, buffer *to, mail_span bytes)
+{
+    int code = buffer_append(to, bytes);
+
+    srv->is_starved = srv->is_starved || code == MAIL_ENOMEM;
+    return code == MAIL_OK;
+}
+
 mail_sasl_step sasl_server_ask(mail_sasl_server *srv)
 {
     srv->question.mechanism = srv->mechanism;
@@ -103,7 +111,7 @@ mail_sasl_step sasl_server_ask(mail_sasl_server *srv)
 
 mail_sasl_step sasl_server_say(mail_sasl_server *srv, mail_span text, sasl_server_state next)
 {
-    if (buffer_append(&srv->out, text) != MAIL_OK) {
+    if (!sasl_server_put(srv, &srv->out, text)) {
         return sasl_server_fail(srv);
     }
     srv->state = next;
@@ -114,7 +122,7 @@ mail_sasl_step sasl_server_say(mail_sasl_server *srv, mail_span text, sasl_serve
 static bool keep(mail_sasl_server *srv, mail_span in, mail_span *kept)
 {
     buffer_clear(&srv->in, MAIL_SASL_MESSAGE_MAX);
-    if (buffer_append(&srv->in, in) != MAIL_OK) {
+    if (!sasl_server_put(srv, &srv->in, in)) {
         return false;
     }
     *kept = buffer_bytes(&srv->in);
@@ -227,7 +235,7 @@ static mail_sasl_step challenge_cram(mail_sasl_server *srv)
         snprintf(text, sizeof(text), "<%llu.%llu@%s>", (unsigned long long)random_u64(srv->random),
                  (unsigned long long)random_u64(srv->random), srv->hostname);
 
-    if (buffer_append(&srv->auth, mail_span_of(text, (size_t)n)) != MAIL_OK) {
+    if (!sasl_server_put(srv, &srv->auth, mail_span_of(text, (size_t)n))) {
         return sasl_server_fail(srv);
     }
     return sasl_server_say(srv, buffer_bytes(&srv->auth), EXPECT_PASSWORD);
@@ -397,6 +405,11 @@ mail_sasl_step mail_sasl_server_answer(mail_sasl_server *srv, const mail_sasl_an
         return sasl_server_say(srv, MAIL_SPAN("{\"status\":\"invalid_token\"}"), EXPECT_ACK);
     }
     return sasl_server_fail(srv);
+}
+
+bool mail_sasl_server_is_starved(const mail_sasl_server *srv)
+{
+    return srv->is_starved;
 }
 
 mail_span mail_sasl_server_user(const mail_sasl_server *srv)

@@ -29,6 +29,7 @@ struct mail_sasl_server {
     mail_sasl_mechanism mechanism;
     sasl_server_state state;
     bool doomed; /* it fails in the end, however well the client does */
+    bool is_starved; /* what failed was our memory */
     bool offers_plus;
     sasl_name user;
     sasl_name authzid;
@@ -50,6 +51,9 @@ struct mail_sasl_server {
 };
 
 mail_sasl_step sasl_server_fail(mail_sasl_server *srv);
+
+/* Appends to one of the buffers; false: no memory, or too long. */
+bool sasl_server_put(mail_sasl_server *srv, buffer *to, mail_span bytes);
 
 /* Opens the question; its texts are set by the caller. */
 mail_sasl_step sasl_server_ask(mail_sasl_server *srv);

@@ -55,7 +55,7 @@ mail_sasl_step sasl_scram_first(mail_sasl_server *srv, mail_span in)
     bare = in;
     if (!scram_attribute(&in, 'n', &user) || !scram_attribute(&in, 'r', &nonce) ||
         user.length == 0 || !sasl_name_decode(&srv->user, user) || !keep_nonce(srv, nonce) ||
-        buffer_append(&srv->auth, bare) != MAIL_OK) {
+        !sasl_server_put(srv, &srv->auth, bare)) {
         return sasl_server_fail(srv);
     }
     srv->authzid = gs2.authzid;

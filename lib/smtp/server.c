@@ -10,6 +10,8 @@
  *
  *   EXPECT_CONNECTION --CONNECT--> EXPECT_HELO        (or EXPECT_QUIT, refused)
  *   EXPECT_HELO ------HELO------> EXPECT_MAIL <------------------------------+
+ *   EXPECT_MAIL --AUTH--> EXPECT_AUTH --235, 5yz--> EXPECT_MAIL
+ *   EXPECT_MAIL … --STARTTLS--> EXPECT_TLS --handshake--> EXPECT_HELO
  *   EXPECT_MAIL ------MAIL------> EXPECT_RCPT --RSET, EHLO (RESET)---------->|
  *   EXPECT_RCPT ------RCPT------> EXPECT_DATA --RSET, EHLO (RESET)---------->|
  *   EXPECT_DATA --DATA, of DATA-> EXPECT_DOT --(BODY)-- CRLF.CRLF --+        |
@@ -35,13 +37,14 @@ static const mail_reply TOO_LATE = SMTP_REPLY(421, 4, 4, 2, "Too slow, closing")
 const char *mail_smtp_event_name(mail_smtp_event_type type)
 {
     static const char *const names[] = {
-        [MAIL_SMTP_EV_NONE] = "NONE",       [MAIL_SMTP_EV_CONNECT] = "CONNECT",
-        [MAIL_SMTP_EV_HELO] = "HELO",       [MAIL_SMTP_EV_MAIL] = "MAIL",
-        [MAIL_SMTP_EV_RCPT] = "RCPT",       [MAIL_SMTP_EV_DATA] = "DATA",
-        [MAIL_SMTP_EV_BODY] = "BODY",       [MAIL_SMTP_EV_END] = "END",
-        [MAIL_SMTP_EV_ABORT] = "ABORT",     [MAIL_SMTP_EV_RESET] = "RESET",
-        [MAIL_SMTP_EV_VRFY] = "VRFY",       [MAIL_SMTP_EV_EXPN] = "EXPN",
-        [MAIL_SMTP_EV_REFUSED] = "REFUSED", [MAIL_SMTP_EV_CLOSE] = "CLOSE",
+        [MAIL_SMTP_EV_NONE] = "NONE",         [MAIL_SMTP_EV_CONNECT] = "CONNECT",
+        [MAIL_SMTP_EV_HELO] = "HELO",         [MAIL_SMTP_EV_MAIL] = "MAIL",
+        [MAIL_SMTP_EV_RCPT] = "RCPT",         [MAIL_SMTP_EV_DATA] = "DATA",
+        [MAIL_SMTP_EV_BODY] = "BODY",         [MAIL_SMTP_EV_END] = "END",
+        [MAIL_SMTP_EV_ABORT] = "ABORT",       [MAIL_SMTP_EV_RESET] = "RESET",
+        [MAIL_SMTP_EV_VRFY] = "VRFY",         [MAIL_SMTP_EV_EXPN] = "EXPN",
+        [MAIL_SMTP_EV_STARTTLS] = "STARTTLS", [MAIL_SMTP_EV_AUTH] = "AUTH",
+        [MAIL_SMTP_EV_REFUSED] = "REFUSED",   [MAIL_SMTP_EV_CLOSE] = "CLOSE",
     };
 
     return names[type];
@@ -69,7 +72,8 @@ int mail_smtp_server_create(mail_smtp_server **out, const mail_smtp_server_optio
     srv->opts = own;
     srv->mem = own.mem;
     srv->block_size = size;
-    srv->extensions = smtp_extensions_of(&own);
+    srv->state = own.implicit_tls ? SMTP_EXPECT_TLS : SMTP_EXPECT_CONNECTION;
+    srv->extensions = smtp_extensions_of(srv);
     srv->now = now;
     srv->since = now;
     srv->paused_at = MAIL_NEVER;
@@ -81,6 +85,8 @@ int mail_smtp_server_create(mail_smtp_server **out, const mail_smtp_server_optio
 void mail_smtp_server_destroy(mail_smtp_server *srv)
 {
     if (srv != NULL) {
+        smtp_server_forget_sasl(srv);
+        smtp_server_forget_user(srv);
         buffer_deinit(&srv->out);
         mem_free(srv->mem, srv, srv->block_size);
     }
@@ -131,8 +137,10 @@ static mail_smtp_event_type end_event(const mail_smtp_server *srv)
         return srv->verdict_index == 0 && srv->question != MAIL_SMTP_EV_END ? MAIL_SMTP_EV_ABORT
                                                                             : MAIL_SMTP_EV_NONE;
     case SMTP_EXPECT_CONNECTION:
+    case SMTP_EXPECT_TLS:
     case SMTP_EXPECT_HELO:
     case SMTP_EXPECT_MAIL:
+    case SMTP_EXPECT_AUTH:
     case SMTP_EXPECT_QUIT:
     case SMTP_CLOSING:
     case SMTP_CLOSED:
@@ -183,8 +191,9 @@ static bool give_due_event(mail_smtp_server *srv, mail_smtp_event *ev)
 
 static bool may_shut_down(const mail_smtp_server *srv)
 {
-    const unsigned quiet =
-        (SMTP_IN_COMMANDS & ~SMTP_IN(SMTP_EXPECT_CHUNK)) | SMTP_IN(SMTP_EXPECT_CONNECTION);
+    const unsigned quiet = (SMTP_IN_COMMANDS & ~SMTP_IN(SMTP_EXPECT_CHUNK)) |
+                           SMTP_IN(SMTP_EXPECT_CONNECTION) | SMTP_IN(SMTP_EXPECT_TLS) |
+                           SMTP_IN(SMTP_EXPECT_AUTH);
 
     if (!srv->shutdown_asked || srv->state >= SMTP_CLOSING) {
         return false;
@@ -220,6 +229,10 @@ static int step(mail_smtp_server *srv, mail_span in, size_t *used, mail_smtp_eve
     case SMTP_EXPECT_CHUNK:
     case SMTP_EXPECT_QUIT:
         return smtp_server_command_step(srv, in, used, ev);
+    case SMTP_EXPECT_TLS:
+        return smtp_server_tls_step(srv, in, used, ev);
+    case SMTP_EXPECT_AUTH:
+        return smtp_server_auth_step(srv, in, used, ev);
     case SMTP_EXPECT_DOT:
         return smtp_server_dot_step(srv, in, used, ev);
     case SMTP_EXPECT_OCTETS:

@@ -9,8 +9,10 @@
 /* What the peer owes. What the embedder owes is in `question`. */
 typedef enum smtp_state {
     SMTP_EXPECT_CONNECTION, /* the first feed asks EV_CONNECT */
+    SMTP_EXPECT_TLS,        /* a handshake, of which we see nothing */
     SMTP_EXPECT_HELO,
     SMTP_EXPECT_MAIL,
+    SMTP_EXPECT_AUTH, /* the next message of an exchange */
     SMTP_EXPECT_RCPT,
     SMTP_EXPECT_DATA,    /* BDAT, or one more RCPT */
     SMTP_EXPECT_CHUNK,   /* the next BDAT of a message */
@@ -45,7 +47,9 @@ enum {
     SMTP_EXT_VRFY = 256,
     SMTP_EXT_EXPN = 512,
     SMTP_EXT_ENHANCED = 1024,
-    SMTP_EXT_HELP = 2048
+    SMTP_EXT_HELP = 2048,
+    SMTP_EXT_STARTTLS = 4096,
+    SMTP_EXT_AUTH = 8192
 };
 
 /* RFC 3461, section 4.4. */
@@ -96,11 +100,21 @@ struct mail_smtp_server {
     bool at_line_start : 1; /* of the message's text */
     bool discards : 1;      /* octets are swallowed: the message is refused already */
     bool chunk_is_last : 1;
+    bool is_private : 1; /* TLS is on */
+    bool has_binding : 1;
+    bool told_dropped : 1; /* of input behind STARTTLS */
+    bool is_authenticated : 1;
+    bool skips_auth : 1; /* the line that is skipped was AUTH's */
     bool shutdown_asked : 1;
     bool shutdown_forced : 1;
 
     mail_reply shutdown_reply;
     const mail_reply *last_reply; /* for EV_CLOSE */
+
+    mail_sasl_server *sasl; /* the exchange under way */
+    char *user;             /* after it */
+    size_t user_length;
+    uint8_t binding[32]; /* of the TLS session */
 
     /* What events lend. */
     mail_path path;
@@ -119,6 +133,8 @@ typedef int smtp_step(mail_smtp_server *srv, mail_span in, size_t *used, mail_sm
 
 smtp_step smtp_server_command_step; /* server_command.c */
 smtp_step smtp_server_dot_step;     /* server_data.c */
+smtp_step smtp_server_tls_step;     /* server_tls.c */
+smtp_step smtp_server_auth_step;    /* server_auth.c */
 smtp_step smtp_server_octets_step;  /* server_bdat.c */
 
 /* A verb's handler; `arg` is what follows the verb, without blanks round it. */
@@ -137,7 +153,26 @@ smtp_verb_fn smtp_server_on_help; /* server_command.c, for it reads the table */
 smtp_verb_fn smtp_server_on_mail; /* server_envelope.c */
 smtp_verb_fn smtp_server_on_rcpt;
 smtp_verb_fn smtp_server_on_data;
-smtp_verb_fn smtp_server_on_bdat; /* server_bdat.c */
+smtp_verb_fn smtp_server_on_bdat;     /* server_bdat.c */
+smtp_verb_fn smtp_server_on_starttls; /* server_tls.c */
+smtp_verb_fn smtp_server_on_auth;     /* server_auth.c */
+
+/* server_tls.c */
+int smtp_server_starttls_answered(mail_smtp_server *srv, const mail_reply *reply);
+
+/* server_auth.c. The mechanisms offered now, as bits, and as words with a blank before each. */
+unsigned smtp_server_mechanisms(const mail_smtp_server *srv);
+void smtp_server_write_mechanisms(const mail_smtp_server *srv, char *to, size_t size);
+
+/* The exchange under way is over; who was proved is nobody again. */
+void smtp_server_forget_sasl(mail_smtp_server *srv);
+void smtp_server_forget_user(mail_smtp_server *srv);
+
+/* The embedder refuses with words of its own. */
+int smtp_server_auth_refused(mail_smtp_server *srv, const mail_reply *reply);
+
+/* What refuses the over-long line that was skipped, if it was a message of AUTH; else NULL. */
+const mail_reply *smtp_server_skipped_auth(mail_smtp_server *srv);
 
 /* server_options.c. Checks options, and fills in what is left to us. */
 int smtp_options_read(mail_smtp_server_options *own, const mail_smtp_server_options *opts);
@@ -170,8 +205,8 @@ uint32_t smtp_server_chunk_replies(const mail_smtp_server *srv);
 /* Whether EHLO was accepted and its reply listed `extension`. */
 bool smtp_server_offers(const mail_smtp_server *srv, unsigned extension);
 
-/* server_extensions.c. Which extensions the options leave, and the reply to EHLO behind its first line. */
-unsigned smtp_extensions_of(const mail_smtp_server_options *opts);
+/* server_extensions.c. What is offered as things stand, and the reply to EHLO behind its first line. */
+unsigned smtp_extensions_of(const mail_smtp_server *srv);
 int smtp_extensions_say(mail_smtp_server *srv);
 
 /*

@@ -12,11 +12,16 @@ enum {
     NO_ARGUMENT = 2,
     LMTP_ONLY = 4,
     SMTP_ONLY = 8,
-    UNLISTED = 16 /* not in the reply to HELP */
+    UNLISTED = 16,  /* not in the reply to HELP */
+    IN_CLEAR = 32,  /* also where TLS is required and not on (RFC 3207, section 4) */
+    NEEDS_USER = 64 /* after AUTH, where that is required (RFC 4954, section 6) */
 };
 
 /* RFC 5321, section 4.1.4: these may come at any time, but after a greeting that refused. */
 #define ANY_TIME (SMTP_IN_COMMANDS & ~SMTP_IN(SMTP_EXPECT_QUIT))
+
+/* STARTTLS ends a transaction, as the EHLO that follows would. */
+#define BETWEEN_MESSAGES (SMTP_IN(SMTP_EXPECT_MAIL) | SMTP_IN_ENVELOPE)
 
 /*
  * One row a verb. Out of its states it is refused and never runs. BDAT alone runs
@@ -30,21 +35,22 @@ static const struct verb {
     smtp_verb_fn *run;
 } verbs[] = {
     {"RCPT", SMTP_IN_ENVELOPE, 0, 0, smtp_server_on_rcpt},
-    {"MAIL", SMTP_IN(SMTP_EXPECT_MAIL), 0, 0, smtp_server_on_mail},
+    {"MAIL", SMTP_IN(SMTP_EXPECT_MAIL), NEEDS_USER, 0, smtp_server_on_mail},
     {"DATA", SMTP_IN(SMTP_EXPECT_DATA), NO_ARGUMENT, 0, smtp_server_on_data},
-    {"BDAT", SMTP_IN_COMMANDS, 0, SMTP_EXT_CHUNKING, smtp_server_on_bdat},
-    {"EHLO", ANY_TIME, IS_JUNK | SMTP_ONLY, 0, smtp_server_on_ehlo},
+    {"BDAT", SMTP_IN_COMMANDS, IN_CLEAR, SMTP_EXT_CHUNKING, smtp_server_on_bdat},
+    {"EHLO", ANY_TIME, IS_JUNK | SMTP_ONLY | IN_CLEAR, 0, smtp_server_on_ehlo},
     {"HELO", ANY_TIME, IS_JUNK | SMTP_ONLY, 0, smtp_server_on_helo},
-    {"LHLO", ANY_TIME, IS_JUNK | LMTP_ONLY, 0, smtp_server_on_ehlo}, /* RFC 2033, section 4.1 */
-    {"QUIT", SMTP_IN_COMMANDS, NO_ARGUMENT, 0, smtp_server_on_quit},
+    {"LHLO", ANY_TIME, IS_JUNK | LMTP_ONLY | IN_CLEAR, 0,
+     smtp_server_on_ehlo}, /* RFC 2033, section 4.1 */
+    {"QUIT", SMTP_IN_COMMANDS, NO_ARGUMENT | IN_CLEAR, 0, smtp_server_on_quit},
     {"RSET", ANY_TIME, IS_JUNK | NO_ARGUMENT, 0, smtp_server_on_rset},
-    {"NOOP", ANY_TIME, IS_JUNK, 0, smtp_server_on_noop},
-    {"VRFY", ANY_TIME, IS_JUNK, SMTP_EXT_VRFY, smtp_server_on_vrfy},
-    {"EXPN", ANY_TIME, IS_JUNK, SMTP_EXT_EXPN, smtp_server_on_expn},
+    {"NOOP", ANY_TIME, IS_JUNK | IN_CLEAR, 0, smtp_server_on_noop},
+    {"VRFY", ANY_TIME, IS_JUNK | NEEDS_USER, SMTP_EXT_VRFY, smtp_server_on_vrfy},
+    {"EXPN", ANY_TIME, IS_JUNK | NEEDS_USER, SMTP_EXT_EXPN, smtp_server_on_expn},
     {"HELP", ANY_TIME, IS_JUNK, 0, smtp_server_on_help},
+    {"STARTTLS", BETWEEN_MESSAGES, IS_JUNK | IN_CLEAR, SMTP_EXT_STARTTLS, smtp_server_on_starttls},
+    {"AUTH", SMTP_IN(SMTP_EXPECT_MAIL), 0, SMTP_EXT_AUTH, smtp_server_on_auth},
     /* Known, and not done here: 502. */
-    {"STARTTLS", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
-    {"AUTH", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
     {"ETRN", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
     {"TURN", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
     {"SEND", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
@@ -74,6 +80,8 @@ static const mail_reply TOO_LONG = SMTP_REPLY(500, 5, 5, 2, "Line too long");
 static const mail_reply NOT_TEXT = SMTP_REPLY(500, 5, 5, 2, "Control characters in a command");
 static const mail_reply UNKNOWN = SMTP_REPLY(500, 5, 5, 1, "Command unknown");
 static const mail_reply NEEDS_NOTHING = SMTP_REPLY(501, 5, 5, 4, "Takes no argument");
+static const mail_reply NEEDS_TLS = SMTP_REPLY(530, 5, 7, 0, "Say STARTTLS first");
+static const mail_reply NEEDS_AUTH = SMTP_REPLY(530, 5, 7, 0, "Authentication required");
 static const mail_reply TOO_MUCH_JUNK = SMTP_REPLY(421, 4, 7, 0, "Too many commands and no mail");
 
 /* RFC 5321, section 4.1.4: 503, with a word about what would be in order. */
@@ -132,8 +140,22 @@ static bool has_controls(mail_span line)
     return found;
 }
 
+/* What must come before any mail, and has not: whoever sends some is told so first. */
+static const mail_reply *precondition_of(const mail_smtp_server *srv, const struct verb *verb)
+{
+    if (srv->opts.requires_tls && !srv->is_private && (verb->flags & IN_CLEAR) == 0) {
+        return &NEEDS_TLS;
+    }
+    if (srv->opts.requires_auth && !srv->is_authenticated && (verb->flags & NEEDS_USER) != 0 &&
+        srv->state == SMTP_EXPECT_MAIL) {
+        return &NEEDS_AUTH;
+    }
+    return NULL;
+}
+
 static int run_line(mail_smtp_server *srv, mail_span line, mail_smtp_event *ev)
 {
+    const mail_reply *missing;
     const struct verb *verb;
     mail_span name;
 
@@ -149,6 +171,10 @@ static int run_line(mail_smtp_server *srv, mail_span line, mail_smtp_event *ev)
     verb = find_verb(srv, name);
     if (verb == NULL) {
         return smtp_server_refuse(srv, &UNKNOWN, ev);
+    }
+    missing = precondition_of(srv, verb);
+    if (missing != NULL) {
+        return smtp_server_refuse(srv, missing, ev);
     }
     if ((verb->states & SMTP_IN(srv->state)) == 0) {
         return smtp_server_refuse(srv, out_of_order(srv), ev);
@@ -166,6 +192,7 @@ static int run_line(mail_smtp_server *srv, mail_span line, mail_smtp_event *ev)
 static int skip_line(mail_smtp_server *srv, mail_span in, size_t *used, mail_smtp_event *ev)
 {
     const char *end = memmem(in.data, in.length, "\r\n", 2);
+    const mail_reply *refusal;
 
     if (end == NULL) {
         /* A CR at the end may be half of what is looked for. */
@@ -175,7 +202,8 @@ static int skip_line(mail_smtp_server *srv, mail_span in, size_t *used, mail_smt
     *used = (size_t)(end - in.data) + 2;
     srv->skips_line = false;
     srv->since = srv->now;
-    return smtp_server_refuse(srv, &TOO_LONG, ev);
+    refusal = smtp_server_skipped_auth(srv);
+    return smtp_server_refuse(srv, refusal != NULL ? refusal : &TOO_LONG, ev);
 }
 
 /*

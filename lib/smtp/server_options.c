@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "smtp/server.h"
 
+/* EXTERNAL would need to know the client's certificate. */
+#define AUTH_KNOWN                                                                                 \
+    (((1U << MAIL_SASL_MECHANISMS) - 1) & ~(1U << MAIL_SASL_NONE) & ~(1U << MAIL_SASL_EXTERNAL))
+
 #define MIN_RECIPIENTS 100 /* RFC 5321, section 4.5.3.1.8 */
 
 static void set_defaults(mail_smtp_server_options *opts)
@@ -51,7 +55,8 @@ static bool are_valid(const mail_smtp_server_options *opts)
 {
     return is_hostname(opts->hostname) &&
            (opts->max_recipients == 0 || opts->max_recipients >= MIN_RECIPIENTS) &&
-           opts->command_timeout >= 0 && opts->data_timeout >= 0 && opts->error_delay <= MAIL_HOUR;
+           (opts->auth_mechanisms & ~AUTH_KNOWN) == 0 && opts->command_timeout >= 0 &&
+           opts->data_timeout >= 0 && opts->error_delay <= MAIL_HOUR;
 }
 
 /* A caller built against an older header has fewer options; those it lacks are 0. */

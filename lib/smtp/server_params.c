@@ -29,6 +29,7 @@ static const mail_reply BAD_BODY = BAD("BODY is 7BIT, 8BITMIME or BINARYMIME");
 static const mail_reply BAD_RET = BAD("RET is FULL or HDRS");
 static const mail_reply BAD_ENVID = BAD("ENVID needs xtext of at most 100 characters");
 static const mail_reply BAD_NOTIFY = BAD("NOTIFY is NEVER, or of SUCCESS, FAILURE, DELAY");
+static const mail_reply BAD_AUTH = BAD("AUTH needs an address in xtext, or <>");
 static const mail_reply BAD_ORCPT = BAD("ORCPT needs type;address in xtext");
 
 static const mail_reply *take_size(mail_smtp_server *srv, mail_span value)
@@ -139,6 +140,21 @@ static const mail_reply *take_orcpt(mail_smtp_server *srv, mail_span value)
     return NULL;
 }
 
+/* RFC 4954, section 5: of a peer that has not proved who it is, it is as if it said `<>`. */
+static const mail_reply *take_auth(mail_smtp_server *srv, mail_span value)
+{
+    char address[MAIL_SASL_NAME_MAX];
+    int length = mail_xtext_decode(value, address, sizeof(address));
+
+    if (length <= 0) {
+        return &BAD_AUTH;
+    }
+    if (srv->is_authenticated && !mail_span_equal(value, MAIL_SPAN("<>"))) {
+        srv->mail.auth = value;
+    }
+    return NULL;
+}
+
 /* One row a parameter; `take` is NULL-valued for none that needs no value. */
 static const struct parameter {
     const char *keyword;
@@ -152,6 +168,7 @@ static const struct parameter {
     {"SMTPUTF8", SMTP_MAIL, SMTP_EXT_SMTPUTF8, false, take_smtputf8}, /* RFC 6531, section 3.4 */
     {"RET", SMTP_MAIL, SMTP_EXT_DSN, true, take_ret},                 /* RFC 3461, section 4.3 */
     {"ENVID", SMTP_MAIL, SMTP_EXT_DSN, true, take_envid},             /* RFC 3461, section 4.4 */
+    {"AUTH", SMTP_MAIL, SMTP_EXT_AUTH, true, take_auth},              /* RFC 4954, section 5 */
     {"NOTIFY", SMTP_RCPT, SMTP_EXT_DSN, true, take_notify},           /* RFC 3461, section 4.1 */
     {"ORCPT", SMTP_RCPT, SMTP_EXT_DSN, true, take_orcpt},             /* RFC 3461, section 4.2 */
 };

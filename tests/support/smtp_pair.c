@@ -69,6 +69,8 @@ static void on_server_event(smtp_pair *pair, const mail_smtp_event *ev)
     case MAIL_SMTP_EV_RESET:
     case MAIL_SMTP_EV_VRFY:
     case MAIL_SMTP_EV_EXPN:
+    case MAIL_SMTP_EV_STARTTLS:
+    case MAIL_SMTP_EV_AUTH:
     case MAIL_SMTP_EV_REFUSED:
     case MAIL_SMTP_EV_CLOSE:
         break;

@@ -20,7 +20,8 @@ typedef enum kind {
     NEWLINE,
     U32,
     U64,
-    SECONDS
+    SECONDS,
+    MECHANISM
 } kind;
 
 #define FIELD(name) offsetof(mail_smtp_server_options, name)
@@ -48,14 +49,22 @@ static const struct option {
     {"expn", FLAG, FIELD(expn)},
     {"allow_early_talk", FLAG, FIELD(allow_early_talk)},
     {"error_delay", SECONDS, FIELD(error_delay)},
+    {"starttls", FLAG, FIELD(starttls)},
+    {"implicit_tls", FLAG, FIELD(implicit_tls)},
+    {"requires_tls", FLAG, FIELD(requires_tls)},
+    {"auth", MECHANISM, FIELD(auth_mechanisms)},
+    {"auth_in_clear", FLAG, FIELD(auth_in_clear)},
+    {"requires_auth", FLAG, FIELD(requires_auth)},
 };
 
 static void set_option(mail_smtp_server_options *opts, const char *text)
 {
     char name[64] = "";
+    char word[64] = "";
     uint64_t number = 0;
 
     sscanf(text, "%63s %" SCNu64, name, &number);
+    sscanf(text, "%63s %63s", name, word);
     for (size_t i = 0; i < MAIL_COUNT(options); i++) {
         void *field = (char *)opts + options[i].offset;
 
@@ -77,6 +86,9 @@ static void set_option(mail_smtp_server_options *opts, const char *text)
             break;
         case SECONDS:
             *(mail_duration *)field = (mail_duration)number * MAIL_SECOND;
+            break;
+        case MECHANISM:
+            *(unsigned *)field |= 1U << mail_sasl_mechanism_parse(mail_span_text(word));
             break;
         }
         return;
@@ -150,6 +162,7 @@ static void add_mail(transcript_event *to, const mail_smtp_mail *mail)
     }
     add(to, "%s%s%s", bodies[mail->body], mail->smtputf8 ? " smtputf8" : "", rets[mail->ret]);
     add_span(to, "envid=", mail->envid);
+    add_span(to, "auth=", mail->auth);
 }
 
 static void add_rcpt(transcript_event *to, const mail_smtp_rcpt *rcpt)
@@ -164,6 +177,14 @@ static void add_rcpt(transcript_event *to, const mail_smtp_rcpt *rcpt)
         }
     }
     add_span(to, "orcpt=", rcpt->orcpt);
+}
+
+static void add_auth(transcript_event *to, const mail_sasl_question *auth)
+{
+    add(to, " %s", mail_sasl_mechanism_name(auth->mechanism));
+    add_span(to, "user=", auth->user);
+    add_span(to, "authzid=", auth->authzid);
+    add_span(to, "password=", auth->password);
 }
 
 static void translate(const adapter *ad, const mail_smtp_event *ev, transcript_event *to)
@@ -188,6 +209,8 @@ static void translate(const adapter *ad, const mail_smtp_event *ev, transcript_e
     } else if (ev->type == MAIL_SMTP_EV_RCPT) {
         add_path(to, ev->path);
         add_rcpt(to, ev->rcpt);
+    } else if (ev->type == MAIL_SMTP_EV_AUTH) {
+        add_auth(to, ev->auth);
     } else if (ev->type == MAIL_SMTP_EV_DATA) {
         add(to, "%s", ev->by_bdat ? " by-bdat" : "");
     } else if (ev->type == MAIL_SMTP_EV_END) {
@@ -264,6 +287,20 @@ static void shut_down(adapter *ad, mail_span text, bool force)
     mail_smtp_server_shutdown(ad->srv, mail_span_text(ad->text), force);
 }
 
+/* RFC 9266: as good as any that a TLS session would have. */
+static void start_tls(adapter *ad, mail_time now)
+{
+    assert_true(mail_smtp_server_awaits_tls(ad->srv));
+    mail_smtp_server_tls_started(ad->srv, now, MAIL_SPAN("0123456789abcdef0123456789abcdef"));
+}
+
+static int answer_auth(adapter *ad, mail_time now, mail_sasl_answer_kind how, mail_span password)
+{
+    mail_sasl_answer answer = {.kind = how, .password = password};
+
+    return mail_smtp_server_answer_auth(ad->srv, now, &answer);
+}
+
 static int adapter_act(void *engine, mail_time now, mail_span text)
 {
     adapter *ad = engine;
@@ -280,6 +317,25 @@ static int adapter_act(void *engine, mail_time now, mail_span text)
     if (takes_word(&text, "resume")) {
         ad->paused = false;
         return MAIL_OK;
+    }
+    if (takes_word(&text, "tls")) {
+        start_tls(ad, now);
+        return MAIL_OK;
+    }
+    if (takes_word(&text, "user is ")) {
+        mail_span user = mail_smtp_server_user(ad->srv);
+
+        assert_true(mail_span_equal(user.length > 0 ? user : MAIL_SPAN("nobody"), text));
+        return MAIL_OK;
+    }
+    if (takes_word(&text, "accept")) {
+        return answer_auth(ad, now, MAIL_SASL_ACCEPT, MAIL_SPAN(""));
+    }
+    if (takes_word(&text, "refuse")) {
+        return answer_auth(ad, now, MAIL_SASL_REFUSE, MAIL_SPAN(""));
+    }
+    if (takes_word(&text, "password ")) {
+        return answer_auth(ad, now, MAIL_SASL_PASSWORD, text);
     }
     if (takes_word(&text, "shutdown! ")) {
         shut_down(ad, text, true);

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: MIT */
+/* The SMTP service with TLS, and who talks to it over a socket. */
+#include "party.h"
+
+#include <mail/tls.h>
+
+#include "support/certs.h"
+
+static struct {
+    mail_test_cert cert;
+    mail_test_cert renewed;
+    mail_tls_context *server;
+    mail_tls_context *client;
+} shared;
+
+static mail_tls_context *server_context(const mail_test_cert *cert)
+{
+    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+    mail_tls_pair pair = {mail_span_text(cert->certificate), mail_span_text(cert->key)};
+    mail_tls_context *context;
+
+    opts.pairs = &pair;
+    opts.pair_count = 1;
+    opts.no_trust = true;
+    assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
+    return context;
+}
+
+static int set_up(void **state)
+{
+    static const mail_test_cert_options named = {.dns_name = "mx.example"};
+    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+
+    (void)state;
+    mail_test_cert_make(&shared.cert, &named);
+    mail_test_cert_make(&shared.renewed, &named);
+    shared.server = server_context(&shared.cert);
+    opts.no_trust = true;
+    return mail_tls_context_create(&shared.client, &opts, NULL);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    mail_tls_context_unref(shared.server);
+    mail_tls_context_unref(shared.client);
+    mail_test_cert_free(&shared.cert);
+    mail_test_cert_free(&shared.renewed);
+    return 0;
+}
+
+/* A client that types in TLS. */
+typedef struct guest {
+    party *p;
+    int fd;
+    mail_tls *tls;
+    bool ready;
+    bool ended; /* the server has said close_notify */
+    char heard[8000];
+    size_t length;
+} guest;
+
+static void guest_begin_tls(guest *g, party *p, int fd)
+{
+    mail_tls_options opts = MAIL_TLS_OPTIONS_INIT;
+
+    *g = (guest){.p = p, .fd = fd};
+    assert_int_equal(mail_tls_create(&g->tls, shared.client, &opts), MAIL_OK);
+}
+
+static void guest_keeps(guest *g, mail_span plain)
+{
+    assert_true(g->length + plain.length < sizeof(g->heard));
+    if (plain.length > 0) {
+        memcpy(g->heard + g->length, plain.data, plain.length);
+        g->length += plain.length;
+        mail_tls_drop(g->tls, plain.length);
+    }
+}
+
+/* Sends what there is and takes what has come; false: the server has closed. */
+static bool guest_moves(guest *g)
+{
+    mail_span out = mail_tls_out(g->tls);
+    char bytes[20000];
+    mail_span in;
+    ssize_t n;
+
+    if (out.length > 0) {
+        n = send(g->fd, out.data, out.length, MSG_NOSIGNAL);
+        mail_tls_sent(g->tls, n > 0 ? (size_t)n : 0);
+    }
+    world_step(g->p->w);
+    n = read(g->fd, bytes, sizeof(bytes));
+    in = mail_span_of(bytes, n > 0 ? (size_t)n : 0);
+    while (in.length > 0) {
+        size_t used;
+        mail_tls_event event = mail_tls_feed(g->tls, in, &used);
+
+        in = mail_span_from(in, used);
+        g->ready |= event == MAIL_TLS_READY;
+        g->ended |= event == MAIL_TLS_END;
+        assert_int_not_equal(event, MAIL_TLS_FAILED);
+        guest_keeps(g, mail_tls_plain(g->tls));
+    }
+    return n != 0;
+}
+
+static void guest_shakes_hands(guest *g)
+{
+    while (!g->ready) {
+        assert_true(guest_moves(g));
+    }
+}
+
+static void guest_says_in_tls(guest *g, const char *text)
+{
+    assert_int_equal(mail_tls_write(g->tls, mail_span_text(text)), MAIL_OK);
+    guest_moves(g);
+}
+
+/* Hears one reply, whose last line begins as `want` does. */
+static void guest_hears_in_tls(guest *g, const char *want)
+{
+    char line[1000];
+
+    do {
+        const char *lf;
+        size_t length;
+
+        while ((lf = memchr(g->heard, '\n', g->length)) == NULL) {
+            assert_true(guest_moves(g));
+        }
+        length = (size_t)(lf - g->heard) + 1;
+        snprintf(line, sizeof(line), "%.*s", (int)length, g->heard);
+        memmove(g->heard, g->heard + length, g->length - length);
+        g->length -= length;
+    } while (line[3] == '-');
+    if (strncmp(line, want, strlen(want)) != 0) {
+        print_error("heard %s", line);
+    }
+    assert_int_equal(strncmp(line, want, strlen(want)), 0);
+}
+
+static void guest_asks_in_tls(guest *g, const char *text, const char *want)
+{
+    guest_says_in_tls(g, text);
+    guest_hears_in_tls(g, want);
+}
+
+static void guest_hears_the_end_in_tls(guest *g)
+{
+    while (guest_moves(g)) {
+    }
+}
+
+static void guest_close(guest *g)
+{
+    mail_tls_destroy(g->tls);
+    close(g->fd);
+}
+
+static int tls_party_open(party *p, world *w, const mail_mem *mem, mail_smtp_server_options *engine)
+{
+    mail_smtp_service_options opts = MAIL_SMTP_SERVICE_OPTIONS_INIT;
+    int code;
+
+    engine->hostname = MAIL_SPAN("mx.example");
+    engine->starttls = true;
+    opts.mem = mem;
+    opts.sockets = &w->sockets;
+    opts.on_event = party_event;
+    opts.refusal = party_refusal;
+    opts.arg = p;
+    *p = (party){.w = w, .has_bin = true};
+    code = mail_smtp_service_create(&p->service, w->loop, &opts);
+    if (code == MAIL_OK) {
+        mail_smtp_service_set_tls(p->service, shared.server);
+        code = mail_smtp_service_listen(p->service, &loopback, engine, NULL, &p->at, NULL);
+        if (code != MAIL_OK) {
+            mail_smtp_service_destroy(p->service);
+        }
+    }
+    return code;
+}
+
+/* Up to the handshake. */
+static void starttls(guest *g, party *p)
+{
+    int fd = guest_open(p);
+
+    guest_hears(p, fd, "220 mx.example");
+    guest_asks(p, fd, "EHLO client.example\r\n", "250");
+    guest_asks(p, fd, "STARTTLS\r\n", "220");
+    guest_begin_tls(g, p, fd);
+    guest_shakes_hands(g);
+}
+
+/* SX-007, SX-009: in the middle of a session. */
+static void takes_a_message_after_starttls(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+        char bytes[100];
+        guest g;
+        world w;
+        party p;
+
+        world_open(&w, kind, NULL);
+        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        p.box.bytes = bytes;
+        p.box.keep = sizeof(bytes);
+        starttls(&g, &p);
+        guest_asks_in_tls(&g, "MAIL FROM:<a@client.example>\r\n", "503");
+        guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
+        assert_string_equal(p.tls_version, "TLS1.3");
+        guest_asks_in_tls(&g, "STARTTLS\r\n", "503");
+        guest_asks_in_tls(&g, "MAIL FROM:<a@client.example>\r\n", "250");
+        guest_asks_in_tls(&g, "RCPT TO:<b@mx.example>\r\n", "250");
+        guest_asks_in_tls(&g, "DATA\r\n", "354");
+        guest_says_in_tls(&g, "Subject: hi\r");
+        guest_says_in_tls(&g, "\n\r\nte");
+        guest_says_in_tls(&g, "xt\r\n.\r");
+        guest_asks_in_tls(&g, "\n", "250");
+        assert_span_equal(mail_span_of(bytes, p.box.length), "Subject: hi\r\n\r\ntext\r\n");
+        guest_asks_in_tls(&g, "QUIT\r\n", "221");
+        guest_hears_the_end_in_tls(&g);
+        assert_true(g.ended);
+        guest_close(&g);
+        party_close(&p);
+        world_close(&w);
+    }
+}
+
+static void greets_inside_tls_where_that_comes_first(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+        guest g;
+        world w;
+        party p;
+
+        world_open(&w, kind, NULL);
+        engine.implicit_tls = true;
+        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        guest_begin_tls(&g, &p, guest_open(&p));
+        guest_hears_in_tls(&g, "220 mx.example");
+        guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
+        guest_asks_in_tls(&g, "QUIT\r\n", "221");
+        guest_hears_the_end_in_tls(&g);
+        guest_close(&g);
+        assert_string_equal(p.heard, " CONNECT HELO CLOSE");
+        party_close(&p);
+        world_close(&w);
+    }
+}
+
+/* SX-008: what somebody put behind STARTTLS is neither run nor taken for TLS. */
+static void drops_and_reports_input_behind_starttls(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+        guest g;
+        world w;
+        party p;
+        int fd;
+
+        world_open(&w, kind, NULL);
+        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        fd = guest_open(&p);
+        guest_hears(&p, fd, "220 mx.example");
+        guest_asks(&p, fd, "EHLO client.example\r\n", "250");
+        guest_asks(&p, fd, "STARTTLS\r\nMAIL FROM:<evil@b.example>\r\nRCPT TO:<x@", "220");
+        guest_begin_tls(&g, &p, fd);
+        guest_shakes_hands(&g);
+        guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
+        guest_asks_in_tls(&g, "RCPT TO:<b@mx.example>\r\n", "503");
+        assert_string_equal(p.heard, " CONNECT HELO REFUSED HELO REFUSED");
+        guest_close(&g);
+        world_until(&w, p.opened == 0);
+        party_close(&p);
+        world_close(&w);
+    }
+}
+
+/* A cut without close_notify, and an orderly end, in the middle of a message. */
+static void a_cut_never_ends_a_message(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        for (int orderly = 0; orderly < 2; orderly++) {
+            mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+            guest g;
+            world w;
+            party p;
+
+            world_open(&w, kind, NULL);
+            assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+            starttls(&g, &p);
+            guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
+            guest_asks_in_tls(&g, "MAIL FROM:<a@client.example>\r\n", "250");
+            guest_asks_in_tls(&g, "RCPT TO:<b@mx.example>\r\n", "250");
+            guest_asks_in_tls(&g, "DATA\r\n", "354");
+            guest_says_in_tls(&g, "Subject: hi\r\n\r\ntext\r\n.");
+            if (orderly) {
+                mail_tls_close(g.tls);
+                guest_moves(&g);
+            }
+            guest_close(&g);
+            world_until(&w, p.opened == 0);
+            assert_int_equal(p.box.finished, 0);
+            assert_int_equal(p.box.aborted, 1);
+            party_close(&p);
+            world_close(&w);
+        }
+    }
+}
+
+static void ends_a_session_whose_handshake_fails(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+        world w;
+        party p;
+        int fd;
+
+        world_open(&w, kind, NULL);
+        engine.implicit_tls = true;
+        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        fd = guest_open(&p);
+        guest_says(&p, fd, "EHLO client.example\r\n");
+        world_until(&w, p.opened == 0 && p.heard[0] != '\0');
+        assert_string_equal(p.heard, " CLOSE");
+        close(fd);
+        assert_int_equal(mail_smtp_service_sessions(p.service), 0);
+        party_close(&p);
+        world_close(&w);
+    }
+}
+
+static void does_not_wait_for_handshakes_when_it_ends(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+        world w;
+        party p;
+        int fd;
+
+        world_open(&w, kind, NULL);
+        engine.implicit_tls = true;
+        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        fd = guest_open(&p);
+        world_until(&w, mail_smtp_service_sessions(p.service) == 1);
+        mail_smtp_service_drain(p.service, party_drained, &p);
+        world_until(&w, p.drained == 1);
+        close(fd);
+        party_close(&p);
+        world_close(&w);
+    }
+}
+
+static void a_new_certificate_serves_sessions_to_come(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+        mail_tls_context *renewed = server_context(&shared.renewed);
+        mail_tls_facts facts[3];
+        guest g[3];
+        world w;
+        party p;
+
+        world_open(&w, kind, NULL);
+        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        starttls(&g[0], &p);
+        mail_smtp_service_set_tls(p.service, renewed);
+        mail_tls_context_unref(renewed);
+        starttls(&g[1], &p);
+        guest_asks_in_tls(&g[0], "EHLO client.example\r\n", "250");
+        guest_asks_in_tls(&g[1], "EHLO client.example\r\n", "250");
+        for (int i = 0; i < 2; i++) {
+            mail_tls_facts_read(g[i].tls, &facts[i]);
+            guest_close(&g[i]);
+        }
+        assert_memory_not_equal(facts[0].peer_pin, facts[1].peer_pin, 32);
+        world_until(&w, p.opened == 0);
+        party_close(&p);
+        world_close(&w);
+    }
+}
+
+/* SX-012 to SX-017: who it is, inside TLS only. */
+static void learns_who_the_client_is(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+        guest g;
+        world w;
+        party p;
+        int fd;
+
+        world_open(&w, kind, NULL);
+        engine.auth_mechanisms = 1U << MAIL_SASL_PLAIN;
+        engine.requires_auth = true;
+        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        fd = guest_open(&p);
+        guest_hears(&p, fd, "220 mx.example");
+        guest_asks(&p, fd, "EHLO client.example\r\n", "250");
+        guest_asks(&p, fd, "AUTH PLAIN AHVzZXIAcGVuY2ls\r\n", "538");
+        close(fd);
+        starttls(&g, &p);
+        guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
+        guest_asks_in_tls(&g, "MAIL FROM:<a@client.example>\r\n", "530");
+        guest_asks_in_tls(&g, "AUTH PLAIN AHVzZXIAZXJhc2Vy\r\n", "535");
+        guest_asks_in_tls(&g, "AUTH PLAIN AHVzZXIAcGVuY2ls\r\n", "235");
+        guest_asks_in_tls(&g, "MAIL FROM:<a@client.example>\r\n", "250");
+        assert_string_equal(p.authenticated, "user");
+        guest_close(&g);
+        world_until(&w, p.opened == 0);
+        party_close(&p);
+        world_close(&w);
+    }
+}
+
+static void wants_a_certificate_before_it_listens_for_tls(void **state)
+{
+    mail_smtp_service_options opts = MAIL_SMTP_SERVICE_OPTIONS_INIT;
+    mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+    mail_smtp_service *service;
+    world w;
+
+    (void)state;
+    world_open(&w, WORLD_POLL, NULL);
+    engine.hostname = MAIL_SPAN("mx.example");
+    engine.implicit_tls = true;
+    assert_int_equal(mail_smtp_service_create(&service, w.loop, &opts), MAIL_OK);
+    assert_int_equal(mail_smtp_service_listen(service, &loopback, &engine, NULL, NULL, NULL),
+                     MAIL_EINVAL);
+    mail_smtp_service_destroy(service);
+    world_close(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_a_message_after_starttls),
+        cmocka_unit_test(greets_inside_tls_where_that_comes_first),
+        cmocka_unit_test(drops_and_reports_input_behind_starttls),
+        cmocka_unit_test(a_cut_never_ends_a_message),
+        cmocka_unit_test(ends_a_session_whose_handshake_fails),
+        cmocka_unit_test(does_not_wait_for_handshakes_when_it_ends),
+        cmocka_unit_test(a_new_certificate_serves_sessions_to_come),
+        cmocka_unit_test(learns_who_the_client_is),
+        cmocka_unit_test(wants_a_certificate_before_it_listens_for_tls),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
