@@ -325,5 +325,6 @@ int main(int argc, char **argv)
     if (code != EX_OK && err.text[0] != '\0') {
         fprintf(stderr, "sendmail: %s\n", err.text);
     }
+    sendmail_options_deinit(&opts);
     return code;
 }

@@ -278,7 +278,7 @@ sendmail_action sendmail_options_parse(sendmail_options *opts, int argc, char **
 
     *opts = (sendmail_options){.wait_seconds = 60, .smtp_port = 25};
     p.action = action_of_name(argv[0]);
-    p.resolvers = calloc((size_t)argc + 1, sizeof(*p.resolvers)); /* lives as long as the process */
+    p.resolvers = calloc((size_t)argc + 1, sizeof(*p.resolvers));
     if (p.resolvers == NULL) {
         refuse(&p, "cannot begin", "out of memory");
         return p.action;
@@ -301,4 +301,9 @@ sendmail_action sendmail_options_parse(sendmail_options *opts, int argc, char **
     opts->resolvers = p.resolvers;
     opts->resolver_count = p.resolver_count;
     return p.action;
+}
+
+void sendmail_options_deinit(sendmail_options *opts)
+{
+    free((void *)(uintptr_t)opts->resolvers);
 }

@@ -49,4 +49,6 @@ typedef enum sendmail_action {
 sendmail_action sendmail_options_parse(sendmail_options *opts, int argc, char **argv,
                                        char problem[200]);
 
+void sendmail_options_deinit(sendmail_options *opts);
+
 #endif

@@ -292,11 +292,31 @@ void mail_server_drain(mail_server *server, void (*fn)(void *arg), void *arg)
     mail_smtp_service_drain(server->service, fn, arg);
 }
 
+/* The sessions that still wait are told so; they could not end otherwise. */
+static void answer_all(mail_server *server)
+{
+    list *link = server->receptions.next;
+
+    while (link != &server->receptions) {
+        reception *rec = LIST_OWNER(link, reception, link);
+
+        link = link->next;
+        if (rec->fn != NULL) {
+            mail_finish_fn *fn = rec->fn;
+            void *arg = rec->arg;
+
+            drop_reception(rec);
+            fn(MAIL_ECANCELED, arg);
+        }
+    }
+}
+
 void mail_server_destroy(mail_server *server)
 {
     if (server == NULL) {
         return;
     }
+    answer_all(server);
     mail_smtp_service_destroy(server->service);
     while (!list_is_empty(&server->receptions)) {
         drop_reception(LIST_OWNER(server->receptions.next, reception, link));
