@@ -99,6 +99,21 @@ static int set_route(void *field, const char *value, mail_error *err)
     return code == MAIL_OK ? option_set_texts(field, value, err) : code;
 }
 
+/* RFC 5321, section 4.5.3.1.8 */
+#define RECIPIENTS_MIN 100
+
+static int set_max_recipients(void *field, const char *value, mail_error *err)
+{
+    uint32_t count;
+    int code = option_set_count(&count, value, err);
+
+    if (code == MAIL_OK && count < RECIPIENTS_MIN) {
+        return mail_error_set(err, MAIL_EINVAL, "%s is less than %d", value, RECIPIENTS_MIN);
+    }
+    *(uint32_t *)field = code == MAIL_OK ? count : 0;
+    return code;
+}
+
 static int set_bare_newline(void *field, const char *value, mail_error *err)
 {
     if (strcmp(value, "reject") != 0 && strcmp(value, "normalise") != 0) {
@@ -156,7 +171,7 @@ static const option_row rows[] = {
      set_bare_newline, FIELD(bare_newline), false},
     {"max-message-size", "BYTES", "(52428800); suffixes k M G", option_set_size,
      FIELD(max_message_size), false},
-    {"max-recipients", "N", "of a message, 100 at least (1000)", option_set_count,
+    {"max-recipients", "N", "of a message, 100 at least (1000)", set_max_recipients,
      FIELD(max_recipients), false},
     {"max-sessions", "N", "(10000)", option_set_count, FIELD(max_sessions), false},
     {"max-sessions-per-client", "N", "(200; from loopback unlimited)", option_set_count,

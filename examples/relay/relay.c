@@ -1,270 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdio.h>
+#include "relay.h"
+
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
-
-#include <mail/deliver.h>
-#include <mail/loop_uv.h>
-#include <mail/metrics_server.h>
-#include <mail/queue.h>
-#include <mail/receive.h>
-#include <mail/resolver.h>
-#include <mail/store.h>
-
-#include "common/server.h"
-#include "config.h"
-
-/*
- * A relay is four parts of the library, put together: a queue, what fills it, what empties it,
- * and a loop under both.
- *
- *     mail_receive -> mail_queue -> mail_deliver -> other hosts, mailboxes
- */
-typedef struct relay {
-    relay_config config;
-    int argc;
-    char **argv;
-    server_log log;
-    mail_loop_uv *uv;
-    mail_loop *loop;
-    relay_tables tables; /* until others take them, but for the accounts */
-    mail_store *store;
-    mail_resolver *resolver;
-    mail_queue *queue;
-    mail_deliver *deliver;
-    mail_receive *receive;
-    mail_metrics *metrics; /* NULL: nobody looks */
-    mail_metrics_server **metrics_servers;
-    mail_timer *drain_timer;
-    int draining; /* parts that have not come to rest yet */
-    bool is_stopping;
-} relay;
-
-static void on_due(void *arg)
-{
-    const relay *rl = arg;
-
-    if (rl->deliver != NULL) {
-        mail_deliver_wake(rl->deliver);
-    }
-}
-
-static bool is_postmaster(const mail_path *address)
-{
-    return mail_span_equal_nocase(mail_path_local(address), MAIL_SPAN("postmaster"));
-}
-
-static bool has_user(const mail_path *address, void *arg)
-{
-    const relay *rl = arg;
-    char path[MAIL_MAILBOX_PATH_SIZE];
-
-    if (rl->tables.accounts != NULL) {
-        return mail_accounts_find(rl->tables.accounts, address) != NULL;
-    }
-    return mail_mailbox_path(rl->config.mail_dir, address, path) == MAIL_OK;
-}
-
-/* The postmaster has a mailbox even without an account. */
-static int mailbox_of(const mail_path *address, char path[MAIL_MAILBOX_PATH_SIZE], void *arg)
-{
-    const relay *rl = arg;
-    const mail_account *account;
-
-    if (rl->tables.accounts == NULL || rl->config.capture) {
-        return mail_mailbox_path(rl->config.mail_dir, address, path);
-    }
-    account = mail_accounts_find(rl->tables.accounts, address);
-    if (account != NULL) {
-        return mail_account_mailbox(account, rl->config.mail_dir, path);
-    }
-    return is_postmaster(address) ? mail_mailbox_path(rl->config.mail_dir, address, path)
-                                  : MAIL_ENOENT;
-}
-
-static int fail(int exit_code, const char *what, const char *why)
-{
-    fprintf(stderr, "relay: %s%s%s\n", what, why != NULL ? ": " : "", why != NULL ? why : "");
-    return exit_code;
-}
-
-static int open_queue(relay *rl)
-{
-    const relay_config *config = &rl->config;
-    mail_queue_options opts = MAIL_QUEUE_OPTIONS_INIT;
-    mail_error err;
-    int code;
-
-    opts.log = &rl->log.log;
-    opts.retry = config->retry.count > 0 ? config->retry.items : NULL;
-    opts.retry_count = config->retry.count;
-    opts.give_up = config->give_up;
-    opts.warn_after = config->warn_after;
-    opts.on_due = on_due;
-    opts.on_due_arg = rl;
-    code = mail_queue_open(&rl->queue, config->spool, &opts, &err);
-    if (code == MAIL_OK) {
-        return EX_OK;
-    }
-    return fail(code == MAIL_EBUSY ? EX_TEMPFAIL : EX_CANTCREAT, err.text, NULL);
-}
-
-static int make_resolver(relay *rl)
-{
-    const relay_config *config = &rl->config;
-    mail_resolver_options opts = MAIL_RESOLVER_OPTIONS_INIT;
-
-    opts.servers = config->resolvers.items;
-    opts.server_count = config->resolvers.count;
-    opts.own_hostname = mail_span_text(config->hostname);
-    opts.allow_private = config->allow_private_mx;
-    return mail_resolver_create(&rl->resolver, rl->loop, &opts);
-}
-
-/* A host is left alone no longer than the schedule of the messages that wait for it. */
-static mail_duration shorter(mail_duration limit, const option_durations *retry, size_t index)
-{
-    return retry->count > 0 && retry->items[index] < limit ? retry->items[index] : limit;
-}
-
-static int make_deliver(relay *rl)
-{
-    const relay_config *config = &rl->config;
-    const option_durations *retry = &config->retry;
-    mail_deliver_options opts = MAIL_DELIVER_OPTIONS_INIT;
-    int code;
-
-    opts.log = &rl->log.log;
-    opts.queue = rl->queue;
-    opts.resolver = rl->resolver;
-    opts.hostname = mail_span_text(config->hostname);
-    opts.smtp_port = config->smtp_port;
-    opts.max_out_per_destination = config->max_out_per_destination;
-    opts.max_timeout = config->out_timeout;
-    opts.connect_timeout = config->out_timeout;
-    opts.backoff = shorter(MAIL_MINUTE, retry, 0);
-    opts.backoff_max = shorter(MAIL_HOUR, retry, retry->count > 0 ? retry->count - 1 : 0);
-    opts.give_up = config->give_up;
-    opts.store = rl->store;
-    opts.metrics = rl->metrics;
-    opts.mailbox_of = mailbox_of;
-    opts.mailbox_arg = rl;
-    code = mail_deliver_create(&rl->deliver, rl->loop, rl->tables.routes, &opts);
-    if (code == MAIL_OK) {
-        rl->tables.routes = NULL;
-    }
-    return code;
-}
-
-static int make_receive(relay *rl)
-{
-    const relay_config *config = &rl->config;
-    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
-    size_t count;
-    mail_span *domains = relay_local_domains(config, &count);
-    int code;
-
-    if (domains == NULL) {
-        return MAIL_ENOMEM;
-    }
-    opts.log = &rl->log.log;
-    opts.queue = rl->queue;
-    opts.hostname = mail_span_text(config->hostname);
-    opts.local_domains = domains;
-    opts.local_count = config->local.count;
-    opts.relay_from = config->relay_from.items;
-    opts.relay_count = config->relay_from.count;
-    opts.metrics = rl->metrics;
-    opts.accept_all = config->capture;
-    opts.has_user = has_user;
-    opts.user_arg = rl;
-    opts.engine.bare_newline = config->bare_newline;
-    opts.engine.max_message_bytes = config->max_message_size;
-    opts.engine.max_recipients = config->max_recipients;
-    opts.engine.command_timeout = config->idle;
-    opts.engine.data_timeout = config->idle;
-    opts.max_sessions = config->max_sessions;
-    opts.max_sessions_per_client = config->max_sessions_per_client;
-    code = mail_receive_create(&rl->receive, rl->loop, &opts);
-    free(domains);
-    if (code == MAIL_OK) {
-        mail_receive_set_aliases(rl->receive, rl->tables.aliases);
-        rl->tables.aliases = NULL;
-    }
-    return code;
-}
-
-static int make_metrics(relay *rl)
-{
-    size_t count = rl->config.metrics.count;
-
-    if (count == 0) {
-        return MAIL_OK;
-    }
-    rl->metrics_servers = calloc(count, sizeof(mail_metrics_server *));
-    return rl->metrics_servers == NULL ? MAIL_ENOMEM : mail_metrics_create(&rl->metrics, NULL);
-}
-
-static int serve_metrics(relay *rl, server_ready *ready, mail_error *err)
-{
-    mail_metrics_server_options opts = MAIL_METRICS_SERVER_OPTIONS_INIT;
-    int code = MAIL_OK;
-
-    opts.metrics = rl->metrics;
-    for (size_t i = 0; i < rl->config.metrics.count && code == MAIL_OK; i++) {
-        mail_endpoint bound;
-
-        code = mail_metrics_server_create(&rl->metrics_servers[i], rl->loop, &opts,
-                                          &rl->config.metrics.items[i], &bound, err);
-        if (code == MAIL_OK) {
-            server_ready_add_endpoint(ready, "metrics", &bound);
-        }
-    }
-    return code;
-}
-
-static void stop_metrics(relay *rl)
-{
-    for (size_t i = 0; rl->metrics_servers != NULL && i < rl->config.metrics.count; i++) {
-        mail_metrics_server_destroy(rl->metrics_servers[i]);
-    }
-    free(rl->metrics_servers);
-}
-
-static int listen_all(relay *rl, server_ready *ready)
-{
-    mail_error err;
-
-    for (size_t i = 0; i < rl->config.listeners.count; i++) {
-        const relay_listener *listener = &rl->config.listeners.items[i];
-        const char *service = listener->lmtp ? "lmtp" : "smtp";
-        mail_endpoint bound;
-        char where[SERVER_READY_SIZE];
-
-        if (listener->path != NULL) {
-            if (mail_receive_listen_unix(rl->receive, listener->path, true, &err) != MAIL_OK) {
-                return fail(EX_UNAVAILABLE, err.text, NULL);
-            }
-            snprintf(where, sizeof(where), "unix:%s", listener->path);
-            server_ready_add(ready, service, where);
-            continue;
-        }
-        if (mail_receive_listen(rl->receive, &listener->at, listener->lmtp, &bound, &err) !=
-            MAIL_OK) {
-            return fail(EX_UNAVAILABLE, err.text, NULL);
-        }
-        server_ready_add_endpoint(ready, service, &bound);
-    }
-    if (serve_metrics(rl, ready, &err) != MAIL_OK) {
-        return fail(EX_UNAVAILABLE, err.text, NULL);
-    }
-    if (mail_receive_watch_drop(rl->receive, rl->config.spool, &err) != MAIL_OK) {
-        return fail(EX_CANTCREAT, err.text, NULL);
-    }
-    return EX_OK;
-}
 
 static void on_drain_timeout(void *arg)
 {
@@ -272,76 +11,6 @@ static void on_drain_timeout(void *arg)
 
     server_say(&rl->log, MAIL_LOG_WARN, "stopping with work under way", NULL);
     mail_loop_uv_stop(rl->uv);
-}
-
-static int make_ground(relay *rl)
-{
-    int code = mail_loop_uv_create(&rl->uv, NULL, NULL);
-
-    if (code != MAIL_OK) {
-        return code;
-    }
-    rl->loop = mail_loop_uv_loop(rl->uv);
-    code = rl->loop->ops->timer(rl->loop, on_drain_timeout, rl, &rl->drain_timer);
-    if (code == MAIL_OK) {
-        code = mail_maildir_create(&rl->store, NULL);
-    }
-    if (code == MAIL_OK) {
-        code = make_metrics(rl);
-    }
-    return code == MAIL_OK ? make_resolver(rl) : code;
-}
-
-/* Everything that is to be there before the first connection. */
-static int start(relay *rl)
-{
-    mail_error err;
-    int exit_code;
-    int code;
-
-    if (relay_tables_read(&rl->tables, &rl->config, &err) != MAIL_OK) {
-        return fail(EX_CONFIG, err.text, NULL);
-    }
-    code = make_ground(rl);
-    if (code != MAIL_OK) {
-        return fail(EX_OSERR, "start", mail_strerror(code));
-    }
-    exit_code = open_queue(rl);
-    if (exit_code != EX_OK) {
-        return exit_code;
-    }
-    code = make_deliver(rl);
-    if (code == MAIL_OK) {
-        code = make_receive(rl);
-    }
-    if (code != MAIL_OK) {
-        return fail(code == MAIL_EINVAL ? EX_CONFIG : EX_OSERR, "start", mail_strerror(code));
-    }
-    return EX_OK;
-}
-
-static void stop(relay *rl)
-{
-    mail_deliver *deliver = rl->deliver;
-
-    server_signals_unwatch();
-    stop_metrics(rl);
-    mail_receive_destroy(rl->receive);
-    rl->deliver = NULL;
-    mail_deliver_destroy(deliver);
-    mail_metrics_destroy(rl->metrics);
-    if (rl->queue != NULL) {
-        mail_queue_close(rl->queue);
-    }
-    mail_resolver_destroy(rl->resolver);
-    if (rl->loop != NULL) {
-        rl->loop->ops->untimer(rl->drain_timer);
-    }
-    if (rl->uv != NULL) {
-        mail_loop_uv_destroy(rl->uv);
-    }
-    mail_store_destroy(rl->store);
-    relay_tables_deinit(&rl->tables);
 }
 
 static void on_drained(void *arg)
@@ -395,20 +64,45 @@ static int run(relay *rl)
 {
     static const server_signal_ops ops = {on_stop, on_reload};
     server_ready ready = {""};
-    int exit_code = start(rl);
+    int exit_code = relay_make(rl);
+    int code;
 
     if (exit_code == EX_OK) {
-        exit_code = listen_all(rl, &ready);
+        exit_code = relay_listen(rl, &ready);
     }
     if (exit_code != EX_OK) {
         return exit_code;
     }
-    if (server_signals_watch(rl->loop, &ops, rl) != MAIL_OK) {
-        return fail(EX_OSERR, "signals", mail_strerror(MAIL_ESYS));
+    code = rl->loop->ops->timer(rl->loop, on_drain_timeout, rl, &rl->drain_timer);
+    if (code == MAIL_OK) {
+        code = server_signals_watch(rl->loop, &ops, rl);
+    }
+    if (code != MAIL_OK) {
+        return relay_fail(EX_OSERR, "start", mail_strerror(code));
     }
     (void)server_ready_print(&ready); /* whoever started us may not care */
     server_say(&rl->log, MAIL_LOG_INFO, "started", ready.text + 1);
     return mail_loop_uv_run(rl->uv) == MAIL_OK ? EX_OK : EX_OSERR;
+}
+
+/* The loop outlives all that stands on it, and the store what its workers do. */
+static int run_on_loop(relay *rl)
+{
+    int code = mail_loop_uv_create(&rl->uv, NULL, NULL);
+    int exit_code;
+
+    if (code != MAIL_OK) {
+        return relay_fail(EX_OSERR, "start", mail_strerror(code));
+    }
+    rl->loop = mail_loop_uv_loop(rl->uv);
+    exit_code = run(rl);
+    server_signals_unwatch();
+    relay_unmake(rl);
+    rl->loop->ops->untimer(rl->drain_timer);
+    mail_loop_uv_destroy(rl->uv);
+    mail_store_destroy(rl->store);
+    relay_tables_deinit(&rl->tables);
+    return exit_code;
 }
 
 static int check(const relay_config *config)
@@ -417,7 +111,7 @@ static int check(const relay_config *config)
     mail_error err;
 
     if (relay_tables_read(&tables, config, &err) != MAIL_OK) {
-        return fail(EX_CONFIG, err.text, NULL);
+        return relay_fail(EX_CONFIG, err.text, NULL);
     }
     relay_tables_deinit(&tables);
     return EX_OK;
@@ -436,8 +130,7 @@ int main(int argc, char **argv)
         /* Workers wait for the disk, not for the processor: more of them share its flushes. */
         setenv("UV_THREADPOOL_SIZE", "16", 0);
         server_log_init(&rl.log, rl.config.log_level, rl.config.log_format);
-        exit_code = run(&rl);
-        stop(&rl);
+        exit_code = run_on_loop(&rl);
     }
     relay_config_deinit(&rl.config);
     return exit_code;

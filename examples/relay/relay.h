@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef EXAMPLES_RELAY_RELAY_H
+#define EXAMPLES_RELAY_RELAY_H
+
+#include <stdatomic.h>
+
+#include <mail/deliver.h>
+#include <mail/loop_uv.h>
+#include <mail/metrics_server.h>
+#include <mail/queue.h>
+#include <mail/receive.h>
+#include <mail/resolver.h>
+#include <mail/store.h>
+
+#include "common/server.h"
+#include "config.h"
+
+/*
+ * A relay is four parts of the library, put together: a queue, what fills it, what empties it,
+ * and a loop under both.
+ *
+ *     mail_receive -> mail_queue -> mail_deliver -> other hosts, mailboxes
+ */
+typedef struct relay {
+    relay_config config;
+    int argc;
+    char **argv;
+    server_log log;
+    mail_loop_uv *uv;
+    mail_loop *loop;
+    relay_tables tables; /* until others take them, but for the accounts */
+    mail_store *store;
+    mail_resolver *resolver;
+    mail_queue *queue;
+    _Atomic(mail_deliver *) deliver; /* woken by the queue's own thread */
+    mail_receive *receive;
+    mail_metrics *metrics; /* NULL: nobody looks */
+    mail_metrics_server **metrics_servers;
+    mail_timer *drain_timer;
+    int draining; /* parts that have not come to rest yet */
+    bool is_stopping;
+} relay;
+
+/* Everything that is to be there before the first connection, but for the loop. Exit codes. */
+int relay_make(relay *rl);
+
+/* Opens all listeners and says in `ready` where they are. */
+int relay_listen(relay *rl, server_ready *ready);
+
+/* Undoes both, however far they came. */
+void relay_unmake(relay *rl);
+
+/* Says what is wrong, in one line, and returns the exit code. */
+int relay_fail(int exit_code, const char *what, const char *why);
+
+#endif
