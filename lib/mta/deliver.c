@@ -115,7 +115,7 @@ void deliver_note_end(mail_deliver *agent)
 }
 
 /* Discarded, or refused with the words of the route. */
-static void settle_at_once(mail_deliver *agent, const mail_nexthop *hop, job *jb)
+static void settle_at_once(const mail_nexthop *hop, job *jb)
 {
     const job_site site = {.where = hop->text, .takes_dsn = true};
     mail_outcome outcome = {
@@ -131,7 +131,6 @@ static void settle_at_once(mail_deliver *agent, const mail_nexthop *hop, job *jb
     }
     job_tell_all(jb, &outcome, &site);
     job_end(jb);
-    (void)agent;
 }
 
 static void go_instant(mail_deliver *agent)
@@ -148,7 +147,7 @@ static void go_instant(mail_deliver *agent)
         }
         if (code == MAIL_OK) {
             list_push_back(&agent->instant, &hold->link);
-            settle_at_once(agent, hop, jb);
+            settle_at_once(hop, jb);
         } else {
             lane_release(hold, lane_again_at(agent, code));
         }

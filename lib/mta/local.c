@@ -166,6 +166,7 @@ static mail_outcome outcome_of(int code)
          MAIL_OUTCOME_TRANSIENT,
          {451, {4, 2, 0}, {"The mailbox may not be written", 30}}},
         {MAIL_ENOMEM, MAIL_OUTCOME_TRANSIENT, {451, {4, 3, 0}, {"Out of memory", 13}}},
+        {MAIL_ESYS, MAIL_OUTCOME_TRANSIENT, {451, {4, 3, 5}, {"No mailboxes are kept here", 26}}},
     };
 
     for (size_t i = 0; i < MAIL_COUNT(rows); i++) {
@@ -318,6 +319,9 @@ static int prepare(writing *wr, size_t index)
     mail_path parsed;
     int code = mail_path_from_text(address, MAIL_PATH_UTF8 | MAIL_PATH_BARE, &parsed);
 
+    if (opts->store == NULL) {
+        return MAIL_ESYS;
+    }
     if (code == MAIL_OK) {
         code = opts->mailbox_of(&parsed, path, opts->mailbox_arg);
     }

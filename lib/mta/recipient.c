@@ -85,9 +85,21 @@ static mail_reply add(mail_envelope *envelope, const mail_recipient *recipient)
 }
 
 /*
- * RFC 3461, section 5.2.7: an alias for one address hands all parameters on; of one for
- * several nobody could say when it succeeded.
+ * RFC 3461, section 5.2.7: an alias for one address hands all parameters on. Of one for
+ * several, the first speaks for all: the success of each would be told to a sender who knows of
+ * none of them (DS-019).
  */
+static void be_one_of_several(mail_recipient *recipient)
+{
+    uint8_t left = recipient->notify & (uint8_t)~MAIL_NOTIFY_SUCCESS;
+
+    if (recipient->notify != 0 && left == 0) {
+        left = MAIL_NOTIFY_NEVER;
+    }
+    recipient->notify = left;
+    recipient->orcpt = MAIL_SPAN("");
+}
+
 static mail_reply add_alias(const mail_path *path, const mail_alias *alias,
                             const mail_recipient *given, mail_envelope *envelope)
 {
@@ -106,8 +118,8 @@ static mail_reply add_alias(const mail_path *path, const mail_alias *alias,
             return MAIL_REPLY(550, 5, 1, 3, "This alias leads to a bad address");
         }
         recipient.address = mail_path_text(&target);
-        if (alias->count > 1) {
-            recipient.notify &= (uint8_t)~MAIL_NOTIFY_SUCCESS;
+        if (i > 0) {
+            be_one_of_several(&recipient);
         }
         reply = add(envelope, &recipient);
     }

@@ -18,6 +18,7 @@ static job_site site_of(const session *ss)
         .host = mail_span_text(ss->name),
         .where = mail_span_text(ss->where),
         .takes_dsn = offer != NULL && offer->dsn,
+        .is_final = ss->dest->hop->kind == MAIL_NEXTHOP_LMTP, /* RFC 2033, section 1 */
     };
 }
 

@@ -428,6 +428,23 @@ static void carries_out_what_routes_say(void **state)
     post_close(&p);
 }
 
+static void defers_local_mail_where_there_are_no_mailboxes(void **state)
+{
+    mail_deliver_options opts;
+    post p;
+
+    (void)state;
+    post_open(&p, WORLD_POLL);
+    opts = post_options(&p);
+    opts.store = NULL;
+    opts.mailbox_of = NULL;
+    post_start(&p, ROUTES("*=local"), &opts);
+    SEND(&p, "me@here.example", "you@here.example");
+    world_until(&p.k.w, strstr(p.k.log, "deferred") != NULL);
+    assert_int_equal(post_queued(&p), 1);
+    post_close(&p);
+}
+
 static void keeps_what_is_under_way_when_it_ends_at_once(void **state)
 {
     for (int kind = 0; kind < WORLD_LOOPS; kind++) {
@@ -544,6 +561,7 @@ int main(void)
         cmocka_unit_test(delivers_into_mailboxes_with_the_fields_of_final_delivery),
         cmocka_unit_test(returns_mail_for_a_user_that_is_not_there),
         cmocka_unit_test(carries_out_what_routes_say),
+        cmocka_unit_test(defers_local_mail_where_there_are_no_mailboxes),
         cmocka_unit_test(keeps_what_is_under_way_when_it_ends_at_once),
         cmocka_unit_test(refuses_bad_options),
         cmocka_unit_test(survives_every_failed_allocation),

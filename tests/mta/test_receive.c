@@ -231,6 +231,56 @@ static void replaces_aliases_by_what_they_stand_for(void **state)
     kit_close(&k);
 }
 
+/* DS-019 */
+static void lets_the_first_of_an_alias_speak_for_all(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *rcpt;
+        uint8_t want[3];
+        bool has_orcpt;
+    } cases[] = {
+        {"nothing asked", "", {0, 0, 0}, false},
+        {"success", " NOTIFY=SUCCESS", {1, 8, 8}, false},
+        {"both", " NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;t", {3, 2, 2}, true},
+        {"never", " NOTIFY=NEVER", {8, 8, 8}, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_receive_options opts = strict_options();
+        char line[200];
+        mail_lane *lane;
+        mail_lease *lease;
+        kit k;
+        int fd;
+
+        mail_test_case(cases[i].name);
+        kit_open(&k, WORLD_POLL);
+        kit_receive(&k, &opts);
+        set_aliases(&k, "team: anna, bob, carl\n");
+        fd = greet(&k);
+        kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+        snprintf(line, sizeof(line), "RCPT TO:<team@example.org>%s\r\n", cases[i].rcpt);
+        kit_asks(&k, fd, line, "250");
+        kit_asks(&k, fd, "DATA\r\n", "354");
+        kit_asks(&k, fd, ".\r\n", "250 2.0.0");
+        lane = mail_queue_take_lane(k.queue);
+        assert_non_null(lane);
+        assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+        for (size_t n = 0; n < 3; n++) {
+            mail_recipient rcpt = mail_envelope_recipient(mail_lease_envelope(lease), n);
+
+            assert_int_equal(rcpt.notify, cases[i].want[n]);
+            assert_int_equal(rcpt.orcpt.length > 0, cases[i].has_orcpt && n == 0);
+        }
+        mail_lease_end(lease);
+        mail_lane_give_back(lane, MAIL_NEVER);
+        close(fd);
+        kit_close(&k);
+    }
+}
+
 /* SS-047 */
 static void refuses_a_message_that_has_been_everywhere(void **state)
 {
@@ -550,6 +600,7 @@ int main(void)
         cmocka_unit_test(puts_a_message_with_its_trace_into_the_queue),
         cmocka_unit_test(names_no_recipient_of_several_in_the_trace),
         cmocka_unit_test(replaces_aliases_by_what_they_stand_for),
+        cmocka_unit_test(lets_the_first_of_an_alias_speak_for_all),
         cmocka_unit_test(refuses_a_message_that_has_been_everywhere),
         cmocka_unit_test(keeps_nothing_of_a_message_that_breaks_off),
         cmocka_unit_test(ends_in_the_middle_of_anything),
