@@ -130,6 +130,14 @@ static int open_resolver(attempt *at, const char *hostname, mail_error *err)
     return EX_OK;
 }
 
+/* Whether all mail goes to a host, not to one of the other next hops that a route may have. */
+static bool is_host(const mail_route_table *routes)
+{
+    mail_nexthop_kind kind = mail_route_table_find(routes, MAIL_SPAN("x"))->kind;
+
+    return kind == MAIL_NEXTHOP_SMTP || kind == MAIL_NEXTHOP_LMTP;
+}
+
 static int open_agent(attempt *at, const char *hostname, mail_error *err)
 {
     mail_deliver_options opts = MAIL_DELIVER_OPTIONS_INIT;
@@ -144,6 +152,12 @@ static int open_agent(attempt *at, const char *hostname, mail_error *err)
     }
     if (mail_route_table_add(routes, mail_span_text(rule), err) != MAIL_OK) {
         mail_route_table_destroy(routes);
+        return EX_USAGE;
+    }
+    if (at->opts->smart_host != NULL && !is_host(routes)) {
+        mail_route_table_destroy(routes);
+        mail_error_set(err, MAIL_EINVAL, "--smarthost is not HOST:PORT: %.100s",
+                       at->opts->smart_host);
         return EX_USAGE;
     }
     opts.queue = at->queue;

@@ -234,6 +234,17 @@ static int create_resolver(mail_sending *sending, const mail_send_options *opts,
     return mail_resolver_create(&sending->resolver, sending->loop, &resolver);
 }
 
+/* A smart host is one that speaks SMTP: the other next hops of a route make no sense here. */
+static int check_smart_host(const mail_route_table *routes, const char *smart_host, mail_error *err)
+{
+    const mail_nexthop *hop = mail_route_table_find(routes, MAIL_SPAN("x"));
+
+    if (smart_host != NULL && hop->kind != MAIL_NEXTHOP_SMTP) {
+        return mail_error_set(err, MAIL_EINVAL, "the smart host is not HOST:PORT");
+    }
+    return MAIL_OK;
+}
+
 static int make_routes(mail_route_table **out, const mail_send_options *opts, mail_error *err)
 {
     char rule[1024];
@@ -247,6 +258,9 @@ static int make_routes(mail_route_table **out, const mail_send_options *opts, ma
     code = mail_route_table_create(out, opts->mem);
     if (code == MAIL_OK) {
         code = mail_route_table_add(*out, mail_span_text(rule), err);
+        if (code == MAIL_OK) {
+            code = check_smart_host(*out, opts->smart_host, err);
+        }
         if (code != MAIL_OK) {
             mail_route_table_destroy(*out);
         }

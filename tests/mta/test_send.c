@@ -224,6 +224,8 @@ static void waits_where_there_is_no_loop(void **state)
 
 static void refuses_what_cannot_be_sent(void **state)
 {
+    static const char *const routes[] = {"mx",   "local",        "discard",
+                                         "hold", "error:550 no", "lmtp:127.0.0.1:24"};
     mail_sending *sending;
     mail_error err;
     world w;
@@ -240,6 +242,13 @@ static void refuses_what_cannot_be_sent(void **state)
                                MAIL_SPAN(MESSAGE), &w.opts, note_results, &w, &err),
                      MAIL_EINVAL);
     assert_true(strlen(err.text) > 0);
+    for (size_t i = 0; i < MAIL_COUNT(routes); i++) {
+        w.opts.smart_host = routes[i];
+        assert_int_equal(mail_send(&sending, mail_loop_poll_loop(w.loop), &w.envelope,
+                                   MAIL_SPAN(MESSAGE), &w.opts, note_results, &w, &err),
+                         MAIL_EINVAL);
+        assert_string_equal(err.text, "the smart host is not HOST:PORT");
+    }
     close_world(&w);
 }
 
