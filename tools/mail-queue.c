@@ -25,7 +25,8 @@ typedef struct settings {
 static const char usage[] =
     "usage: mail-queue [--spool DIR] [--json] COMMAND [SELECTION]\n"
     "\n"
-    "  list [SELECTION]    show messages (all); mailq: the same as Postfix's mailq does\n"
+    "  list [SELECTION]    show messages (all)\n"
+    "  mailq               show all as Postfix's mailq does\n"
     "  show ID...          show these messages\n"
     "  body ID             write the message as it will be sent\n"
     "  retry SELECTION     try again now\n"
@@ -105,7 +106,11 @@ static int run_list(settings *set, const char *command)
     if (code != MAIL_OK) {
         return fail(&err);
     }
-    return is_show && count < set->which.id_count ? EX_NOINPUT : EX_OK;
+    if (is_show && count < set->which.id_count) {
+        fputs("mail-queue: not all of these messages are in the queue\n", stderr);
+        return EX_NOINPUT;
+    }
+    return EX_OK;
 }
 
 static int run_mailq(settings *set, const char *command)

@@ -63,7 +63,8 @@ int mailq_list(mail_operator *op, const mail_queue_selector *which, mail_queue_f
     if (code != MAIL_OK) {
         return code;
     }
-    if (ls.code == MAIL_OK) {
+    /* That none of those asked for is there does not make the queue empty. */
+    if (ls.code == MAIL_OK && (which->all || ls.printer.messages > 0)) {
         ls.code = mail_queue_print_end(&ls.printer);
     }
     if (ls.code == MAIL_OK) {

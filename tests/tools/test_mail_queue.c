@@ -239,7 +239,7 @@ static void refuses_what_makes_no_sense(void **state)
         {"no id", "body", 64, "mail-queue: the body of which message?"},
         {"nothing to show", "show", 64, "mail-queue: show which message?"},
         {"unknown id", "body 06HZ2V0000000", 66, "mail-queue: "},
-        {"unknown id to show", "show 06HZ2V0000000", 66, "Mail queue is empty"},
+        {"unknown id to show", "show 06HZ2V0000000", 66, "not all of these messages"},
         {"help", "--help", 0, "usage: mail-queue"},
         {"version", "--version", 0, "mail-queue (libmail)"},
     };
