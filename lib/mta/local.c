@@ -127,7 +127,8 @@ static void write_piece(const writing *wr, delivery *dl)
         dl->code = code;
     }
     if (code != MAIL_OK) {
-        dl->code = code;
+        /* A file that has vanished says nothing of the user. */
+        dl->code = code == MAIL_ENOENT ? MAIL_EIO : code;
         if (dl->sink != NULL) {
             mail_sink_abort(dl->sink);
             dl->sink = NULL;
