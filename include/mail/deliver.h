@@ -72,6 +72,7 @@ typedef struct mail_deliver_options {
     void *wall_arg;
     const struct mail_sockets *sockets; /* private to libmail's tests */
     mail_metrics *metrics; /* where it counts; NULL: nowhere. Borrowed until destroy */
+    const struct mail_random *random;   /* private to libmail's tests: NULL is the system's */
 } mail_deliver_options;
 
 #define MAIL_DELIVER_OPTIONS_INIT                                                                  \

@@ -48,6 +48,8 @@ typedef struct mail_queue_options {
     const struct mail_files *files; /* private to libmail's tests: NULL is the system's files */
     const struct mail_random *random; /* private to libmail's tests: NULL is the system's chance */
     bool manual; /* private to libmail's tests: no threads; lib/queue/queue.h says more */
+    void (*on_work)(void *arg); /* private to libmail's tests: with `manual`: a step is due */
+    void *on_work_arg;
 } mail_queue_options;
 
 #define MAIL_QUEUE_OPTIONS_INIT                                                                    \

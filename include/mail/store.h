@@ -129,6 +129,7 @@ typedef struct mail_maildir_options {
     void *wall_arg;
     const struct mail_files *files;   /* private to libmail's tests: NULL is the system's files */
     const struct mail_random *random; /* private to libmail's tests: NULL is the system's */
+    long process; /* private to libmail's tests: in file names; 0 is this one's number */
 } mail_maildir_options;
 
 #define MAIL_MAILDIR_OPTIONS_INIT                                                                  \

@@ -278,6 +278,7 @@ static mail_dsn describe(const report *rp)
         .original_has_nul = content->has_nul,
         .original_has_utf8_header = content->has_utf8_header,
         .max_original_bytes = agent->opts.max_return_bytes,
+        .random = agent->opts.random,
     };
 }
 

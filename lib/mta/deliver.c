@@ -266,9 +266,10 @@ static int fill_agent(mail_deliver *agent, mail_route_table *routes)
     const mail_loop_ops *ops = agent->loop->ops;
     int code;
 
-    random_fill(NULL, &agent->seed, sizeof(agent->seed));
+    random_fill(agent->opts.random, &agent->seed, sizeof(agent->seed));
     host_book_init(&agent->hosts, agent->mem, &agent->seed, agent->opts.backoff,
                    agent->opts.backoff_max);
+    agent->hosts.random = agent->opts.random;
     table_init(&agent->destinations, agent->mem);
     list_init(&agent->starving);
     list_init(&agent->instant);

@@ -126,7 +126,7 @@ static mail_duration delay_after(const host_book *book, unsigned failures)
     if (delay > book->backoff_max) {
         delay = book->backoff_max;
     }
-    return delay - (mail_duration)random_below(NULL, (uint64_t)delay / 4 + 1);
+    return delay - (mail_duration)random_below(book->random, (uint64_t)delay / 4 + 1);
 }
 
 void host_failed(host_book *book, host *hst, const mail_reply *reply, mail_time now)

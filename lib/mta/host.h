@@ -7,6 +7,7 @@
 #include <mail/reply.h>
 
 #include "base/hash.h"
+#include "base/random.h"
 #include "base/table.h"
 
 /* The longest text kept of why a host could not be used. */
@@ -34,6 +35,7 @@ typedef struct host {
 typedef struct host_book {
     const mail_mem *mem;
     hash_seed seed;
+    const mail_random *random; /* set after init; NULL: the system's */
     table hosts;
     mail_duration backoff;
     mail_duration backoff_max;

@@ -73,6 +73,9 @@ static void log_submit(queue_store *base, queue_record *record)
     if (must_wake) {
         pthread_cond_signal(&log->work);
     }
+    if (log->queue->opts.on_work != NULL) {
+        log->queue->opts.on_work(log->queue->opts.on_work_arg);
+    }
 }
 
 static int log_read(queue_store *base, queue_place place, uint64_t offset, void *to, size_t size)

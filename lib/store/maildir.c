@@ -224,6 +224,7 @@ int mail_maildir_create(mail_store **out, const mail_maildir_options *opts)
         .random = own.random,
         .wall = own.wall,
         .wall_arg = own.wall_arg,
+        .process = own.process != 0 ? own.process : (long)getpid(),
     };
     if (own.hostname.length == 0 && gethostname(hostname, sizeof(hostname) - 1) == 0) {
         hostname[sizeof(hostname) - 1] = '\0';

@@ -22,6 +22,7 @@ typedef struct maildir {
     mail_wall (*wall)(void *arg); /* NULL: the system's clock */
     void *wall_arg;
     atomic_uint deliveries; /* begun by this store: part of the names, and when to tidy */
+    long process;           /* part of the names */
     char hostname[33];      /* escaped */
 } maildir;
 

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/ascii.h"
 
@@ -83,7 +82,7 @@ void maildir_name_make(maildir *md, char out[MAILDIR_NAME_SIZE])
     mail_wall now = maildir_now(md, &micro);
 
     snprintf(out, MAILDIR_NAME_SIZE, "%" PRId64 ".M%06uP%ldQ%06uR%08" PRIx32 ".%s", now, micro,
-             (long)getpid(), count % 1000000, (uint32_t)random_u64(md->random), md->hostname);
+             md->process, count % 1000000, (uint32_t)random_u64(md->random), md->hostname);
 }
 
 /* RFC 1939, section 7: 1 to 70 octets 0x21 to 0x7E. */
