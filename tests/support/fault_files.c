@@ -24,8 +24,10 @@ typedef struct node node;
 
 typedef struct entry {
     struct entry *next;
+    uint32_t hash;
     char name[NAME_SIZE];
     node *target;
+    unsigned *counted; /* in the target: names or kept */
 } entry;
 
 /* A change of a folder that has not been synced. `from`: this name goes; `to`: this one comes. */
@@ -38,8 +40,13 @@ typedef struct change {
 
 struct node {
     node *all_next;
+    node **all_at; /* what points to it */
+    uint64_t serial;
+    int64_t mtime;
     bool is_dir;
-    bool is_gone; /* no name and no handle leads to it */
+    bool is_gone;   /* no name and no handle leads to it */
+    unsigned names; /* that lead to it now */
+    unsigned kept;  /* on the disk, or by changes that may still get there */
     content now;
     content safe;
     uint8_t *dirty; /* a byte for each sector: it may differ from the safe one */
@@ -66,6 +73,11 @@ struct fault_files {
     handle handles[HANDLES];
     uint64_t capacity;
     bool short_writes;
+    uint64_t used; /* octets in files that are not gone */
+    uint64_t serial;
+    bool is_rebooting; /* nodes are freed afterwards */
+    mail_wall (*wall)(void *arg);
+    void *wall_arg;
     uint64_t operations;
     uint64_t crash_at;
     bool has_crashed;
@@ -106,13 +118,24 @@ static fault_files *of(const mail_files *files)
 
 /* Nodes */
 
+static int64_t now_of(const fault_files *fs)
+{
+    return fs->wall != NULL ? fs->wall(fs->wall_arg) : 0;
+}
+
 static node *make_node(fault_files *fs, bool is_dir)
 {
     node *made = must(calloc(1, sizeof(*made)));
 
     made->is_dir = is_dir;
     made->last_change = &made->changes;
+    made->serial = ++fs->serial;
+    made->mtime = now_of(fs);
     made->all_next = fs->all;
+    made->all_at = &fs->all;
+    if (fs->all != NULL) {
+        fs->all->all_at = &made->all_next;
+    }
     fs->all = made;
     return made;
 }
@@ -130,6 +153,17 @@ static void resize_content(content *c, size_t size)
         memset(c->data + size, 0, c->size - size);
     }
     c->size = size;
+}
+
+/* The contents that programs see, and the room they take. */
+static void resize_now(fault_files *fs, node *n, size_t size)
+{
+    if (!n->is_gone) {
+        fs->used += size;
+        fs->used -= n->now.size;
+    }
+    n->mtime = now_of(fs);
+    resize_content(&n->now, size);
 }
 
 static void mark_dirty(node *n, uint64_t from, uint64_t to)
@@ -182,8 +216,8 @@ static void lose_some(fault_files *fs, node *n)
     free(n->dirty);
     n->dirty = NULL;
     n->dirty_count = 0;
-    resize_content(&n->now, 0);
-    resize_content(&n->now, n->safe.size);
+    resize_now(fs, n, 0);
+    resize_now(fs, n, n->safe.size);
     if (n->safe.size > 0) {
         memcpy(n->now.data, n->safe.data, n->safe.size);
     }
@@ -191,57 +225,112 @@ static void lose_some(fault_files *fs, node *n)
 
 /* Folders */
 
+static uint32_t hash_name(const char *name)
+{
+    uint32_t hash = 2166136261U;
+
+    while (*name != '\0') {
+        hash = (hash ^ (unsigned char)*name++) * 16777619U;
+    }
+    return hash;
+}
+
 static entry **find_entry(entry **entries, const char *name)
 {
-    while (*entries != NULL && strcmp((*entries)->name, name) != 0) {
+    uint32_t hash = hash_name(name);
+
+    while (*entries != NULL && ((*entries)->hash != hash || strcmp((*entries)->name, name) != 0)) {
         entries = &(*entries)->next;
     }
     return entries;
 }
 
-static void drop_entry(entry **entries, const char *name)
+static void free_node(node *n)
+{
+    *n->all_at = n->all_next;
+    if (n->all_next != NULL) {
+        n->all_next->all_at = n->all_at;
+    }
+    free(n->now.data);
+    free(n->safe.data);
+    free(n->dirty);
+    free(n);
+}
+
+/* Something that led to it has gone: perhaps it takes no room any more, or is forgotten. */
+static void see_if_gone(fault_files *fs, node *n)
+{
+    bool is_gone = n->names == 0 && n->handles == 0 && n != fs->root;
+
+    if (fs->is_rebooting) {
+        return;
+    }
+    if (is_gone != n->is_gone) {
+        fs->used += is_gone ? -n->now.size : n->now.size;
+        n->is_gone = is_gone;
+    }
+    if (is_gone && n->kept == 0 && !n->is_dir) {
+        free_node(n);
+    }
+}
+
+static void drop_entry(fault_files *fs, entry **entries, const char *name)
 {
     entry **at = find_entry(entries, name);
     entry *gone = *at;
 
     if (gone != NULL) {
         *at = gone->next;
+        --*gone->counted;
+        see_if_gone(fs, gone->target);
         free(gone);
     }
 }
 
-static void put_entry(entry **entries, const char *name, node *target)
+static void put_entry(fault_files *fs, entry **entries, const char *name, node *target,
+                      unsigned *counted)
 {
-    entry *made;
+    entry *made = must(calloc(1, sizeof(*made)));
 
-    drop_entry(entries, name);
-    made = must(calloc(1, sizeof(*made)));
+    ++*counted;
+    drop_entry(fs, entries, name);
     snprintf(made->name, sizeof(made->name), "%s", name);
+    made->hash = hash_name(made->name);
     made->target = target;
+    made->counted = counted;
     made->next = *entries;
     *entries = made;
 }
 
-static void apply(entry **entries, const change *c)
-{
-    if (c->from[0] != '\0') {
-        drop_entry(entries, c->from);
-    }
-    if (c->to[0] != '\0') {
-        put_entry(entries, c->to, c->target);
-    }
-}
-
-static void change_folder(node *dir, const char *from, const char *to, node *target)
+static void change_folder(fault_files *fs, node *dir, const char *from, const char *to,
+                          node *target)
 {
     change *made = must(calloc(1, sizeof(*made)));
 
     snprintf(made->from, sizeof(made->from), "%s", from);
     snprintf(made->to, sizeof(made->to), "%s", to);
     made->target = target;
-    apply(&dir->entries, made);
+    if (target != NULL) {
+        target->kept++;
+    }
     *dir->last_change = made;
     dir->last_change = &made->next;
+    if (made->from[0] != '\0') {
+        drop_entry(fs, &dir->entries, made->from);
+    }
+    if (made->to[0] != '\0') {
+        put_entry(fs, &dir->entries, made->to, target, &target->names);
+    }
+}
+
+static void settle_change(fault_files *fs, node *dir, const change *c)
+{
+    if (c->from[0] != '\0') {
+        drop_entry(fs, &dir->safe_entries, c->from);
+    }
+    if (c->to[0] != '\0') {
+        put_entry(fs, &dir->safe_entries, c->to, c->target, &c->target->kept);
+    }
 }
 
 /* Makes the changes safe, all or (after a crash) some. */
@@ -251,18 +340,22 @@ static void settle_changes(fault_files *fs, node *dir, bool all)
         change *c = dir->changes;
 
         if (all || toss(fs)) {
-            apply(&dir->safe_entries, c);
+            settle_change(fs, dir, c);
         }
         dir->changes = c->next;
+        if (c->target != NULL) {
+            c->target->kept--;
+            see_if_gone(fs, c->target);
+        }
         free(c);
     }
     dir->last_change = &dir->changes;
 }
 
-static void free_entries(entry **entries)
+static void free_entries(fault_files *fs, entry **entries)
 {
     while (*entries != NULL) {
-        drop_entry(entries, (*entries)->name);
+        drop_entry(fs, entries, (*entries)->name);
     }
 }
 
@@ -352,29 +445,6 @@ static node *look_up(fault_files *fs, int dir, const char *name)
     return found != NULL ? found->target : NULL;
 }
 
-static uint64_t used_bytes(const fault_files *fs)
-{
-    uint64_t used = 0;
-
-    for (const node *n = fs->all; n != NULL; n = n->all_next) {
-        used += n->is_gone ? 0 : n->now.size;
-    }
-    return used;
-}
-
-/* Whether a name or a handle still leads to it; if not it takes no room. */
-static void see_if_gone(fault_files *fs, node *target)
-{
-    bool is_named = target->handles > 0 || target == fs->root;
-
-    for (const node *n = fs->all; n != NULL && !is_named; n = n->all_next) {
-        for (const entry *e = n->entries; e != NULL; e = e->next) {
-            is_named |= e->target == target;
-        }
-    }
-    target->is_gone = !is_named;
-}
-
 static int fault_open(const mail_files *files, int dir, const char *name, int flags)
 {
     fault_files *fs = of(files);
@@ -399,11 +469,11 @@ static int fault_open(const mail_files *files, int dir, const char *name, int fl
             return code;
         }
         if (found == NULL) {
-            change_folder(folder, "", last, make_node(fs, false));
+            change_folder(fs, folder, "", last, make_node(fs, false));
             found = *find_entry(&folder->entries, last);
         } else {
             mark_dirty(found->target, 0, found->target->now.size);
-            resize_content(&found->target->now, 0);
+            resize_now(fs, found->target, 0);
         }
         end(fs);
     }
@@ -463,8 +533,7 @@ static size_t length_of(const struct iovec *parts, int count)
 /* How much of a write the disk takes. */
 static size_t taken(fault_files *fs, const node *n, size_t length, uint64_t offset)
 {
-    uint64_t used = used_bytes(fs);
-    uint64_t room = fs->capacity > used ? fs->capacity - used : 0;
+    uint64_t room = fs->capacity > fs->used ? fs->capacity - fs->used : 0;
     uint64_t limit = n->now.size + room;
 
     if (offset + length > limit) {
@@ -494,7 +563,7 @@ static ssize_t fault_write(const mail_files *files, int fd, const struct iovec *
         return -ENOSPC;
     }
     if (offset + length > n->now.size) {
-        resize_content(&n->now, (size_t)offset + length);
+        resize_now(fs, n, (size_t)offset + length);
     }
     mark_dirty(n, offset, offset + length);
     for (int i = 0; left > 0; i++) {
@@ -540,7 +609,7 @@ static int fault_truncate(const mail_files *files, int fd, uint64_t size)
         return code;
     }
     mark_dirty(n, size < n->now.size ? size : n->now.size, size);
-    resize_content(&n->now, (size_t)size);
+    resize_now(fs, n, (size_t)size);
     end(fs);
     return 0;
 }
@@ -555,11 +624,11 @@ static int fault_allocate(const mail_files *files, int fd, uint64_t offset, uint
         return code;
     }
     if (offset + size > n->now.size) {
-        if (used_bytes(fs) + (offset + size - n->now.size) > fs->capacity) {
+        if (fs->used + (offset + size - n->now.size) > fs->capacity) {
             return -ENOSPC;
         }
         mark_dirty(n, n->now.size, offset + size);
-        resize_content(&n->now, (size_t)(offset + size));
+        resize_now(fs, n, (size_t)(offset + size));
     }
     end(fs);
     return 0;
@@ -569,8 +638,9 @@ static void fill_info(const node *n, file_info *out)
 {
     *out = (file_info){
         .size = n->now.size,
-        .inode = (uint64_t)(uintptr_t)n,
-        .links = 1,
+        .inode = n->serial,
+        .mtime = n->mtime,
+        .links = n->names,
         .owner = geteuid(),
         .mode = n->is_dir ? 0700 : 0600,
         .is_file = !n->is_dir,
@@ -608,7 +678,6 @@ static int rename_or_link(const mail_files *files, int from_dir, const char *fro
     node *folder = resolve(fs, to_dir, to, new);
     entry *found = source != NULL ? *find_entry(&source->entries, old) : NULL;
     entry *there = folder != NULL ? *find_entry(&folder->entries, new) : NULL;
-    node *replaced = there != NULL ? there->target : NULL;
     node *target;
     int code;
 
@@ -624,15 +693,12 @@ static int rename_or_link(const mail_files *files, int from_dir, const char *fro
     }
     target = found->target;
     if (source == folder && !keeps_old) {
-        change_folder(folder, old, new, target);
+        change_folder(fs, folder, old, new, target);
     } else {
-        change_folder(folder, "", new, target);
+        change_folder(fs, folder, "", new, target);
         if (!keeps_old) {
-            change_folder(source, old, "", NULL);
+            change_folder(fs, source, old, "", NULL);
         }
-    }
-    if (replaced != NULL) {
-        see_if_gone(fs, replaced);
     }
     end(fs);
     return 0;
@@ -656,7 +722,6 @@ static int fault_unlink(const mail_files *files, int dir, const char *name)
     char last[NAME_SIZE];
     node *folder = resolve(fs, dir, name, last);
     entry *found = folder != NULL ? *find_entry(&folder->entries, last) : NULL;
-    node *target;
     int code;
 
     if (found == NULL) {
@@ -666,9 +731,7 @@ static int fault_unlink(const mail_files *files, int dir, const char *name)
     if (code < 0) {
         return code;
     }
-    target = found->target;
-    change_folder(folder, last, "", NULL);
-    see_if_gone(fs, target);
+    change_folder(fs, folder, last, "", NULL);
     end(fs);
     return 0;
 }
@@ -690,7 +753,7 @@ static int fault_make_dir(const mail_files *files, int dir, const char *name)
     if (code < 0) {
         return code;
     }
-    change_folder(folder, "", last, make_node(fs, true));
+    change_folder(fs, folder, "", last, make_node(fs, true));
     end(fs);
     return 0;
 }
@@ -730,10 +793,9 @@ static int fault_lock(const mail_files *files, int fd)
 static int fault_free_bytes(const mail_files *files, int dir, uint64_t *out)
 {
     fault_files *fs = of(files);
-    uint64_t used = used_bytes(fs);
 
     (void)dir;
-    *out = fs->capacity > used ? fs->capacity - used : 0;
+    *out = fs->capacity > fs->used ? fs->capacity - fs->used : 0;
     return fs->has_crashed ? -EIO : 0;
 }
 
@@ -775,17 +837,14 @@ void fault_files_destroy(fault_files *fs)
     if (fs == NULL) {
         return;
     }
-    while (fs->all != NULL) {
-        node *n = fs->all;
-
-        fs->all = n->all_next;
+    fs->is_rebooting = true;
+    for (node *n = fs->all; n != NULL; n = n->all_next) {
         settle_changes(fs, n, true);
-        free_entries(&n->entries);
-        free_entries(&n->safe_entries);
-        free(n->now.data);
-        free(n->safe.data);
-        free(n->dirty);
-        free(n);
+        free_entries(fs, &n->entries);
+        free_entries(fs, &n->safe_entries);
+    }
+    while (fs->all != NULL) {
+        free_node(fs->all);
     }
     free(fs);
 }
@@ -831,25 +890,46 @@ uint64_t fault_files_operations(const fault_files *fs)
     return fs->operations;
 }
 
+void fault_files_crash(fault_files *fs)
+{
+    fs->has_crashed = true;
+}
+
+void fault_files_set_clock(fault_files *fs, mail_wall (*wall)(void *arg), void *arg)
+{
+    fs->wall = wall;
+    fs->wall_arg = arg;
+}
+
+static void reboot_node(fault_files *fs, node *n)
+{
+    n->handles = 0;
+    n->is_locked = false;
+    if (!n->is_dir) {
+        lose_some(fs, n);
+        return;
+    }
+    settle_changes(fs, n, false);
+    free_entries(fs, &n->entries);
+    for (const entry *e = n->safe_entries; e != NULL; e = e->next) {
+        put_entry(fs, &n->entries, e->name, e->target, &e->target->names);
+    }
+}
+
 void fault_files_reboot(fault_files *fs)
 {
+    node *next;
+
     memset(fs->handles, 0, sizeof(fs->handles));
     fs->has_crashed = false;
     fs->crash_at = 0;
+    fs->is_rebooting = true;
     for (node *n = fs->all; n != NULL; n = n->all_next) {
-        n->handles = 0;
-        n->is_locked = false;
-        if (!n->is_dir) {
-            lose_some(fs, n);
-            continue;
-        }
-        settle_changes(fs, n, false);
-        free_entries(&n->entries);
-        for (const entry *e = n->safe_entries; e != NULL; e = e->next) {
-            put_entry(&n->entries, e->name, e->target);
-        }
+        reboot_node(fs, n);
     }
-    for (node *n = fs->all; n != NULL; n = n->all_next) {
+    fs->is_rebooting = false;
+    for (node *n = fs->all; n != NULL; n = next) {
+        next = n->all_next;
         see_if_gone(fs, n);
     }
 }

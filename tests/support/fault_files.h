@@ -50,6 +50,12 @@ void fault_files_set_short_writes(fault_files *fs, bool on);
 void fault_files_crash_after(fault_files *fs, uint64_t operations);
 bool fault_files_has_crashed(const fault_files *fs);
 
+/* It goes now. */
+void fault_files_crash(fault_files *fs);
+
+/* Where the times of files come from; else they are 0. */
+void fault_files_set_clock(fault_files *fs, mail_wall (*wall)(void *arg), void *arg);
+
 /* How many operations have changed something. */
 uint64_t fault_files_operations(const fault_files *fs);
 
