@@ -113,5 +113,6 @@ void sim_dns_start(sim_dns *dns, sim_world *world, mail_ip address, const char *
 void sim_dns_stop(sim_dns *dns)
 {
     sim_actor_unlisten(dns->listener);
+    sim_host_cut(&dns->host, false); /* those that wait for what never comes */
     dns->host.world->on_packet = NULL;
 }

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/load.h"
+
+#include <stdlib.h>
+
+#include <mail/smtp_connection.h>
+
+#include "sim/relay.h"
+#include "support/support.h"
+
+/* Users below it get mail of their own, the others through aliases. */
+#define PLAIN_USERS 4
+
+/* Somebody with a message to bring. */
+typedef struct sending {
+    sim_load *load;
+    sim_message *message;
+    mail_endpoint to;
+    sim_event again;
+    mail_smtp_connection *conn;
+    mail_envelope envelope;
+    mail_source_span body;
+    char *text;
+    size_t length;
+    sim_rcpt *asked[SIM_RCPTS]; /* those of the envelope */
+    bool has_sent;
+} sending;
+
+static unsigned below(const sim_load *load, unsigned n)
+{
+    return (unsigned)sim_below(load->world, n);
+}
+
+static sim_fate *add_fate(sim_rcpt *rcpt)
+{
+    return &rcpt->fates[rcpt->fate_count++];
+}
+
+static void choose_alias(const sim_load *load, sim_rcpt *rcpt, unsigned host)
+{
+    unsigned next = (host + 1) % load->relays;
+
+    if (below(load, 2) == 0) {
+        snprintf(rcpt->address, sizeof(rcpt->address), "list@h%u.example", host);
+        for (unsigned i = 5; i < 8; i++) {
+            sim_fate *fate = add_fate(rcpt);
+
+            fate->must_come = true;
+            snprintf(fate->address, sizeof(fate->address), "user%u@h%u.example", i,
+                     i == 7 ? next : host);
+        }
+    } else {
+        sim_fate *fate = add_fate(rcpt);
+
+        fate->must_come = true;
+        snprintf(rcpt->address, sizeof(rcpt->address), "forward@h%u.example", host);
+        snprintf(fate->address, sizeof(fate->address), "user4@h%u.example", next);
+    }
+}
+
+/* Where else mail may go: how often of a hundred, and what must come of it. */
+static const struct place {
+    const char *domain;
+    unsigned weight;
+    bool must_fail;
+} places[] = {
+    {"a.outside.example", 34, false}, {"b.outside.example", 20, false},
+    {"smart.example", 10, false},     {"now.changing.example", 12, false},
+    {"dead.example", 4, true},        {"discard.example", 6, true},
+    {"refuse.example", 5, true},      {"nowhere.example", 5, true},
+    {"nomail.example", 4, true},
+};
+
+static void choose_outside(const sim_load *load, sim_rcpt *rcpt, const sim_message *message,
+                           unsigned index)
+{
+    unsigned dice = below(load, 100);
+    size_t i = 0;
+    sim_fate *fate = add_fate(rcpt);
+
+    while (dice >= places[i].weight) {
+        dice -= places[i++].weight;
+    }
+    fate->must_fail = places[i].must_fail;
+    snprintf(rcpt->address, sizeof(rcpt->address), "x%u.%u@%s", index, message->id,
+             places[i].domain);
+    memcpy(fate->address, rcpt->address, sizeof(fate->address));
+}
+
+static void choose_user(const sim_load *load, sim_rcpt *rcpt, const sim_message *message,
+                        unsigned host)
+{
+    sim_fate *fate = add_fate(rcpt);
+
+    if (below(load, 12) == 0) {
+        fate->must_fail = true;
+        snprintf(rcpt->address, sizeof(rcpt->address), "nobody.%u@h%u.example", message->id, host);
+    } else {
+        fate->must_come = true;
+        snprintf(rcpt->address, sizeof(rcpt->address), "user%u.%u@h%u.example",
+                 below(load, PLAIN_USERS), message->id, host);
+    }
+    memcpy(fate->address, rcpt->address, sizeof(fate->address));
+}
+
+static bool is_new(const sim_message *message, const sim_rcpt *rcpt)
+{
+    for (unsigned i = 0; i < message->rcpt_count; i++) {
+        if (strcmp(message->rcpts[i].address, rcpt->address) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void choose_rcpt(const sim_load *load, sim_message *message, unsigned index)
+{
+    unsigned host = below(load, load->relays);
+    unsigned dice = below(load, 100);
+    sim_rcpt *rcpt = &message->rcpts[message->rcpt_count];
+
+    memset(rcpt, 0, sizeof(*rcpt));
+    if (dice < 55) {
+        choose_user(load, rcpt, message, host);
+    } else if (dice < 65 && message->sender[0] != '\0') {
+        choose_alias(load, rcpt, host);
+    } else {
+        choose_outside(load, rcpt, message, index);
+    }
+    rcpt->never = rcpt->fates[0].must_come ? false : below(load, 20) == 0;
+    message->rcpt_count += is_new(message, rcpt) ? 1 : 0;
+}
+
+static void choose_message(const sim_load *load, sim_message *message, unsigned id)
+{
+    unsigned count = below(load, 3) > 0 ? 1 : 1 + below(load, SIM_RCPTS);
+
+    message->id = id;
+    message->begun = message->last = load->world->now;
+    if (below(load, 50) > 0) {
+        snprintf(message->sender, sizeof(message->sender), "user%u.%u@h%u.example",
+                 below(load, PLAIN_USERS), id, below(load, load->relays));
+    }
+    for (unsigned i = 0; i < count; i++) {
+        choose_rcpt(load, message, i);
+    }
+}
+
+static void finish(sending *sd)
+{
+    sd->load->done++;
+    mail_envelope_deinit(&sd->envelope);
+    free(sd->text);
+    free(sd);
+}
+
+static unsigned fill_envelope(sending *sd)
+{
+    sim_message *message = sd->message;
+    unsigned count = 0;
+
+    mail_envelope_reset(&sd->envelope);
+    assert_int_equal(
+        mail_envelope_set_sender(&sd->envelope, mail_span_text(message->sender), (mail_span){0}),
+        MAIL_OK);
+    for (unsigned i = 0; i < message->rcpt_count; i++) {
+        sim_rcpt *rcpt = &message->rcpts[i];
+        mail_recipient to = {.address = mail_span_text(rcpt->address),
+                             .notify = rcpt->never ? MAIL_NOTIFY_NEVER : 0};
+
+        if (!rcpt->accepted && !rcpt->refused) {
+            assert_int_equal(mail_envelope_add(&sd->envelope, &to), MAIL_OK);
+            sd->asked[count++] = rcpt;
+        }
+    }
+    return count;
+}
+
+static void on_ready(mail_smtp_connection *conn, void *arg)
+{
+    const mail_smtp_content content = {.size = ((sending *)arg)->length};
+    sending *sd = arg;
+
+    if (sd->has_sent) {
+        mail_smtp_connection_quit(conn);
+        return;
+    }
+    sd->has_sent = true;
+    mail_source_span_init(&sd->body, mail_span_of(sd->text, sd->length));
+    assert_int_equal(mail_smtp_connection_send(conn, &sd->envelope, &content, &sd->body.source),
+                     MAIL_OK);
+}
+
+static void on_done(mail_smtp_connection *conn, void *arg)
+{
+    sending *sd = arg;
+
+    for (size_t i = 0; i < mail_envelope_count(&sd->envelope); i++) {
+        mail_outcome outcome = mail_smtp_connection_outcome(conn, i);
+        sim_rcpt *rcpt = sd->asked[i];
+
+        sim_trace(sd->load->world, "load: message %u for %s: %s", sd->message->id, rcpt->address,
+                  mail_outcome_kind_name(outcome.kind));
+        rcpt->accepted = outcome.kind == MAIL_OUTCOME_ACCEPTED;
+        rcpt->refused = outcome.kind == MAIL_OUTCOME_PERMANENT;
+        if (outcome.kind == MAIL_OUTCOME_AMBIGUOUS) {
+            rcpt->maybe = true;
+            sd->message->is_ambiguous = true;
+        }
+        if (rcpt->refused && rcpt->fates[0].must_come) {
+            sim_broken(sd->load->ledger, "message %u for %s was refused", sd->message->id,
+                       rcpt->address);
+        }
+    }
+}
+
+static void on_closed(mail_smtp_connection *conn, void *arg)
+{
+    sending *sd = arg;
+    sim_world *world = sd->load->world;
+
+    mail_smtp_connection_destroy(conn);
+    sd->conn = NULL;
+    sim_event_set(world, &sd->again,
+                  world->now + MAIL_MINUTE + (mail_duration)sim_below(world, 9 * MAIL_MINUTE));
+}
+
+static void try_to_send(void *arg)
+{
+    static const mail_smtp_connection_ops ops = {on_ready, on_done, on_closed};
+    sending *sd = arg;
+    mail_smtp_connection_options opts = MAIL_SMTP_CONNECTION_OPTIONS_INIT;
+
+    if (fill_envelope(sd) == 0) {
+        finish(sd);
+        return;
+    }
+    sd->has_sent = false;
+    opts.client.hostname = MAIL_SPAN("client.example");
+    opts.ops = &ops;
+    opts.arg = sd;
+    opts.sockets = &sd->load->host.sockets;
+    assert_int_equal(mail_smtp_connection_open(&sd->conn, &sd->load->loop.loop, &sd->to, &opts),
+                     MAIL_OK);
+}
+
+static void begin_one(void *arg)
+{
+    sim_load *load = arg;
+    unsigned id = load->begun++;
+    sending *sd = calloc(1, sizeof(*sd));
+
+    assert_non_null(sd);
+    sd->load = load;
+    sd->message = &load->ledger->messages[id];
+    sd->to = (mail_endpoint){sim_relay_address(below(load, load->relays)), 25};
+    sd->again = (sim_event){.fn = try_to_send, .arg = sd};
+    choose_message(load, sd->message, id);
+    sd->text = sim_ledger_body(id, &sd->length);
+    mail_envelope_init(&sd->envelope, NULL);
+    try_to_send(sd);
+    if (load->begun < load->ledger->count) {
+        mail_duration mean = load->spread / load->ledger->count;
+
+        sim_event_set(load->world, &load->next,
+                      load->world->now +
+                          (mail_duration)sim_below(load->world, 2 * (uint64_t)mean + 1));
+    }
+}
+
+void sim_load_start(sim_load *load, sim_world *world, sim_ledger *ledger, unsigned relays,
+                    mail_duration spread)
+{
+    *load = (sim_load){.world = world, .ledger = ledger, .relays = relays, .spread = spread};
+    sim_host_init(&load->host, world, "client", (mail_ip){4, {10, 9, 0, 1}, 0});
+    sim_loop_init(&load->loop, world);
+    load->next = (sim_event){.fn = begin_one, .arg = load};
+    sim_event_set(world, &load->next, world->now);
+}
+
+bool sim_load_is_done(const sim_load *load)
+{
+    return load->done == load->ledger->count;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_SIM_LOAD_H
+#define TESTS_SIM_LOAD_H
+
+#include "sim/ledger.h"
+#include "sim/world.h"
+
+/* People who write: each message is brought to a relay by the library's own client, again and
+ * again until it has been taken or refused for good. */
+typedef struct sim_load {
+    sim_world *world;
+    sim_ledger *ledger;
+    sim_host host;
+    sim_loop loop;
+    unsigned relays;
+    unsigned begun;
+    unsigned done;
+    mail_duration spread; /* all messages come within so much */
+    sim_event next;
+} sim_load;
+
+void sim_load_start(sim_load *load, sim_world *world, sim_ledger *ledger, unsigned relays,
+                    mail_duration spread);
+bool sim_load_is_done(const sim_load *load);
+
+#endif

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/relay.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "queue/queue.h"
+
+#define WALL_START 1700000000
+
+/* A disk is asked to be safe within so much. */
+#define SYNC_MAX (20 * MAIL_MILLISECOND)
+
+/* The real writer looks again by itself; here somebody has to. */
+#define STEP_EVERY (5 * MAIL_SECOND)
+
+#define SEGMENT_BYTES ((uint64_t)512 << 10)
+
+mail_ip sim_relay_address(unsigned index)
+{
+    return (mail_ip){4, {10, 0, 0, (unsigned char)(index + 1)}, 0};
+}
+
+static mail_time relay_now(void *arg)
+{
+    return ((sim_relay *)arg)->world->now;
+}
+
+static mail_wall relay_wall(void *arg)
+{
+    const sim_relay *rl = arg;
+
+    return WALL_START + (rl->world->now + rl->wall_ahead) / MAIL_SECOND;
+}
+
+static void on_line(void *arg, mail_log_level level, const char *what, const mail_log_field *fields,
+                    size_t count)
+{
+    sim_relay *rl = arg;
+    char line[1024];
+    size_t length =
+        mail_log_print(line, sizeof(line), MAIL_LOG_TEXT, 0, level, what, fields, count);
+
+    line[length > 0 ? length - 1 : 0] = '\0';
+    sim_trace(rl->world, "%s: %s", rl->name, line);
+    sim_ledger_log(rl->ledger, what, fields, count);
+}
+
+static int on_operation(fault_op op, const char *name, void *arg)
+{
+    const sim_relay *rl = arg;
+    unsigned chance = op == FAULT_READ   ? rl->faults.read
+                      : op == FAULT_SYNC ? rl->faults.sync
+                                         : rl->faults.write;
+
+    (void)name;
+    return sim_chance(rl->world, chance) ? -EIO : 0;
+}
+
+static void on_work(void *arg)
+{
+    sim_relay *rl = arg;
+    mail_time when = rl->world->now + (mail_duration)sim_below(rl->world, SYNC_MAX);
+
+    if (rl->stepping.due.place == 0 || rl->stepping.due.key > when) {
+        sim_event_set(rl->world, &rl->stepping, when);
+    }
+}
+
+static void step_queue(void *arg)
+{
+    sim_relay *rl = arg;
+
+    if (rl->queue != NULL) {
+        queue_step(rl->queue);
+        sim_event_set(rl->world, &rl->stepping, rl->world->now + STEP_EVERY);
+    }
+}
+
+static void on_due(void *arg)
+{
+    const sim_relay *rl = arg;
+
+    if (rl->deliver != NULL) {
+        mail_deliver_wake(rl->deliver);
+    }
+}
+
+/* `NAME.ID`: the number tells messages apart and is no part of the mailbox. */
+static bool mailbox_name(const mail_path *address, char out[64])
+{
+    mail_span local = mail_path_local(address);
+    const char *dot = memchr(local.data, '.', local.length);
+    size_t length = dot != NULL ? (size_t)(dot - local.data) : local.length;
+
+    if (length < 4 || length >= 60 || memcmp(local.data, "user", 4) != 0) {
+        return false;
+    }
+    memcpy(out, local.data, length);
+    out[length] = '\0';
+    return atoi(out + 4) < RELAY_USERS;
+}
+
+static bool has_user(const mail_path *address, void *arg)
+{
+    char name[64];
+
+    (void)arg;
+    return mailbox_name(address, name);
+}
+
+static int mailbox_of(const mail_path *address, char path[MAIL_MAILBOX_PATH_SIZE], void *arg)
+{
+    const sim_relay *rl = arg;
+    char name[64];
+
+    if (!mailbox_name(address, name)) {
+        return MAIL_ENOENT;
+    }
+    snprintf(path, MAIL_MAILBOX_PATH_SIZE, "mail/%s/%s", rl->name, name);
+    return MAIL_OK;
+}
+
+static int open_queue(sim_relay *rl)
+{
+    mail_queue_options opts = MAIL_QUEUE_OPTIONS_INIT;
+
+    opts.mem = &rl->mem.mem;
+    opts.log = &rl->log;
+    opts.give_up = 8 * MAIL_HOUR;
+    opts.warn_after = MAIL_HOUR;
+    opts.segment_bytes = SEGMENT_BYTES;
+    opts.large_bytes = 32 << 10;
+    opts.reserve_bytes = 1 << 20;
+    opts.on_due = on_due;
+    opts.on_due_arg = rl;
+    opts.now = relay_now;
+    opts.wall = relay_wall;
+    opts.clock_arg = rl;
+    opts.files = fault_files_table(rl->disk);
+    opts.random = &rl->world->random;
+    opts.manual = true;
+    opts.on_work = on_work;
+    opts.on_work_arg = rl;
+    return mail_queue_open(&rl->queue, "spool", &opts, NULL);
+}
+
+static int make_store(sim_relay *rl)
+{
+    mail_maildir_options opts = MAIL_MAILDIR_OPTIONS_INIT;
+
+    opts.mem = &rl->mem.mem;
+    opts.hostname = mail_span_text(rl->name);
+    opts.wall = relay_wall;
+    opts.wall_arg = rl;
+    opts.files = fault_files_table(rl->disk);
+    opts.random = &rl->world->random;
+    opts.process = 1 + (long)rl->crashes + (long)rl->failed_boots;
+    return mail_maildir_create(&rl->store, &opts);
+}
+
+static int make_resolver(sim_relay *rl)
+{
+    mail_resolver_options opts = MAIL_RESOLVER_OPTIONS_INIT;
+
+    opts.mem = &rl->mem.mem;
+    opts.servers = &rl->dns;
+    opts.server_count = 1;
+    opts.own_hostname = mail_span_text(rl->name);
+    opts.allow_private = true;
+    opts.sockets = &rl->host.sockets;
+    opts.random = &rl->world->random;
+    return mail_resolver_create(&rl->resolver, &rl->loop.loop, &opts);
+}
+
+static mail_route_table *make_routes(const sim_relay *rl)
+{
+    static const char *const rules[] = {"discard.example=discard",
+                                        "refuse.example=error:550 5.7.1 Not here",
+                                        "smart.example=10.0.1.1:25"};
+    mail_route_table *routes;
+    char own[64];
+
+    snprintf(own, sizeof(own), "%s=local", rl->name);
+    assert_int_equal(mail_route_table_create(&routes, &rl->mem.mem), MAIL_OK);
+    assert_int_equal(mail_route_table_add(routes, mail_span_text(own), NULL), MAIL_OK);
+    for (size_t i = 0; i < MAIL_COUNT(rules); i++) {
+        assert_int_equal(mail_route_table_add(routes, mail_span_text(rules[i]), NULL), MAIL_OK);
+    }
+    return routes;
+}
+
+static int make_deliver(sim_relay *rl)
+{
+    mail_deliver_options opts = MAIL_DELIVER_OPTIONS_INIT;
+
+    opts.mem = &rl->mem.mem;
+    opts.log = &rl->log;
+    opts.queue = rl->queue;
+    opts.resolver = rl->resolver;
+    opts.hostname = mail_span_text(rl->name);
+    opts.store = rl->store;
+    opts.mailbox_of = mailbox_of;
+    opts.mailbox_arg = rl;
+    opts.give_up = 8 * MAIL_HOUR;
+    opts.wall = relay_wall;
+    opts.wall_arg = rl;
+    opts.sockets = &rl->host.sockets;
+    opts.random = &rl->world->random;
+    return mail_deliver_create(&rl->deliver, &rl->loop.loop, make_routes(rl), &opts);
+}
+
+/* `list` has members here and at the neighbour's, `forward` is at the neighbour's. */
+static mail_aliases *make_aliases(const sim_relay *rl)
+{
+    const mail_span local = mail_span_text(rl->name);
+    mail_aliases *aliases;
+    char text[256];
+
+    snprintf(text, sizeof(text), "list: user5, user6, user7@%s\nforward: user4@%s\n", rl->neighbour,
+             rl->neighbour);
+    assert_int_equal(
+        mail_aliases_read(&aliases, mail_span_text(text), &local, 1, &rl->mem.mem, NULL), MAIL_OK);
+    return aliases;
+}
+
+static int make_receive(sim_relay *rl)
+{
+    const mail_network clients = {{4, {10, 9, 0, 0}, 0}, 16};
+    const mail_span local = mail_span_text(rl->name);
+    const mail_endpoint at = {rl->host.address, 25};
+    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+    int code;
+
+    opts.mem = &rl->mem.mem;
+    opts.log = &rl->log;
+    opts.queue = rl->queue;
+    opts.hostname = local;
+    opts.local_domains = &local;
+    opts.local_count = 1;
+    opts.relay_from = &clients;
+    opts.relay_count = 1;
+    opts.has_user = has_user;
+    opts.wall = relay_wall;
+    opts.wall_arg = rl;
+    opts.sockets = &rl->host.sockets;
+    code = mail_receive_create(&rl->receive, &rl->loop.loop, &opts);
+    if (code == MAIL_OK) {
+        mail_receive_set_aliases(rl->receive, make_aliases(rl));
+        code = mail_receive_listen(rl->receive, &at, false, NULL, NULL);
+    }
+    return code;
+}
+
+static int make_pop3(sim_relay *rl)
+{
+    const mail_endpoint at = {rl->host.address, 110};
+    mail_pop3_service_options opts = MAIL_POP3_SERVICE_OPTIONS_INIT;
+    mail_pop3_server_options engine = MAIL_POP3_SERVER_OPTIONS_INIT;
+    char text[1024] = "";
+    int code;
+
+    for (unsigned i = 0; i < RELAY_USERS; i++) {
+        size_t used = strlen(text);
+
+        snprintf(text + used, sizeof(text) - used, "user%u@%s:{PLAIN}secret\n", i, rl->name);
+    }
+    assert_int_equal(
+        mail_accounts_parse(&rl->accounts, mail_span_text(text), "users", &rl->mem.mem, NULL),
+        MAIL_OK);
+    opts.mem = &rl->mem.mem;
+    opts.log = &rl->log;
+    opts.store = rl->store;
+    opts.accounts = rl->accounts;
+    opts.mail_dir = "mail";
+    opts.auth_insecure = true;
+    opts.sockets = &rl->host.sockets;
+    engine.hostname = mail_span_text(rl->name);
+    code = mail_pop3_service_create(&rl->pop3, &rl->loop.loop, &opts);
+    return code == MAIL_OK ? mail_pop3_service_listen(rl->pop3, &at, &engine, NULL, NULL) : code;
+}
+
+/* What works with files on the loop is left: it needs the store. */
+static void stop(sim_relay *rl)
+{
+    mail_receive_destroy(rl->receive);
+    rl->receive = NULL;
+    mail_deliver_destroy(rl->deliver);
+    rl->deliver = NULL;
+    if (rl->queue != NULL) {
+        mail_queue_close(rl->queue);
+    }
+    rl->queue = NULL;
+    mail_resolver_destroy(rl->resolver);
+    rl->resolver = NULL;
+    sim_event_unset(rl->world, &rl->stepping);
+}
+
+static void free_store(sim_relay *rl)
+{
+    if (rl->pop3 != NULL) {
+        mail_pop3_service_destroy(rl->pop3);
+    }
+    rl->pop3 = NULL;
+    mail_accounts_release(rl->accounts);
+    rl->accounts = NULL;
+    mail_store_destroy(rl->store);
+    rl->store = NULL;
+    mail_test_mem_check(&rl->mem);
+}
+
+static int make_all(sim_relay *rl)
+{
+    int code = make_store(rl);
+
+    if (code == MAIL_OK) {
+        code = make_resolver(rl);
+    }
+    if (code == MAIL_OK) {
+        code = open_queue(rl);
+    }
+    if (code == MAIL_OK) {
+        code = make_deliver(rl);
+    }
+    if (code == MAIL_OK) {
+        code = make_receive(rl);
+    }
+    return code == MAIL_OK ? make_pop3(rl) : code;
+}
+
+static void boot(void *arg)
+{
+    sim_relay *rl = arg;
+    int code;
+
+    if (rl->loop.works > 0 || (rl->pop3 != NULL && mail_pop3_service_sessions(rl->pop3) > 0)) {
+        sim_event_set(rl->world, &rl->booting, rl->world->now + MAIL_SECOND);
+        return;
+    }
+    free_store(rl);
+    fault_files_reboot(rl->disk);
+    rl->host.is_down = false;
+    code = make_all(rl);
+    sim_trace(rl->world, "%s: boot %d", rl->name, code);
+    if (code != MAIL_OK) { /* the disk: later perhaps */
+        assert_int_equal(code, MAIL_EIO);
+        stop(rl);
+        rl->failed_boots++;
+        sim_event_set(rl->world, &rl->booting, rl->world->now + 10 * MAIL_SECOND);
+        return;
+    }
+    rl->is_up = true;
+    on_work(rl);
+}
+
+void sim_relay_init(sim_relay *rl, sim_world *world, sim_ledger *ledger, unsigned index,
+                    unsigned count, mail_endpoint dns)
+{
+    *rl = (sim_relay){.world = world, .ledger = ledger, .dns = dns};
+    snprintf(rl->name, sizeof(rl->name), "h%u.example", index);
+    snprintf(rl->neighbour, sizeof(rl->neighbour), "h%u.example", (index + 1) % count);
+    sim_host_init(&rl->host, world, rl->name, sim_relay_address(index));
+    sim_loop_init(&rl->loop, world);
+    mail_test_mem_init(&rl->mem);
+    rl->disk = fault_files_create(sim_below(world, UINT32_MAX));
+    fault_files_set(rl->disk, on_operation, rl);
+    fault_files_set_clock(rl->disk, relay_wall, rl);
+    fault_files_set_short_writes(rl->disk, true);
+    rl->log = (mail_log){on_line, rl, MAIL_LOG_INFO};
+    rl->stepping = (sim_event){.fn = step_queue, .arg = rl};
+    rl->booting = (sim_event){.fn = boot, .arg = rl};
+    boot(rl);
+    assert_true(rl->is_up);
+}
+
+static void on_pop3_cut(void *arg)
+{
+    (void)arg;
+}
+
+void sim_relay_crash(sim_relay *rl, mail_duration outage, bool silently)
+{
+    if (!rl->is_up) {
+        return;
+    }
+    sim_trace(rl->world, "%s: crash", rl->name);
+    sim_ledger_crash(rl->ledger);
+    rl->crashes++;
+    rl->is_up = false;
+    rl->host.is_down = true;
+    fault_files_crash(rl->disk);
+    sim_host_cut(&rl->host, silently);
+    mail_pop3_service_drain(rl->pop3, on_pop3_cut, NULL);
+    mail_pop3_service_cut(rl->pop3);
+    stop(rl);
+    sim_event_set(rl->world, &rl->booting, rl->world->now + outage);
+}
+
+bool sim_relay_is_done(const sim_relay *rl)
+{
+    mail_queue_stats stats;
+
+    if (!rl->is_up) {
+        return false;
+    }
+    mail_queue_stats_read(rl->queue, &stats);
+    return stats.messages == 0;
+}
+
+static void on_drained(void *arg)
+{
+    ((sim_relay *)arg)->draining--;
+}
+
+void sim_relay_drain(sim_relay *rl)
+{
+    rl->draining = 3;
+    mail_receive_drain(rl->receive, on_drained, rl);
+    mail_deliver_drain(rl->deliver, on_drained, rl);
+    mail_pop3_service_drain(rl->pop3, on_drained, rl);
+}
+
+bool sim_relay_is_drained(const sim_relay *rl)
+{
+    return rl->draining == 0 && rl->loop.works == 0;
+}
+
+void sim_relay_deinit(sim_relay *rl)
+{
+    stop(rl);
+    free_store(rl);
+    assert_int_equal(fault_files_handles(rl->disk), 0);
+    fault_files_destroy(rl->disk);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_SIM_RELAY_H
+#define TESTS_SIM_RELAY_H
+
+#include <mail/accounts.h>
+#include <mail/deliver.h>
+#include <mail/pop3_service.h>
+#include <mail/receive.h>
+
+#include "sim/ledger.h"
+#include "sim/world.h"
+#include "support/fault_files.h"
+#include "support/support.h"
+
+#define RELAY_USERS 8
+
+/* How often disks misbehave, in parts of a million of operations. */
+typedef struct sim_disk_faults {
+    unsigned read;
+    unsigned write;
+    unsigned sync;
+} sim_disk_faults;
+
+/*
+ * A whole mail host: receiver, queue, delivery agent, resolver, mailboxes and POP3, all of them
+ * the library's own code, on a simulated disk. It may lose its power at any moment.
+ */
+typedef struct sim_relay {
+    sim_host host;
+    sim_loop loop;
+    sim_world *world;
+    sim_ledger *ledger;
+    char name[32];      /* host and domain */
+    char neighbour[32]; /* another's */
+    mail_endpoint dns;
+    fault_files *disk;
+    sim_disk_faults faults;
+    mail_duration wall_ahead; /* how wrong the clock of the wall is */
+    mail_test_walk mem;
+    mail_log log;
+    mail_store *store;
+    mail_accounts *accounts;
+    mail_resolver *resolver;
+    mail_queue *queue;
+    mail_deliver *deliver;
+    mail_receive *receive;
+    mail_pop3_service *pop3;
+    sim_event stepping; /* of the queue's writer */
+    sim_event booting;
+    bool is_up;
+    unsigned draining;
+    unsigned crashes;
+    unsigned failed_boots;
+} sim_relay;
+
+/* `index` gives name and address; it boots at once. */
+void sim_relay_init(sim_relay *rl, sim_world *world, sim_ledger *ledger, unsigned index,
+                    unsigned count, mail_endpoint dns);
+
+/* The power goes; it comes again after `outage`. */
+void sim_relay_crash(sim_relay *rl, mail_duration outage, bool silently);
+
+/* Whether it is up and has nothing left to do. */
+bool sim_relay_is_done(const sim_relay *rl);
+
+/* Ends politely what is under way; sim_relay_is_drained tells when. */
+void sim_relay_drain(sim_relay *rl);
+bool sim_relay_is_drained(const sim_relay *rl);
+
+/* After a drain: asserts that nothing is left. */
+void sim_relay_deinit(sim_relay *rl);
+
+mail_ip sim_relay_address(unsigned index);
+
+#endif

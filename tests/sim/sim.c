@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/story.h"
+
+#include <inttypes.h>
+
+#include "support/support.h"
+
+#define USAGE                                                                                      \
+    "usage: sim [--seed N | --fresh] [--seeds COUNT] [--hosts H] [--days D] [--messages M]\n"      \
+    "           [--faults BITS] [--twice] [--trace]\n"                                             \
+    "  --fresh        begin with a seed that nobody has seen\n"                                    \
+    "  --faults BITS  1 net, 2 DNS, 4 peers, 8 disks, 16 crashes, 32 clocks (63)\n"                \
+    "  --twice        play each seed again, which must tell the same story\n"                      \
+    "  --trace        print the story\n"
+
+typedef struct command {
+    story_options story;
+    uint64_t seeds;
+    bool twice;
+} command;
+
+static command given;
+
+static void print_line(void *arg, const char *line)
+{
+    (void)arg;
+    puts(line);
+}
+
+static bool read_switch(const char *name)
+{
+    if (strcmp(name, "--trace") == 0) {
+        given.story.trace = print_line;
+    } else if (strcmp(name, "--twice") == 0) {
+        given.twice = true;
+    } else if (strcmp(name, "--fresh") == 0) {
+        given.story.seed = random_below(NULL, UINT32_MAX);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool read_options(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+
+        if (read_switch(argv[i])) {
+            continue;
+        }
+        if (value == NULL) {
+            return false;
+        }
+        if (strcmp(argv[i], "--seed") == 0) {
+            given.story.seed = strtoull(value, NULL, 10);
+        } else if (strcmp(argv[i], "--seeds") == 0) {
+            given.seeds = strtoull(value, NULL, 10);
+        } else if (strcmp(argv[i], "--hosts") == 0) {
+            given.story.hosts = (unsigned)strtoul(value, NULL, 10);
+        } else if (strcmp(argv[i], "--days") == 0) {
+            given.story.length = (mail_duration)(strtod(value, NULL) * (double)MAIL_DAY);
+        } else if (strcmp(argv[i], "--messages") == 0) {
+            given.story.messages = (unsigned)strtoul(value, NULL, 10);
+        } else if (strcmp(argv[i], "--faults") == 0) {
+            given.story.faults = (unsigned)strtoul(value, NULL, 10);
+        } else {
+            return false;
+        }
+        i++;
+    }
+    return given.story.hosts > 0 && given.story.hosts <= STORY_HOSTS && given.story.messages > 0 &&
+           given.story.length > 0;
+}
+
+static void print_result(const story_result *r)
+{
+    printf("seed %" PRIu64 ": delivered %u reported %u dropped %u twice %u; crashes %u; "
+           "read %u removed %u; %.1f h, %" PRIu64 " steps, trace %016" PRIx64 "\n",
+           given.story.seed, r->delivered, r->reported, r->dropped, r->duplicates, r->crashes,
+           r->fetched, r->removed, (double)r->took / (double)MAIL_HOUR, r->steps, r->trace_sum);
+}
+
+static void every_promise_is_kept(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < given.seeds; i++, given.story.seed++) {
+        char name[200];
+        story_result result;
+        story_result again;
+
+        snprintf(name, sizeof(name),
+                 "replay: tests/sim/run --seed %" PRIu64
+                 " --hosts %u --days %g --messages %u --faults %u",
+                 given.story.seed, given.story.hosts, (double)given.story.length / (double)MAIL_DAY,
+                 given.story.messages, given.story.faults);
+        mail_test_case(name);
+        story_play(&given.story, &result);
+        print_result(&result);
+        if (given.twice) {
+            story_play(&given.story, &again);
+            assert_true(again.trace_sum == result.trace_sum && again.steps == result.steps);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_promise_is_kept),
+    };
+
+    given.seeds = 1;
+    given.story = (story_options){
+        .seed = 1, .hosts = 3, .messages = 200, .length = MAIL_DAY, .faults = STORY_ALL};
+    if (!read_options(argc, argv)) {
+        fputs(USAGE, stderr);
+        return 64;
+    }
+    return mail_test_run(tests);
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/story.h"
+
+#include <stdlib.h>
+
+#include "support/support.h"
+
+/* How long after the last fault everything must have come to its end: longer than a message waits. */
+#define AFTERMATH (30 * MAIL_HOUR)
+
+#define ROOMY ((uint64_t)1 << 40)
+
+typedef struct story {
+    story_options opts;
+    sim_world world;
+    sim_ledger ledger;
+    sim_dns dns;
+    char zone[2048];
+    sim_mx mxs[2];
+    sim_relay relays[STORY_HOSTS];
+    sim_load load;
+    sim_readers readers;
+    sim_event trouble;
+    mail_time fine_from; /* no more faults */
+} story;
+
+static void make_zone(story *st)
+{
+    size_t used = (size_t)snprintf(
+        st->zone, sizeof(st->zone),
+        "a.outside.example MX 10 m0.outside.example; a.outside.example MX 20 m1.outside.example;"
+        "b.outside.example MX 10 m1.outside.example; m0.outside.example A 10.0.1.1;"
+        "m1.outside.example A 10.0.1.2; now.changing.example MX 10 m1.outside.example;"
+        "dead.example MX 10 mx.dead.example; mx.dead.example A 10.0.9.9;"
+        "nomail.example MX 0 .");
+
+    for (unsigned i = 0; i < st->opts.hosts; i++) {
+        used += (size_t)snprintf(st->zone + used, sizeof(st->zone) - used,
+                                 "; h%u.example MX 10 mx.h%u.example; mx.h%u.example A 10.0.0.%u",
+                                 i, i, i, i + 1);
+    }
+    assert_true(used < sizeof(st->zone));
+}
+
+static bool has(const story *st, unsigned fault)
+{
+    return (st->opts.faults & fault) != 0;
+}
+
+static void set_faults(story *st)
+{
+    if (has(st, STORY_NET)) {
+        st->world.faults = (sim_net_faults){
+            .refused = 20000,
+            .unanswered = 5000,
+            .reset = 15000,
+            .stalled = 5000,
+            .dribbled = 5000,
+            .cut = 50000,
+            .slow = 10000,
+            .lost = 50000,
+        };
+    }
+    if (has(st, STORY_DNS)) {
+        st->dns.faults = (sim_dns_faults){
+            .servfail = 20000, .truncated = 50000, .nxdomain = 50000, .late = 20000};
+    }
+    for (size_t i = 0; has(st, STORY_PEERS) && i < MAIL_COUNT(st->mxs); i++) {
+        st->mxs[i].faults = (sim_mx_faults){
+            .transient = 20000,
+            .permanent = 5000,
+            .closes = 10000,
+            .closes_after_dot = 10000,
+            .silent = 1000,
+        };
+    }
+    for (unsigned i = 0; has(st, STORY_DISKS) && i < st->opts.hosts; i++) {
+        st->relays[i].faults = (sim_disk_faults){.read = 50, .write = 50, .sync = 50};
+    }
+}
+
+static void end_faults(story *st)
+{
+    st->world.faults = (sim_net_faults){0};
+    st->dns.faults = (sim_dns_faults){0};
+    for (size_t i = 0; i < MAIL_COUNT(st->mxs); i++) {
+        st->mxs[i].faults = (sim_mx_faults){0};
+    }
+    for (unsigned i = 0; i < st->opts.hosts; i++) {
+        st->relays[i].faults = (sim_disk_faults){0};
+        fault_files_set_capacity(st->relays[i].disk, ROOMY);
+    }
+}
+
+/* A relay crashes, its disk fills up or is emptied, or its clock jumps. */
+static void make_trouble(void *arg)
+{
+    story *st = arg;
+    sim_world *world = &st->world;
+    sim_relay *rl = &st->relays[sim_below(world, st->opts.hosts)];
+    uint64_t dice = sim_below(world, 3);
+
+    if (world->now >= st->fine_from) {
+        return;
+    }
+    for (unsigned i = 0; i < st->opts.hosts; i++) {
+        fault_files_set_capacity(st->relays[i].disk, ROOMY);
+    }
+    if (dice == 0 && has(st, STORY_CRASHES)) {
+        sim_relay_crash(rl, MAIL_SECOND + (mail_duration)sim_below(world, 15 * MAIL_MINUTE),
+                        sim_below(world, 2) == 0);
+    } else if (dice == 1 && has(st, STORY_DISKS)) {
+        fault_files_set_capacity(rl->disk, sim_below(world, 4 << 20));
+        sim_trace(world, "%s: disk full", rl->name);
+    } else if (dice == 2 && has(st, STORY_CLOCKS)) {
+        rl->wall_ahead = (mail_duration)sim_below(world, 2 * MAIL_DAY) - MAIL_DAY;
+        sim_trace(world, "%s: clock", rl->name);
+    }
+    sim_event_set(world, &st->trouble, world->now + (mail_duration)sim_below(world, MAIL_HOUR));
+}
+
+static void begin(story *st)
+{
+    sim_world *world = &st->world;
+    const mail_endpoint dns = {{4, {10, 0, 0, 253}, 0}, 53};
+
+    sim_world_init(world, st->opts.seed);
+    world->trace = st->opts.trace;
+    world->trace_arg = st->opts.trace_arg;
+    sim_ledger_init(&st->ledger, world, st->opts.messages);
+    make_zone(st);
+    sim_dns_start(&st->dns, world, dns.ip, st->zone);
+    for (size_t i = 0; i < MAIL_COUNT(st->mxs); i++) {
+        sim_mx_start(&st->mxs[i], world, &st->ledger,
+                     (mail_ip){4, {10, 0, 1, (unsigned char)(i + 1)}, 0});
+    }
+    for (unsigned i = 0; i < st->opts.hosts; i++) {
+        sim_relay_init(&st->relays[i], world, &st->ledger, i, st->opts.hosts, dns);
+    }
+    sim_load_start(&st->load, world, &st->ledger, st->opts.hosts, st->opts.length);
+    sim_readers_start(&st->readers, world, &st->ledger, st->opts.hosts, MAIL_MINUTE);
+    st->fine_from = world->now + st->opts.length;
+    st->trouble = (sim_event){.fn = make_trouble, .arg = st};
+    sim_event_set(world, &st->trouble, world->now + MAIL_MINUTE);
+    set_faults(st);
+}
+
+static bool is_quiet(void *arg)
+{
+    const story *st = arg;
+
+    if (!sim_load_is_done(&st->load) || st->readers.open > 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < st->opts.hosts; i++) {
+        if (!sim_relay_is_done(&st->relays[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_drained(void *arg)
+{
+    const story *st = arg;
+
+    for (unsigned i = 0; i < st->opts.hosts; i++) {
+        if (!sim_relay_is_drained(&st->relays[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static char *read_all(mail_source *source, size_t *length)
+{
+    char *text = malloc((size_t)1 << 20);
+    mail_span span;
+
+    assert_non_null(text);
+    *length = 0;
+    while (mail_source_peek(source, &span) == MAIL_OK && span.length > 0) {
+        memcpy(text + *length, span.data, span.length);
+        *length += span.length;
+        mail_source_drop(source, span.length);
+    }
+    mail_source_close(source);
+    text[*length] = '\0';
+    return text;
+}
+
+/* What nobody has fetched. */
+static void sweep(story *st, const sim_relay *rl, unsigned user)
+{
+    char name[16];
+    char path[64];
+    mail_mailbox *box;
+
+    snprintf(name, sizeof(name), "user%u", user);
+    snprintf(path, sizeof(path), "mail/%s/%s", rl->name, name);
+    assert_int_equal(mail_mailbox_open(&box, rl->store, path, NULL), MAIL_OK);
+    for (size_t i = 0; i < box->count; i++) {
+        mail_source *source;
+        size_t length;
+        char *text;
+
+        assert_int_equal(mail_mailbox_read(box, i, &source), MAIL_OK);
+        text = read_all(source, &length);
+        sim_ledger_seen(&st->ledger, name, rl->name, box->messages[i].id,
+                        mail_span_of(text, length))
+            ->is_seen = true;
+        free(text);
+    }
+    mail_mailbox_close(box);
+}
+
+static void finish(story *st, story_result *out)
+{
+    for (unsigned i = 0; i < st->opts.hosts; i++) {
+        sim_relay *rl = &st->relays[i];
+
+        out->crashes += rl->crashes;
+        for (unsigned user = 0; user < RELAY_USERS; user++) {
+            sweep(st, rl, user);
+        }
+        sim_relay_deinit(rl);
+    }
+    sim_ledger_check(&st->ledger);
+    for (size_t i = 0; i < MAIL_COUNT(st->mxs); i++) {
+        sim_mx_stop(&st->mxs[i]);
+    }
+    sim_dns_stop(&st->dns);
+    sim_world_run(&st->world, st->world.now + 3 * MAIL_HOUR, NULL, NULL);
+    out->trace_sum = st->world.trace_sum;
+    out->steps = st->world.steps;
+    out->delivered = st->ledger.delivered;
+    out->reported = st->ledger.reported;
+    out->dropped = st->ledger.dropped;
+    out->duplicates = st->ledger.duplicates;
+    out->sessions = st->readers.sessions;
+    out->fetched = st->readers.fetched;
+    out->removed = st->readers.removed;
+    sim_world_deinit(&st->world);
+    sim_ledger_deinit(&st->ledger);
+}
+
+void story_play(const story_options *opts, story_result *out)
+{
+    story *st = calloc(1, sizeof(*st));
+    mail_time start;
+
+    assert_non_null(st);
+    *out = (story_result){0};
+    st->opts = *opts;
+    begin(st);
+    start = st->world.now;
+    sim_world_run(&st->world, st->fine_from, NULL, NULL);
+    end_faults(st);
+    sim_readers_stop(&st->readers);
+    sim_world_run(&st->world, st->fine_from + AFTERMATH, is_quiet, st);
+    if (!is_quiet(st)) {
+        sim_broken(&st->ledger, "it does not come to an end");
+    }
+    for (unsigned i = 0; i < st->opts.hosts; i++) {
+        sim_relay_drain(&st->relays[i]);
+    }
+    sim_world_run(&st->world, st->world.now + MAIL_HOUR, is_drained, st);
+    if (!is_drained(st)) {
+        sim_broken(&st->ledger, "the relays do not come to rest");
+    }
+    out->took = st->world.now - start;
+    finish(st, out);
+    free(st);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_SIM_STORY_H
+#define TESTS_SIM_STORY_H
+
+#include "sim/dns.h"
+#include "sim/ledger.h"
+#include "sim/load.h"
+#include "sim/mx.h"
+#include "sim/reader.h"
+#include "sim/relay.h"
+#include "sim/world.h"
+
+#define STORY_HOSTS 8
+
+/* What of a world goes wrong; may be combined. */
+enum {
+    STORY_NET = 1,
+    STORY_DNS = 2,
+    STORY_PEERS = 4,
+    STORY_DISKS = 8,
+    STORY_CRASHES = 16,
+    STORY_CLOCKS = 32,
+    STORY_ALL = 63
+};
+
+typedef struct story_options {
+    uint64_t seed;
+    unsigned hosts;
+    unsigned messages;
+    mail_duration length; /* of the time in which things go wrong */
+    unsigned faults;
+    void (*trace)(void *arg, const char *line);
+    void *trace_arg;
+} story_options;
+
+/* What came of it. */
+typedef struct story_result {
+    uint64_t trace_sum;
+    uint64_t steps;
+    unsigned delivered, reported, dropped, duplicates;
+    unsigned crashes, sessions, fetched, removed;
+    mail_duration took; /* in the world */
+} story_result;
+
+/*
+ * Plays a world from its beginning until nothing is left to be done, and asserts at the end
+ * that every promise was kept.
+ */
+void story_play(const story_options *opts, story_result *out);
+
+#endif
