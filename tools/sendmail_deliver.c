@@ -2,6 +2,8 @@
 #include "sendmail_deliver.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
 #include <mail/deliver.h>
@@ -31,8 +33,10 @@ typedef struct attempt {
     mail_timer *timer;
     mail_time until;
     bool is_over;
+    char (*older)[MAIL_QUEUE_ID_SIZE]; /* messages that lay there before: their fate is not ours */
+    size_t older_count;
     int worst;       /* exit code of the worst outcome */
-    size_t outcomes; /* seen */
+    size_t outcomes; /* seen, of what came with this call */
     char reply[300];
 } attempt;
 
@@ -62,12 +66,38 @@ static int exit_code_of(const mail_delivery *delivery)
     }
 }
 
+static bool note_older(const mail_queue_item *item, void *arg)
+{
+    attempt *at = arg;
+    void *grown = realloc(at->older, (at->older_count + 1) * sizeof(*at->older));
+
+    if (grown == NULL) {
+        return false;
+    }
+    at->older = grown;
+    snprintf(at->older[at->older_count++], MAIL_QUEUE_ID_SIZE, "%s", item->id);
+    return true;
+}
+
+static bool is_older(const attempt *at, const char *id)
+{
+    for (size_t i = 0; i < at->older_count; i++) {
+        if (strcmp(at->older[i], id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void on_delivery(const mail_delivery *delivery, void *arg)
 {
     attempt *at = arg;
     char reply[MAIL_REPLY_TEXT_SIZE];
     int code = exit_code_of(delivery);
 
+    if (is_older(at, delivery->queue_id)) {
+        return;
+    }
     at->outcomes++;
     mail_reply_print(&delivery->reply, reply, sizeof(reply));
     if (at->opts->verbose || at->opts->explain) {
@@ -251,6 +281,7 @@ int sendmail_deliver(const char *spool, const sendmail_options *opts, const char
     queue.on_due_arg = &at;
     opened = mail_queue_open(&at.queue, spool, &queue, err);
     if (opened == MAIL_OK) {
+        (void)mail_queue_list(at.queue, &(mail_queue_selector){.all = true}, note_older, &at);
         code = run(&at, spool, hostname, err);
     } else if (opened == MAIL_EBUSY) {
         code = leave_to_owner(opts);
@@ -258,6 +289,7 @@ int sendmail_deliver(const char *spool, const sendmail_options *opts, const char
         code = EX_TEMPFAIL;
     }
     close_attempt(&at);
+    free(at.older);
     if (code == EX_OK && opts->wait && opened == MAIL_OK) {
         code = at.outcomes > 0 ? at.worst : EX_TEMPFAIL;
         mail_error_set(err, MAIL_EAGAIN, "%s",

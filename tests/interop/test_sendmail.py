@@ -180,6 +180,13 @@ class Alone(World):
         self.call([*smart, "bob@b.example"])
         self.assertIn("5.1.1", self.call([*smart, "nobody@b.example"], code=67))
 
+    def test_exit_code_is_that_of_the_own_message(self):
+        users = self.dir / "users"
+        users.write_text("bob@b.example:{PLAIN}x\n")
+        server = self.relay("--local", "b.example", "--users", users)
+        self.call(["--smarthost", "127.0.0.1:9", "-f", "<>", "nobody@b.example"])
+        self.call(["--smarthost", server.ready["smtp"][0], "--wait=5", "-f", "<>", "bob@b.example"])
+
     def test_user_spool_is_made_private(self):
         state = self.dir / "state"
         env = dict(os.environ, XDG_STATE_HOME=str(state), HOME=str(self.dir))
