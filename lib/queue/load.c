@@ -119,6 +119,23 @@ static bool salvage(queue_log *log, queue_segment *segment, const char *header, 
     return true;
 }
 
+/*
+ * Segments are made at their full length before anything is in them: one that is shorter has
+ * lost its end, and no record is left there to tell.
+ */
+static void check_length(queue_log *log, const queue_segment *segment, const char *name)
+{
+    const mail_log_field fields[] = {{"file", mail_span_text(name)}};
+    file_info info;
+
+    if (log->files->ops->info(log->files, segment->fd, &info) == 0 &&
+        info.size < segment->capacity) {
+        log->queue->stats.damaged++;
+        mail_log_line(log->queue->log, MAIL_LOG_ERROR, "queue segment cut short", fields,
+                      MAIL_COUNT(fields));
+    }
+}
+
 static int load_one(queue_log *log, uint64_t serial, mail_error *err)
 {
     char start[QUEUE_SEGMENT_HEADER + QUEUE_RECORD_SIZE + QUEUE_START_SIZE] = {0};
@@ -147,6 +164,7 @@ static int load_one(queue_log *log, uint64_t serial, mail_error *err)
         code = MAIL_OK;
     }
     if (code == MAIL_OK && segment->serial == serial) {
+        check_length(log, segment, name);
         list_push_back(&log->segments, &segment->link);
         queue_segment_used(log, segment);
         return MAIL_OK;

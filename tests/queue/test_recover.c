@@ -190,6 +190,39 @@ static void sets_aside_a_segment_that_is_none(void **state)
     tear_down(&b);
 }
 
+static void says_that_a_segment_has_lost_its_end(void **state)
+{
+    const mail_files *files;
+    char start[FIRST + START];
+    struct iovec part = {start, sizeof(start)};
+    bench b;
+    int fd;
+
+    (void)state;
+    set_up(&b);
+    files = b.opts.files;
+    assert_int_equal(open_it(&b), MAIL_OK);
+    accept_some(&b, 3);
+    kit_close(&b.k);
+    fd = files->ops->open(files, FILE_CWD, SEGMENT, FILE_READ);
+    assert_true(fd >= 0);
+    assert_int_equal(files->ops->read(files, fd, start, sizeof(start), 0), sizeof(start));
+    files->ops->close(files, fd);
+    fd = files->ops->open(files, FILE_CWD, SEGMENT, FILE_WRITE | FILE_TRUNCATE);
+    assert_true(fd >= 0);
+    assert_int_equal(file_write_all(files, fd, &part, 1, 0), 0);
+    files->ops->close(files, fd);
+    assert_int_equal(open_it(&b), MAIL_OK);
+    assert_int_equal(messages_in(&b), 0);
+    assert_int_equal(damaged_in(&b), 1);
+    assert_int_equal(b.errors, 1);
+    assert_non_null(strstr(b.last, "file=0000000000000001.seg"));
+    accept_some(&b, 1);
+    reopen(&b);
+    assert_int_equal(messages_in(&b), 1);
+    tear_down(&b);
+}
+
 static void gives_a_damaged_message_up_when_it_is_to_be_delivered(void **state)
 {
     mail_lease *lease;
@@ -640,6 +673,7 @@ int main(void)
         cmocka_unit_test(finds_every_other_record_whatever_octet_is_damaged),
         cmocka_unit_test(reads_a_segment_whose_header_is_damaged),
         cmocka_unit_test(sets_aside_a_segment_that_is_none),
+        cmocka_unit_test(says_that_a_segment_has_lost_its_end),
         cmocka_unit_test(gives_a_damaged_message_up_when_it_is_to_be_delivered),
         cmocka_unit_test(never_sends_the_end_of_a_body_that_is_damaged),
         cmocka_unit_test(lets_only_one_owner_in),
