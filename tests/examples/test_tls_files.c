@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/support.h"
+
+#include <unistd.h>
+
+#include "common/tls_files.h"
+#include "support/certs.h"
+
+static char *home;
+
+static void write_file(const char *name, const char *text)
+{
+    FILE *file = fopen(name, "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void write_pair(const char *certificate, const char *key)
+{
+    static const mail_test_cert_options named = {.dns_name = "mx.example"};
+    mail_test_cert cert;
+
+    mail_test_cert_make(&cert, &named);
+    write_file(certificate, cert.certificate);
+    write_file(key, cert.key);
+    mail_test_cert_free(&cert);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    home = mail_test_make_dir();
+    assert_int_equal(chdir(home), 0);
+    write_pair("one.pem", "one.key");
+    write_pair("two.pem", "two.key");
+    write_file("text", "This is no PEM.\n");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    assert_int_equal(chdir("/"), 0);
+    mail_test_remove_dir(home);
+    return 0;
+}
+
+/* The words are names of files with blanks between. */
+static void add(option_texts *texts, char *words)
+{
+    for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " ")) {
+        assert_int_equal(option_set_texts(texts, word, NULL), MAIL_OK);
+    }
+}
+
+static void reads_pairs_and_names_the_file_with_a_mistake(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *certificates;
+        const char *keys;
+        int want;
+        const char *reason; /* NULL: none */
+    } cases[] = {
+        {"none", "", "", MAIL_OK, NULL},
+        {"one", "one.pem", "one.key", MAIL_OK, NULL},
+        {"two", "one.pem two.pem", "one.key two.key", MAIL_OK, NULL},
+        {"no key", "one.pem", "", MAIL_EINVAL, "tls-cert and tls-key: 1 and 0"},
+        {"no certificate", "", "one.key", MAIL_EINVAL, "tls-cert and tls-key: 0 and 1"},
+        {"no such certificate", "none.pem", "one.key", MAIL_ENOENT, "none.pem: "},
+        {"no such key", "one.pem", "none.key", MAIL_ENOENT, "none.key: "},
+        {"another's key", "one.pem two.pem", "one.key one.key", MAIL_EINVAL,
+         "two.pem with one.key: the private key does not fit"},
+        {"no PEM", "text", "one.key", MAIL_EINVAL, "text with one.key: bad certificate"},
+        {"a key that is none", "one.pem", "text", MAIL_EINVAL, "one.pem with text: bad private"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        tls_files files = {{NULL, 0}, {NULL, 0}};
+        mail_tls_context *context;
+        mail_error err = {.text = ""};
+        char certificates[64];
+        char keys[64];
+
+        mail_test_case(cases[i].name);
+        snprintf(certificates, sizeof(certificates), "%s", cases[i].certificates);
+        snprintf(keys, sizeof(keys), "%s", cases[i].keys);
+        add(&files.certificates, certificates);
+        add(&files.keys, keys);
+        assert_int_equal(tls_files_load(&files, &context, &err), cases[i].want);
+        if (cases[i].reason != NULL) {
+            assert_int_equal(strncmp(err.text, cases[i].reason, strlen(cases[i].reason)), 0);
+        }
+        assert_int_equal(context != NULL, cases[i].want == MAIL_OK && *cases[i].keys != '\0');
+        mail_tls_context_unref(context);
+        tls_files_deinit(&files);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_pairs_and_names_the_file_with_a_mistake),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
