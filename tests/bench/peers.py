@@ -121,6 +121,7 @@ initial_destination_concurrency = 20
 smtpd_relay_restrictions = permit_mynetworks, reject
 maillog_file = {folder}/log
 maillog_file_prefixes = /var/tmp
+import_environment = MAIL_CONFIG LD_LIBRARY_PATH LANG=C
 """
 
 MASTER_CF = """
@@ -202,6 +203,7 @@ rfc1413_query_timeout = 0s
 smtp_accept_max = 0
 smtp_accept_queue_per_connection = 0
 smtp_accept_max_nonmail = 1000000
+smtp_accept_max_per_connection = 0
 smtp_connect_backlog = 1024
 message_size_limit = 100M
 deliver_drop_privilege = true
