@@ -5,7 +5,7 @@
 
 #include <mail/smtp_connection.h>
 
-#include "sim/relay.h"
+#include "sim/town.h"
 #include "support/support.h"
 
 /* Users below it get mail of their own, the others through aliases. */
@@ -253,7 +253,7 @@ static void begin_one(void *arg)
     assert_non_null(sd);
     sd->load = load;
     sd->message = &load->ledger->messages[id];
-    sd->to = (mail_endpoint){sim_relay_address(below(load, load->relays)), 25};
+    sd->to = (mail_endpoint){sim_town_address(below(load, load->relays)), 25};
     sd->again = (sim_event){.fn = try_to_send, .arg = sd};
     choose_message(load, sd->message, id);
     sd->text = sim_ledger_body(id, &sd->length);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/buffer.h"
-#include "sim/relay.h"
+#include "sim/town.h"
 #include "support/support.h"
 
 #define MESSAGES 200
@@ -251,12 +251,12 @@ static void begin(void *arg)
     assert_non_null(rd);
     rd->all = readers;
     rd->host = (unsigned)sim_below(readers->world, readers->relays);
-    rd->user = (unsigned)sim_below(readers->world, RELAY_USERS);
+    rd->user = (unsigned)sim_below(readers->world, TOWN_USERS);
     rd->actor = (sim_actor){on_open, on_bytes, on_end, rd};
     rd->patience = (sim_event){.fn = on_patience, .arg = rd};
     buffer_init(&rd->in, NULL, (size_t)1 << 20);
     buffer_init(&rd->text, NULL, (size_t)1 << 20);
-    to.ip = sim_relay_address(rd->host);
+    to.ip = sim_town_address(rd->host);
     readers->open++;
     readers->sessions++;
     rd->end = sim_actor_dial(&readers->host, &to, &rd->actor);

@@ -16,11 +16,6 @@
 
 #define SEGMENT_BYTES ((uint64_t)512 << 10)
 
-mail_ip sim_relay_address(unsigned index)
-{
-    return (mail_ip){4, {10, 0, 0, (unsigned char)(index + 1)}, 0};
-}
-
 static mail_time relay_now(void *arg)
 {
     return ((sim_relay *)arg)->world->now;
@@ -43,7 +38,9 @@ static void on_line(void *arg, mail_log_level level, const char *what, const mai
 
     line[length > 0 ? length - 1 : 0] = '\0';
     sim_trace(rl->world, "%s: %s", rl->name, line);
-    sim_ledger_log(rl->ledger, what, fields, count);
+    if (rl->opts.on_log != NULL) {
+        rl->opts.on_log(rl->opts.arg, level, what, fields, count);
+    }
 }
 
 static int on_operation(fault_op op, const char *name, void *arg)
@@ -86,39 +83,12 @@ static void on_due(void *arg)
     }
 }
 
-/* `NAME.ID`: the number tells messages apart and is no part of the mailbox. */
-static bool mailbox_name(const mail_path *address, char out[64])
-{
-    mail_span local = mail_path_local(address);
-    const char *dot = memchr(local.data, '.', local.length);
-    size_t length = dot != NULL ? (size_t)(dot - local.data) : local.length;
-
-    if (length < 4 || length >= 60 || memcmp(local.data, "user", 4) != 0) {
-        return false;
-    }
-    memcpy(out, local.data, length);
-    out[length] = '\0';
-    return atoi(out + 4) < RELAY_USERS;
-}
-
 static bool has_user(const mail_path *address, void *arg)
 {
-    char name[64];
-
-    (void)arg;
-    return mailbox_name(address, name);
-}
-
-static int mailbox_of(const mail_path *address, char path[MAIL_MAILBOX_PATH_SIZE], void *arg)
-{
     const sim_relay *rl = arg;
-    char name[64];
+    char path[MAIL_MAILBOX_PATH_SIZE];
 
-    if (!mailbox_name(address, name)) {
-        return MAIL_ENOENT;
-    }
-    snprintf(path, MAIL_MAILBOX_PATH_SIZE, "mail/%s/%s", rl->name, name);
-    return MAIL_OK;
+    return rl->opts.mailbox_of(address, path, rl->opts.arg) == MAIL_OK;
 }
 
 static int open_queue(sim_relay *rl)
@@ -127,8 +97,8 @@ static int open_queue(sim_relay *rl)
 
     opts.mem = &rl->mem.mem;
     opts.log = &rl->log;
-    opts.give_up = 8 * MAIL_HOUR;
-    opts.warn_after = MAIL_HOUR;
+    opts.give_up = rl->opts.give_up;
+    opts.warn_after = rl->opts.warn_after;
     opts.segment_bytes = SEGMENT_BYTES;
     opts.large_bytes = 32 << 10;
     opts.reserve_bytes = 1 << 20;
@@ -164,7 +134,7 @@ static int make_resolver(sim_relay *rl)
     mail_resolver_options opts = MAIL_RESOLVER_OPTIONS_INIT;
 
     opts.mem = &rl->mem.mem;
-    opts.servers = &rl->dns;
+    opts.servers = &rl->opts.dns;
     opts.server_count = 1;
     opts.own_hostname = mail_span_text(rl->name);
     opts.allow_private = true;
@@ -173,61 +143,85 @@ static int make_resolver(sim_relay *rl)
     return mail_resolver_create(&rl->resolver, &rl->loop.loop, &opts);
 }
 
-static mail_route_table *make_routes(const sim_relay *rl)
+static int add_routes(const sim_relay *rl, mail_route_table *routes)
 {
-    static const char *const rules[] = {"discard.example=discard",
-                                        "refuse.example=error:550 5.7.1 Not here",
-                                        "smart.example=10.0.1.1:25"};
-    mail_route_table *routes;
-    char own[64];
+    int code = MAIL_OK;
 
-    snprintf(own, sizeof(own), "%s=local", rl->name);
-    assert_int_equal(mail_route_table_create(&routes, &rl->mem.mem), MAIL_OK);
-    assert_int_equal(mail_route_table_add(routes, mail_span_text(own), NULL), MAIL_OK);
-    for (size_t i = 0; i < MAIL_COUNT(rules); i++) {
-        assert_int_equal(mail_route_table_add(routes, mail_span_text(rules[i]), NULL), MAIL_OK);
+    for (size_t i = 0; code == MAIL_OK && i < rl->opts.domain_count; i++) {
+        char rule[MAIL_DOMAIN_SIZE + sizeof("=local")];
+        mail_span domain = rl->opts.domains[i];
+
+        snprintf(rule, sizeof(rule), "%.*s=local", (int)domain.length, domain.data);
+        code = mail_route_table_add(routes, mail_span_text(rule), NULL);
     }
-    return routes;
+    for (size_t i = 0; code == MAIL_OK && i < rl->opts.route_count; i++) {
+        code = mail_route_table_add(routes, mail_span_text(rl->opts.routes[i]), NULL);
+    }
+    return code;
+}
+
+static int make_routes(const sim_relay *rl, mail_route_table **out)
+{
+    int code = mail_route_table_create(out, &rl->mem.mem);
+
+    if (code == MAIL_OK) {
+        code = add_routes(rl, *out);
+        if (code != MAIL_OK) {
+            mail_route_table_destroy(*out);
+        }
+    }
+    return code;
 }
 
 static int make_deliver(sim_relay *rl)
 {
     mail_deliver_options opts = MAIL_DELIVER_OPTIONS_INIT;
+    mail_route_table *routes;
+    int code = make_routes(rl, &routes);
 
+    if (code != MAIL_OK) {
+        return code;
+    }
     opts.mem = &rl->mem.mem;
     opts.log = &rl->log;
     opts.queue = rl->queue;
     opts.resolver = rl->resolver;
     opts.hostname = mail_span_text(rl->name);
     opts.store = rl->store;
-    opts.mailbox_of = mailbox_of;
-    opts.mailbox_arg = rl;
-    opts.give_up = 8 * MAIL_HOUR;
+    opts.mailbox_of = rl->opts.mailbox_of;
+    opts.mailbox_arg = rl->opts.arg;
+    opts.give_up = rl->opts.give_up;
+    opts.on_delivery = rl->opts.on_delivery;
+    opts.delivery_arg = rl->opts.arg;
     opts.wall = relay_wall;
     opts.wall_arg = rl;
     opts.sockets = &rl->host.sockets;
     opts.random = &rl->world->random;
-    return mail_deliver_create(&rl->deliver, &rl->loop.loop, make_routes(rl), &opts);
+    code = mail_deliver_create(&rl->deliver, &rl->loop.loop, routes, &opts);
+    if (code != MAIL_OK) {
+        mail_route_table_destroy(routes);
+    }
+    return code;
 }
 
-/* `list` has members here and at the neighbour's, `forward` is at the neighbour's. */
-static mail_aliases *make_aliases(const sim_relay *rl)
+static int set_aliases(const sim_relay *rl)
 {
-    const mail_span local = mail_span_text(rl->name);
     mail_aliases *aliases;
-    char text[256];
+    int code;
 
-    snprintf(text, sizeof(text), "list: user5, user6, user7@%s\nforward: user4@%s\n", rl->neighbour,
-             rl->neighbour);
-    assert_int_equal(
-        mail_aliases_read(&aliases, mail_span_text(text), &local, 1, &rl->mem.mem, NULL), MAIL_OK);
-    return aliases;
+    if (rl->opts.aliases == NULL) {
+        return MAIL_OK;
+    }
+    code = mail_aliases_read(&aliases, mail_span_text(rl->opts.aliases), rl->opts.domains,
+                             rl->opts.domain_count, &rl->mem.mem, NULL);
+    if (code == MAIL_OK) {
+        mail_receive_set_aliases(rl->receive, aliases);
+    }
+    return code;
 }
 
 static int make_receive(sim_relay *rl)
 {
-    const mail_network clients = {{4, {10, 9, 0, 0}, 0}, 16};
-    const mail_span local = mail_span_text(rl->name);
     const mail_endpoint at = {rl->host.address, 25};
     mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
     int code;
@@ -235,18 +229,21 @@ static int make_receive(sim_relay *rl)
     opts.mem = &rl->mem.mem;
     opts.log = &rl->log;
     opts.queue = rl->queue;
-    opts.hostname = local;
-    opts.local_domains = &local;
-    opts.local_count = 1;
-    opts.relay_from = &clients;
+    opts.hostname = mail_span_text(rl->name);
+    opts.local_domains = rl->opts.domains;
+    opts.local_count = rl->opts.domain_count;
+    opts.relay_from = &rl->opts.clients;
     opts.relay_count = 1;
     opts.has_user = has_user;
+    opts.user_arg = rl;
     opts.wall = relay_wall;
     opts.wall_arg = rl;
     opts.sockets = &rl->host.sockets;
     code = mail_receive_create(&rl->receive, &rl->loop.loop, &opts);
     if (code == MAIL_OK) {
-        mail_receive_set_aliases(rl->receive, make_aliases(rl));
+        code = set_aliases(rl);
+    }
+    if (code == MAIL_OK) {
         code = mail_receive_listen(rl->receive, &at, false, NULL, NULL);
     }
     return code;
@@ -257,17 +254,12 @@ static int make_pop3(sim_relay *rl)
     const mail_endpoint at = {rl->host.address, 110};
     mail_pop3_service_options opts = MAIL_POP3_SERVICE_OPTIONS_INIT;
     mail_pop3_server_options engine = MAIL_POP3_SERVER_OPTIONS_INIT;
-    char text[1024] = "";
-    int code;
+    int code = mail_accounts_parse(&rl->accounts, mail_span_text(rl->opts.accounts), "accounts",
+                                   &rl->mem.mem, NULL);
 
-    for (unsigned i = 0; i < RELAY_USERS; i++) {
-        size_t used = strlen(text);
-
-        snprintf(text + used, sizeof(text) - used, "user%u@%s:{PLAIN}secret\n", i, rl->name);
+    if (code != MAIL_OK) {
+        return code;
     }
-    assert_int_equal(
-        mail_accounts_parse(&rl->accounts, mail_span_text(text), "users", &rl->mem.mem, NULL),
-        MAIL_OK);
     opts.mem = &rl->mem.mem;
     opts.log = &rl->log;
     opts.store = rl->store;
@@ -353,13 +345,10 @@ static void boot(void *arg)
     on_work(rl);
 }
 
-void sim_relay_init(sim_relay *rl, sim_world *world, sim_ledger *ledger, unsigned index,
-                    unsigned count, mail_endpoint dns)
+void sim_relay_init(sim_relay *rl, sim_world *world, const sim_relay_options *opts)
 {
-    *rl = (sim_relay){.world = world, .ledger = ledger, .dns = dns};
-    snprintf(rl->name, sizeof(rl->name), "h%u.example", index);
-    snprintf(rl->neighbour, sizeof(rl->neighbour), "h%u.example", (index + 1) % count);
-    sim_host_init(&rl->host, world, rl->name, sim_relay_address(index));
+    *rl = (sim_relay){.world = world, .opts = *opts, .name = opts->name};
+    sim_host_init(&rl->host, world, rl->name, opts->address);
     sim_loop_init(&rl->loop, world);
     mail_test_mem_init(&rl->mem);
     rl->disk = fault_files_create(sim_below(world, UINT32_MAX));
@@ -378,13 +367,12 @@ static void on_pop3_cut(void *arg)
     (void)arg;
 }
 
-void sim_relay_crash(sim_relay *rl, mail_duration outage, bool silently)
+bool sim_relay_crash(sim_relay *rl, mail_duration outage, bool silently)
 {
     if (!rl->is_up) {
-        return;
+        return false;
     }
     sim_trace(rl->world, "%s: crash", rl->name);
-    sim_ledger_crash(rl->ledger);
     rl->crashes++;
     rl->is_up = false;
     rl->host.is_down = true;
@@ -394,6 +382,7 @@ void sim_relay_crash(sim_relay *rl, mail_duration outage, bool silently)
     mail_pop3_service_cut(rl->pop3);
     stop(rl);
     sim_event_set(rl->world, &rl->booting, rl->world->now + outage);
+    return true;
 }
 
 bool sim_relay_is_done(const sim_relay *rl)

@@ -7,12 +7,9 @@
 #include <mail/pop3_service.h>
 #include <mail/receive.h>
 
-#include "sim/ledger.h"
 #include "sim/world.h"
 #include "support/fault_files.h"
 #include "support/support.h"
-
-#define RELAY_USERS 8
 
 /* How often disks misbehave, in parts of a million of operations. */
 typedef struct sim_disk_faults {
@@ -20,6 +17,26 @@ typedef struct sim_disk_faults {
     unsigned write;
     unsigned sync;
 } sim_disk_faults;
+
+/* What a host is and whom it serves. Everything is borrowed until its end. */
+typedef struct sim_relay_options {
+    const char *name;
+    mail_ip address;
+    mail_endpoint dns;
+    const mail_span *domains; /* the local ones */
+    size_t domain_count;
+    const char *const *routes; /* of other domains, as mail_route_table_add takes them */
+    size_t route_count;
+    const char *aliases;            /* as mail_aliases_read takes them; NULL: none */
+    const char *accounts;           /* as mail_accounts_parse takes them: who may read */
+    mail_mailbox_of_fn *mailbox_of; /* MAIL_ENOENT: no such user */
+    mail_network clients;           /* who may send to other domains */
+    mail_duration give_up;
+    mail_duration warn_after;
+    mail_log_fn *on_log;           /* told each line of the log; may be NULL */
+    mail_delivery_fn *on_delivery; /* told of each try; may be NULL */
+    void *arg;                     /* of all three */
+} sim_relay_options;
 
 /*
  * A whole mail host: receiver, queue, delivery agent, resolver, mailboxes and POP3, all of them
@@ -29,10 +46,8 @@ typedef struct sim_relay {
     sim_host host;
     sim_loop loop;
     sim_world *world;
-    sim_ledger *ledger;
-    char name[32];      /* host and domain */
-    char neighbour[32]; /* another's */
-    mail_endpoint dns;
+    sim_relay_options opts;
+    const char *name;
     fault_files *disk;
     sim_disk_faults faults;
     mail_duration wall_ahead; /* how wrong the clock of the wall is */
@@ -53,12 +68,11 @@ typedef struct sim_relay {
     unsigned failed_boots;
 } sim_relay;
 
-/* `index` gives name and address; it boots at once. */
-void sim_relay_init(sim_relay *rl, sim_world *world, sim_ledger *ledger, unsigned index,
-                    unsigned count, mail_endpoint dns);
+/* It boots at once. */
+void sim_relay_init(sim_relay *rl, sim_world *world, const sim_relay_options *opts);
 
-/* The power goes; it comes again after `outage`. */
-void sim_relay_crash(sim_relay *rl, mail_duration outage, bool silently);
+/* The power goes; it comes again after `outage`. False: there was none. */
+bool sim_relay_crash(sim_relay *rl, mail_duration outage, bool silently);
 
 /* Whether it is up and has nothing left to do. */
 bool sim_relay_is_done(const sim_relay *rl);
@@ -69,7 +83,5 @@ bool sim_relay_is_drained(const sim_relay *rl);
 
 /* After a drain: asserts that nothing is left. */
 void sim_relay_deinit(sim_relay *rl);
-
-mail_ip sim_relay_address(unsigned index);
 
 #endif

@@ -17,6 +17,7 @@ typedef struct story {
     sim_dns dns;
     char zone[2048];
     sim_mx mxs[2];
+    sim_town_host town[STORY_HOSTS];
     sim_relay relays[STORY_HOSTS];
     sim_load load;
     sim_readers readers;
@@ -92,6 +93,15 @@ static void end_faults(story *st)
     }
 }
 
+static void crash(story *st, sim_relay *rl)
+{
+    mail_duration outage = MAIL_SECOND + (mail_duration)sim_below(&st->world, 15 * MAIL_MINUTE);
+
+    if (sim_relay_crash(rl, outage, sim_below(&st->world, 2) == 0)) {
+        sim_ledger_crash(&st->ledger);
+    }
+}
+
 /* A relay crashes, its disk fills up or is emptied, or its clock jumps. */
 static void make_trouble(void *arg)
 {
@@ -107,8 +117,7 @@ static void make_trouble(void *arg)
         fault_files_set_capacity(st->relays[i].disk, ROOMY);
     }
     if (dice == 0 && has(st, STORY_CRASHES)) {
-        sim_relay_crash(rl, MAIL_SECOND + (mail_duration)sim_below(world, 15 * MAIL_MINUTE),
-                        sim_below(world, 2) == 0);
+        crash(st, rl);
     } else if (dice == 1 && has(st, STORY_DISKS)) {
         fault_files_set_capacity(rl->disk, sim_below(world, 4 << 20));
         sim_trace(world, "%s: disk full", rl->name);
@@ -135,7 +144,11 @@ static void begin(story *st)
                      (mail_ip){4, {10, 0, 1, (unsigned char)(i + 1)}, 0});
     }
     for (unsigned i = 0; i < st->opts.hosts; i++) {
-        sim_relay_init(&st->relays[i], world, &st->ledger, i, st->opts.hosts, dns);
+        sim_relay_options relay;
+
+        sim_town_host_init(&st->town[i], &st->ledger, i, st->opts.hosts, &relay);
+        relay.dns = dns;
+        sim_relay_init(&st->relays[i], world, &relay);
     }
     sim_load_start(&st->load, world, &st->ledger, st->opts.hosts, st->opts.length);
     sim_readers_start(&st->readers, world, &st->ledger, st->opts.hosts, MAIL_MINUTE);
@@ -220,7 +233,7 @@ static void finish(story *st, story_result *out)
         sim_relay *rl = &st->relays[i];
 
         out->crashes += rl->crashes;
-        for (unsigned user = 0; user < RELAY_USERS; user++) {
+        for (unsigned user = 0; user < TOWN_USERS; user++) {
             sweep(st, rl, user);
         }
         sim_relay_deinit(rl);

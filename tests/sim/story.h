@@ -8,6 +8,7 @@
 #include "sim/mx.h"
 #include "sim/reader.h"
 #include "sim/relay.h"
+#include "sim/town.h"
 #include "sim/world.h"
 
 #define STORY_HOSTS 8
