@@ -26,9 +26,10 @@ static int add_listener(relay_listeners *listeners, const relay_listener *listen
     return MAIL_OK;
 }
 
-static int set_listener(relay_listeners *listeners, const char *value, bool lmtp, mail_error *err)
+static int set_listener(relay_listeners *listeners, const char *value, mail_receive_kind kind,
+                        mail_error *err)
 {
-    relay_listener listener = {.lmtp = lmtp};
+    relay_listener listener = {.kind = kind};
 
     if (mail_endpoint_parse(mail_span_text(value), &listener.at) != MAIL_OK) {
         return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no address and port", value);
@@ -38,17 +39,17 @@ static int set_listener(relay_listeners *listeners, const char *value, bool lmtp
 
 static int set_smtp(void *field, const char *value, mail_error *err)
 {
-    return set_listener(field, value, false, err);
+    return set_listener(field, value, MAIL_RECEIVE_SMTP, err);
 }
 
 static int set_lmtp(void *field, const char *value, mail_error *err)
 {
-    const relay_listener by_path = {.lmtp = true, .path = value + strlen("unix:")};
+    const relay_listener by_path = {.kind = MAIL_RECEIVE_LMTP, .path = value + strlen("unix:")};
 
     if (strncmp(value, "unix:", strlen("unix:")) == 0 && *by_path.path != '\0') {
         return add_listener(field, &by_path, err);
     }
-    return set_listener(field, value, true, err);
+    return set_listener(field, value, MAIL_RECEIVE_LMTP, err);
 }
 
 static int set_relay_from(void *field, const char *value, mail_error *err)
@@ -167,6 +168,8 @@ static const option_row rows[] = {
      "who may send to domains that are not local (127.0.0.0/8 and ::1); repeatable; none for "
      "nobody",
      set_relay_from, FIELD(relay_from), true},
+    {"tls-cert", "FILE", TLS_CERT_HELP, option_set_texts, FIELD(tls.certificates), true},
+    {"tls-key", "FILE", TLS_KEY_HELP, option_set_texts, FIELD(tls.keys), true},
     {"bare-newline", "HOW", "reject or normalise lone CR and LF in messages (reject)",
      set_bare_newline, FIELD(bare_newline), false},
     {"max-message-size", "BYTES", "(52428800); suffixes k M G", option_set_size,
@@ -263,6 +266,7 @@ void relay_config_deinit(relay_config *config)
     option_texts_deinit(&config->routes);
     option_endpoints_deinit(&config->resolvers);
     option_endpoints_deinit(&config->metrics);
+    tls_files_deinit(&config->tls);
     free(config->listeners.items);
     free(config->relay_from.items);
     free(config->text);

@@ -5,14 +5,15 @@
 #include <mail/accounts.h>
 #include <mail/aliases.h>
 #include <mail/log.h>
+#include <mail/receive.h>
 #include <mail/route.h>
-#include <mail/smtp_server.h>
 
 #include "common/options.h"
+#include "common/tls_files.h"
 
 /* One of --listen and --lmtp, in the order given. */
 typedef struct relay_listener {
-    bool lmtp;
+    mail_receive_kind kind;
     mail_endpoint at;
     const char *path; /* of a unix socket; NULL: `at` */
 } relay_listener;
@@ -46,6 +47,7 @@ typedef struct relay_config {
     bool allow_private_mx;
     relay_networks relay_from;
     option_endpoints metrics; /* where they are shown */
+    tls_files tls;
     mail_bare_newline bare_newline;
     uint64_t max_message_size;
     uint32_t max_recipients;
@@ -72,6 +74,7 @@ typedef struct relay_tables {
     mail_route_table *routes;
     mail_accounts *accounts; /* NULL: every local part exists */
     mail_aliases *aliases;   /* NULL: there are none */
+    mail_tls_context *tls;   /* NULL: no certificate */
 } relay_tables;
 
 /* MAIL_OK, or a code with the reason in `err`. */

@@ -125,6 +125,15 @@ static int make_deliver(relay *rl)
     return code;
 }
 
+void relay_take_tls(relay *rl, relay_tables *tables)
+{
+    if (tables->tls != NULL) {
+        mail_receive_set_tls(rl->receive, tables->tls);
+        mail_tls_context_unref(tables->tls);
+        tables->tls = NULL;
+    }
+}
+
 static int make_receive(relay *rl)
 {
     const relay_config *config = &rl->config;
@@ -159,6 +168,7 @@ static int make_receive(relay *rl)
     if (code == MAIL_OK) {
         mail_receive_set_aliases(rl->receive, rl->tables.aliases);
         rl->tables.aliases = NULL;
+        relay_take_tls(rl, &rl->tables);
     }
     return code;
 }
@@ -234,23 +244,28 @@ int relay_make(relay *rl)
 
 int relay_listen(relay *rl, server_ready *ready)
 {
+    static const char *const services[] = {
+        [MAIL_RECEIVE_SMTP] = "smtp",
+        [MAIL_RECEIVE_LMTP] = "lmtp",
+    };
     mail_error err;
 
     for (size_t i = 0; i < rl->config.listeners.count; i++) {
         const relay_listener *listener = &rl->config.listeners.items[i];
-        const char *service = listener->lmtp ? "lmtp" : "smtp";
+        const char *service = services[listener->kind];
         mail_endpoint bound;
         char where[SERVER_READY_SIZE];
 
         if (listener->path != NULL) {
-            if (mail_receive_listen_unix(rl->receive, listener->path, true, &err) != MAIL_OK) {
+            if (mail_receive_listen_unix(rl->receive, listener->path, listener->kind, &err) !=
+                MAIL_OK) {
                 return relay_fail(EX_UNAVAILABLE, err.text, NULL);
             }
             snprintf(where, sizeof(where), "unix:%s", listener->path);
             server_ready_add(ready, service, where);
             continue;
         }
-        if (mail_receive_listen(rl->receive, &listener->at, listener->lmtp, &bound, &err) !=
+        if (mail_receive_listen(rl->receive, &listener->at, listener->kind, &bound, &err) !=
             MAIL_OK) {
             return relay_fail(EX_UNAVAILABLE, err.text, NULL);
         }

@@ -53,6 +53,7 @@ static void on_reload(void *arg)
         mail_receive_set_aliases(rl->receive, tables.aliases);
         mail_accounts_release(rl->tables.accounts);
         rl->tables.accounts = tables.accounts;
+        relay_take_tls(rl, &tables);
         server_say(&rl->log, MAIL_LOG_INFO, "reloaded", NULL);
     } else {
         server_say(&rl->log, MAIL_LOG_ERROR, "not reloaded", err.text);

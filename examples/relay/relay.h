@@ -44,6 +44,9 @@ typedef struct relay {
 /* Everything that is to be there before the first connection, but for the loop. Exit codes. */
 int relay_make(relay *rl);
 
+/* Sessions to come get the certificates of `tables`; without any they keep what they have. */
+void relay_take_tls(relay *rl, relay_tables *tables);
+
 /* Opens all listeners and says in `ready` where they are. */
 int relay_listen(relay *rl, server_ready *ready);
 

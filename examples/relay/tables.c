@@ -100,6 +100,9 @@ int relay_tables_read(relay_tables *tables, const relay_config *config, mail_err
     if (code == MAIL_OK && config->aliases != NULL) {
         code = read_aliases(&tables->aliases, config, err);
     }
+    if (code == MAIL_OK) {
+        code = tls_files_load(&config->tls, &tables->tls, err);
+    }
     if (code != MAIL_OK) {
         relay_tables_deinit(tables);
     }
@@ -111,5 +114,6 @@ void relay_tables_deinit(relay_tables *tables)
     mail_route_table_destroy(tables->routes);
     mail_accounts_release(tables->accounts);
     mail_aliases_destroy(tables->aliases);
+    mail_tls_context_unref(tables->tls);
     *tables = (relay_tables){NULL};
 }

@@ -11,6 +11,7 @@
 #include <mail/queue.h>
 #include <mail/route.h>
 #include <mail/smtp_server.h>
+#include <mail/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -39,7 +40,7 @@ typedef struct mail_receive_options {
     bool accept_all; /* any recipient, from anybody: for capturing mail that goes nowhere */
     mail_has_user_fn *has_user; /* NULL: every local part exists */
     void *user_arg;
-    mail_smtp_server_options engine; /* for all listeners; `hostname` and `lmtp` are set here */
+    mail_smtp_server_options engine; /* for all listeners; names, `lmtp` and TLS are set here */
     uint32_t max_received;           /* Received fields before it must be a loop; default 100 */
     uint32_t max_sessions;           /* as in mail_smtp_service_options */
     uint32_t max_sessions_per_client;
@@ -61,11 +62,23 @@ MAIL_API int mail_receive_create(mail_receive **out, mail_loop *loop,
 /** Cuts all sessions off and stops listening. */
 MAIL_API void mail_receive_destroy(mail_receive *rcv);
 
+/** What a listener is for. */
+typedef enum mail_receive_kind {
+    MAIL_RECEIVE_SMTP, /* other hosts */
+    MAIL_RECEIVE_LMTP  /* what hands in mail for delivery, and hears of each recipient */
+} mail_receive_kind;
+
 /** Listens. Errors and `bound` as mail_smtp_service_listen. */
-MAIL_API int mail_receive_listen(mail_receive *rcv, const mail_endpoint *endpoint, bool lmtp,
-                                 mail_endpoint *bound, mail_error *err);
-MAIL_API int mail_receive_listen_unix(mail_receive *rcv, const char *path, bool lmtp,
+MAIL_API int mail_receive_listen(mail_receive *rcv, const mail_endpoint *endpoint,
+                                 mail_receive_kind kind, mail_endpoint *bound, mail_error *err);
+MAIL_API int mail_receive_listen_unix(mail_receive *rcv, const char *path, mail_receive_kind kind,
                                       mail_error *err);
+
+/**
+ * The certificates of sessions to come: from now on STARTTLS is offered to them. Those under way
+ * keep theirs. Must not be NULL. Ownership: keeps a reference.
+ */
+MAIL_API void mail_receive_set_tls(mail_receive *rcv, mail_tls_context *context);
 
 /**
  * Takes what other programs drop into `spool` (<mail/drop.h>), the queue's own: at once when they

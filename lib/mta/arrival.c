@@ -62,23 +62,26 @@ static int arrival_write(mail_sink *sink, mail_span bytes)
 static void tell_end(const arrival *av, int code)
 {
     const receive_measure *measure = &av->rcv->measure;
-    char count[24];
-    const mail_log_field fields[] = {
-        {"queue_id", mail_span_text(av->id)},
-        {"from", mail_span_text(av->sender)},
-        {"peer", mail_span_text(av->peer)},
-        {"recipients",
-         mail_span_of(count, (size_t)snprintf(count, sizeof(count), "%zu", av->recipients))},
-        {"reason", mail_span_text(mail_strerror(code))},
-    };
+    char number[24];
+    mail_log_field fields[6];
+    size_t count = 0;
 
+    snprintf(number, sizeof(number), "%zu", av->recipients);
+    fields[count++] = (mail_log_field){"queue_id", mail_span_text(av->id)};
+    fields[count++] = (mail_log_field){"from", mail_span_text(av->sender)};
+    fields[count++] = (mail_log_field){"peer", mail_span_text(av->peer)};
+    fields[count++] = (mail_log_field){"recipients", mail_span_text(number)};
+    if (av->tls[0] != '\0') {
+        fields[count++] = (mail_log_field){"tls", mail_span_text(av->tls)};
+    }
     if (code == MAIL_OK) {
         mail_metric_count(measure->accepted, 1);
         mail_metric_count(measure->octets, av->octets);
-        mail_log_line(av->rcv->log, MAIL_LOG_INFO, "accepted", fields, MAIL_COUNT(fields) - 1);
+        mail_log_line(av->rcv->log, MAIL_LOG_INFO, "accepted", fields, count);
     } else {
         mail_metric_count(measure->failed, 1);
-        mail_log_line(av->rcv->log, MAIL_LOG_WARN, "not accepted", fields, MAIL_COUNT(fields));
+        fields[count++] = (mail_log_field){"reason", mail_span_text(mail_strerror(code))};
+        mail_log_line(av->rcv->log, MAIL_LOG_WARN, "not accepted", fields, count);
     }
 }
 
@@ -211,6 +214,7 @@ static void remember(arrival *av, const mail_envelope *envelope, const origin *f
         snprintf(av->peer, sizeof(av->peer), "local");
     }
     snprintf(av->sender, sizeof(av->sender), "%.*s", (int)sender.length, sender.data);
+    snprintf(av->tls, sizeof(av->tls), "%s", from->tls != NULL ? from->tls : "");
     av->recipients = mail_envelope_count(envelope);
     av->octets = 0;
 }

@@ -85,7 +85,9 @@ static origin origin_of(const mail_receive *rcv, const mail_smtp_session *sessio
 {
     origin from = {
         .helo = session->helo,
-        .with = (session->esmtp ? MAIL_WITH_ESMTP : 0U) | (session->lmtp ? MAIL_WITH_LMTP : 0U),
+        .with = (session->esmtp ? MAIL_WITH_ESMTP : 0U) | (session->lmtp ? MAIL_WITH_LMTP : 0U) |
+                (session->tls != NULL ? MAIL_WITH_TLS : 0U),
+        .tls = session->tls != NULL ? session->tls->version : NULL,
         .may_relay = recipient_may_relay(rcv, session),
     };
 
@@ -340,28 +342,31 @@ void mail_receive_destroy(mail_receive *rcv)
     mem_free(rcv->mem, rcv, sizeof(*rcv));
 }
 
-static mail_smtp_server_options engine_of(const mail_receive *rcv, bool lmtp)
+static mail_smtp_server_options engine_of(const mail_receive *rcv, mail_receive_kind kind)
 {
     mail_smtp_server_options engine = rcv->opts.engine;
 
     engine.mem = rcv->mem;
     engine.hostname = mail_span_text(rcv->hostname);
-    engine.lmtp = lmtp;
+    engine.lmtp = kind == MAIL_RECEIVE_LMTP;
+    engine.starttls = true; /* once there are certificates */
     return engine;
 }
 
-int mail_receive_listen(mail_receive *rcv, const mail_endpoint *endpoint, bool lmtp,
+int mail_receive_listen(mail_receive *rcv, const mail_endpoint *endpoint, mail_receive_kind kind,
                         mail_endpoint *bound, mail_error *err)
 {
-    mail_smtp_server_options engine = engine_of(rcv, lmtp);
+    mail_smtp_server_options engine = engine_of(rcv, kind);
 
     return mail_smtp_service_listen(rcv->service, endpoint, &engine, NULL, bound, err);
 }
 
-int mail_receive_listen_unix(mail_receive *rcv, const char *path, bool lmtp, mail_error *err)
+int mail_receive_listen_unix(mail_receive *rcv, const char *path, mail_receive_kind kind,
+                             mail_error *err)
 {
-    mail_smtp_server_options engine = engine_of(rcv, lmtp);
+    mail_smtp_server_options engine = engine_of(rcv, kind);
 
+    engine.starttls = false; /* nobody reads along inside a host */
     return mail_smtp_service_listen_unix(rcv->service, path, &engine, NULL, err);
 }
 
@@ -374,6 +379,11 @@ void mail_receive_set_aliases(mail_receive *rcv, mail_aliases *aliases)
 {
     mail_aliases_destroy(rcv->aliases);
     rcv->aliases = aliases;
+}
+
+void mail_receive_set_tls(mail_receive *rcv, mail_tls_context *context)
+{
+    mail_smtp_service_set_tls(rcv->service, context);
 }
 
 size_t mail_receive_sessions(const mail_receive *rcv)

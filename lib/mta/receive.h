@@ -36,7 +36,8 @@ mail_wall receive_wall(const mail_receive *rcv);
 typedef struct origin {
     mail_ip peer; /* family 0: this host */
     mail_span helo;
-    unsigned with; /* MAIL_WITH_… */
+    unsigned with;   /* MAIL_WITH_… */
+    const char *tls; /* its version; NULL: in clear */
     bool may_relay;
 } origin;
 
@@ -70,6 +71,7 @@ typedef struct arrival {
     char id[MAIL_QUEUE_ID_SIZE];
     char sender[MAIL_PATH_MAX + 1];
     char peer[MAIL_IP_TEXT_SIZE];
+    char tls[16]; /* empty: came in clear */
     size_t recipients;
     uint64_t octets; /* of the message, without our field */
     bool is_finishing;

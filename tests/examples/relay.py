@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 
+import certificates
+
 RELAY = os.path.abspath(sys.argv.pop(1))
 PATIENCE = 20  # seconds until what must happen has happened, on a slow machine
 
@@ -35,8 +37,8 @@ class Relay:
     def port(self, index=0):
         return int(re.findall(r"=127\.0\.0\.1:(\d+)", self.ready)[index])
 
-    def smtp(self):
-        return smtplib.SMTP("127.0.0.1", self.port(), "client.test", PATIENCE)
+    def smtp(self, index=0):
+        return smtplib.SMTP("127.0.0.1", self.port(index), "client.test", PATIENCE)
 
     def send(self, sender, recipients, text="Subject: hello\r\n\r\nbody\r\n"):
         with self.smtp() as client:
@@ -176,6 +178,53 @@ def reads_its_tables_anew():
             until(lambda: r.mailbox("bob@here.test"), "the alias in force")
 
 
+def shown_certificate(r, name):
+    """The names in what the relay shows to a client that asks for `name`."""
+    with r.smtp() as client:
+        client.ehlo()
+        client.docmd("STARTTLS")
+        with certificates.client_context().wrap_socket(client.sock, server_hostname=name) as tls:
+            client.sock = None
+            return certificates.names_in(tls.getpeercert(True))
+
+
+def shows_the_certificate_that_is_asked_for():
+    with tempfile.TemporaryDirectory() as home:
+        pairs = (certificates.make(home, "first", "mx.test") +
+                 certificates.make(home, "other", "mail.other.test") +
+                 certificates.make(home, "wild", "*.wild.test"))
+        with relay(*ANY, *pairs, home=home) as r:
+            for name, want in (("mx.test", "mx.test"), ("mail.other.test", "mail.other.test"),
+                               ("some.wild.test", "*.wild.test"), ("deep.some.wild.test", "mx.test"),
+                               ("who.test", "mx.test"), (None, "mx.test")):
+                assert shown_certificate(r, name) == [want], name
+
+
+def reads_certificates_anew():
+    with tempfile.TemporaryDirectory() as home:
+        pair = certificates.make(home, "pair", "before.test")
+
+        def hang_up(mark, count):
+            r.process.send_signal(signal.SIGHUP)
+            until(lambda: sum(f" {mark}" in line for line in r.lines()) == count, mark)
+
+        with relay(*ANY, *pair, "--capture", home=home) as r:
+            with r.smtp() as client:  # stays through it all
+                client.starttls(context=certificates.client_context())
+                certificates.make(home, "pair", "after.test")
+                hang_up("reloaded", 1)
+                assert shown_certificate(r, None) == ["after.test"]
+                certificates.make(home, "another", "another.test")
+                os.rename(os.path.join(home, "another.key"), os.path.join(home, "pair.key"))
+                hang_up("not reloaded", 1)
+                assert any("the private key does not fit" in line for line in r.lines())
+                assert shown_certificate(r, None) == ["after.test"]
+                client.sendmail("a@near.test", ["b@there.test"], "Subject: x\r\n\r\n")
+            until(lambda: r.mailbox("b@there.test"), "delivery")
+            assert " with ESMTPS id " in content(r.mailbox("b@there.test")[0])  # SS-033
+            assert any(" accepted " in line and "tls=TLS1.3" in line for line in r.lines())
+
+
 def refuses_a_spool_that_has_an_owner():
     with relay(*ANY) as r:
         second = run("--spool", "spool", *ANY, home=r.home)
@@ -215,11 +264,16 @@ def refuses_mistakes_with_their_place():
             file.write("listen = 127.0.0.1:0\nlocal = here.test\n")
         with open(os.path.join(home, "aliases"), "w") as file:
             file.write("a: b\nb: a\n")
+        pair = certificates.make(home, "pair", "mx.test")
         for options, code, text in (
                 (("--config", "conf", "--check"), 78, "relay: conf:3: route: "),
                 (("--config", "good", "--check"), 0, ""),
                 (("--config", "good", "--check", "--aliases", "aliases"), 78, "aliases: line "),
                 (("--config", "good", "--check", "--users", "none"), 78, "none"),
+                (("--check", *pair), 0, ""),
+                (("--check", *pair[:2]), 78, "relay: tls-cert and tls-key: "),
+                (("--check", *pair[:2], "--tls-key", "good"), 78, "good: bad private key"),
+                (("--check", *pair, "--tls-cert", "none", *pair[2:]), 78, "relay: none: "),
                 (("--config", "missing"), 78, "relay: missing: "),
                 (("--nonsense",), 64, "relay: unknown option --nonsense\n"),
                 (("--listen", "nowhere"), 64, "relay: --listen: "),
@@ -260,6 +314,8 @@ TESTS = [
     captures_whatever_comes,
     takes_what_is_dropped,
     reads_its_tables_anew,
+    shows_the_certificate_that_is_asked_for,
+    reads_certificates_anew,
     refuses_a_spool_that_has_an_owner,
     ends_in_time_with_sessions_open,
     logs_json_when_asked,

@@ -90,7 +90,8 @@ static inline void kit_receive(kit *k, mail_receive_options *opts)
     opts->wall_arg = k;
     opts->sockets = &k->w.sockets;
     assert_int_equal(mail_receive_create(&k->receive, k->w.loop, opts), MAIL_OK);
-    assert_int_equal(mail_receive_listen(k->receive, &loopback, false, &k->at, NULL), MAIL_OK);
+    assert_int_equal(mail_receive_listen(k->receive, &loopback, MAIL_RECEIVE_SMTP, &k->at, NULL),
+                     MAIL_OK);
 }
 
 /* A client that types. */

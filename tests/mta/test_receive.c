@@ -376,7 +376,8 @@ static void takes_mail_by_lmtp(void **state)
     (void)state;
     kit_open(&k, WORLD_POLL);
     kit_receive(&k, &opts);
-    assert_int_equal(mail_receive_listen(k.receive, &loopback, true, &at, NULL), MAIL_OK);
+    assert_int_equal(mail_receive_listen(k.receive, &loopback, MAIL_RECEIVE_LMTP, &at, NULL),
+                     MAIL_OK);
     fd = kit_connect(&k, &at);
     kit_hears(&k, fd, "220 mx.example");
     kit_asks(&k, fd, "LHLO client.example\r\n", "250");
@@ -572,7 +573,7 @@ static void survives_every_failed_allocation(void **state)
             code = mail_receive_watch_drop(receive, spool, NULL);
         }
         if (code == MAIL_OK) {
-            code = mail_receive_listen(receive, &loopback, false, &at, NULL);
+            code = mail_receive_listen(receive, &loopback, MAIL_RECEIVE_SMTP, &at, NULL);
         }
         if (code == MAIL_OK) {
             int fd = kit_connect(&k, &at);

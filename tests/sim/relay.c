@@ -244,7 +244,7 @@ static int make_receive(sim_relay *rl)
         code = set_aliases(rl);
     }
     if (code == MAIL_OK) {
-        code = mail_receive_listen(rl->receive, &at, false, NULL, NULL);
+        code = mail_receive_listen(rl->receive, &at, MAIL_RECEIVE_SMTP, NULL, NULL);
     }
     return code;
 }

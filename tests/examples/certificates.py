@@ -1,0 +1,33 @@
+"""Certificates for tests, made by openssl."""
+
+import os
+import re
+import ssl
+import subprocess
+
+
+def make(folder, name, *dns_names):
+    """Writes NAME.pem and NAME.key, self-signed for `dns_names`; returns the options that name them."""
+    certificate = os.path.join(folder, name + ".pem")
+    key = os.path.join(folder, name + ".key")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-days", "2", "-subj", "/CN=" + dns_names[0], "-keyout", key, "-out", certificate, "-addext",
+         "subjectAltName=" + ",".join("DNS:" + dns_name for dns_name in dns_names)],
+        check=True, capture_output=True)
+    return ["--tls-cert", certificate, "--tls-key", key]
+
+
+def client_context():
+    """For a client that takes any certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def names_in(der):
+    """The DNS names in a certificate."""
+    shown = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-ext", "subjectAltName"],
+                           input=der, check=True, capture_output=True).stdout.decode()
+    return re.findall(r"DNS:([^,\s]+)", shown)
