@@ -3,27 +3,18 @@
 
 #include <stdlib.h>
 
-#include <mail/smtp_connection.h>
-
+#include "sim/sender.h"
 #include "sim/town.h"
 #include "support/support.h"
 
 /* Users below it get mail of their own, the others through aliases. */
 #define PLAIN_USERS 4
 
-/* Somebody with a message to bring. */
+/* A message on its way to a relay. */
 typedef struct sending {
     sim_load *load;
     sim_message *message;
-    mail_endpoint to;
-    sim_event again;
-    mail_smtp_connection *conn;
-    mail_envelope envelope;
-    mail_source_span body;
     char *text;
-    size_t length;
-    sim_rcpt *asked[SIM_RCPTS]; /* those of the envelope */
-    bool has_sent;
 } sending;
 
 static unsigned below(const sim_load *load, unsigned n)
@@ -146,119 +137,78 @@ static void choose_message(const sim_load *load, sim_message *message, unsigned 
     }
 }
 
-static void finish(sending *sd)
+static void on_over(void *arg)
 {
+    sending *sd = arg;
+
     sd->load->done++;
-    mail_envelope_deinit(&sd->envelope);
     free(sd->text);
     free(sd);
 }
 
-static unsigned fill_envelope(sending *sd)
+static void on_outcome(size_t index, const mail_outcome *outcome, void *arg)
 {
-    sim_message *message = sd->message;
-    unsigned count = 0;
+    const sending *sd = arg;
+    sim_rcpt *rcpt = &sd->message->rcpts[index];
 
-    mail_envelope_reset(&sd->envelope);
+    sim_trace(sd->load->world, "load: message %u for %s: %s", sd->message->id, rcpt->address,
+              mail_outcome_kind_name(outcome->kind));
+    rcpt->accepted = outcome->kind == MAIL_OUTCOME_ACCEPTED;
+    rcpt->refused = outcome->kind == MAIL_OUTCOME_PERMANENT;
+    if (outcome->kind == MAIL_OUTCOME_AMBIGUOUS) {
+        rcpt->maybe = true;
+        sd->message->is_ambiguous = true;
+    }
+    if (rcpt->refused && rcpt->fates[0].must_come) {
+        sim_broken(sd->load->ledger, "message %u for %s was refused", sd->message->id,
+                   rcpt->address);
+    }
+}
+
+static void fill_envelope(mail_envelope *envelope, const sim_message *message)
+{
+    mail_envelope_init(envelope, NULL);
     assert_int_equal(
-        mail_envelope_set_sender(&sd->envelope, mail_span_text(message->sender), (mail_span){0}),
+        mail_envelope_set_sender(envelope, mail_span_text(message->sender), (mail_span){0}),
         MAIL_OK);
     for (unsigned i = 0; i < message->rcpt_count; i++) {
-        sim_rcpt *rcpt = &message->rcpts[i];
+        const sim_rcpt *rcpt = &message->rcpts[i];
         mail_recipient to = {.address = mail_span_text(rcpt->address),
                              .notify = rcpt->never ? MAIL_NOTIFY_NEVER : 0};
 
-        if (!rcpt->accepted && !rcpt->refused) {
-            assert_int_equal(mail_envelope_add(&sd->envelope, &to), MAIL_OK);
-            sd->asked[count++] = rcpt;
-        }
-    }
-    return count;
-}
-
-static void on_ready(mail_smtp_connection *conn, void *arg)
-{
-    const mail_smtp_content content = {.size = ((sending *)arg)->length};
-    sending *sd = arg;
-
-    if (sd->has_sent) {
-        mail_smtp_connection_quit(conn);
-        return;
-    }
-    sd->has_sent = true;
-    mail_source_span_init(&sd->body, mail_span_of(sd->text, sd->length));
-    assert_int_equal(mail_smtp_connection_send(conn, &sd->envelope, &content, &sd->body.source),
-                     MAIL_OK);
-}
-
-static void on_done(mail_smtp_connection *conn, void *arg)
-{
-    sending *sd = arg;
-
-    for (size_t i = 0; i < mail_envelope_count(&sd->envelope); i++) {
-        mail_outcome outcome = mail_smtp_connection_outcome(conn, i);
-        sim_rcpt *rcpt = sd->asked[i];
-
-        sim_trace(sd->load->world, "load: message %u for %s: %s", sd->message->id, rcpt->address,
-                  mail_outcome_kind_name(outcome.kind));
-        rcpt->accepted = outcome.kind == MAIL_OUTCOME_ACCEPTED;
-        rcpt->refused = outcome.kind == MAIL_OUTCOME_PERMANENT;
-        if (outcome.kind == MAIL_OUTCOME_AMBIGUOUS) {
-            rcpt->maybe = true;
-            sd->message->is_ambiguous = true;
-        }
-        if (rcpt->refused && rcpt->fates[0].must_come) {
-            sim_broken(sd->load->ledger, "message %u for %s was refused", sd->message->id,
-                       rcpt->address);
-        }
+        assert_int_equal(mail_envelope_add(envelope, &to), MAIL_OK);
     }
 }
 
-static void on_closed(mail_smtp_connection *conn, void *arg)
+static void begin_sending(sim_load *load, sim_message *message)
 {
-    sending *sd = arg;
-    sim_world *world = sd->load->world;
+    sending *sd = calloc(1, sizeof(*sd));
+    mail_envelope envelope;
+    size_t length;
 
-    mail_smtp_connection_destroy(conn);
-    sd->conn = NULL;
-    sim_event_set(world, &sd->again,
-                  world->now + MAIL_MINUTE + (mail_duration)sim_below(world, 9 * MAIL_MINUTE));
-}
-
-static void try_to_send(void *arg)
-{
-    static const mail_smtp_connection_ops ops = {on_ready, on_done, on_closed};
-    sending *sd = arg;
-    mail_smtp_connection_options opts = MAIL_SMTP_CONNECTION_OPTIONS_INIT;
-
-    if (fill_envelope(sd) == 0) {
-        finish(sd);
-        return;
-    }
-    sd->has_sent = false;
-    opts.client.hostname = MAIL_SPAN("client.example");
-    opts.ops = &ops;
-    opts.arg = sd;
-    opts.sockets = &sd->load->host.sockets;
-    assert_int_equal(mail_smtp_connection_open(&sd->conn, &sd->load->loop.loop, &sd->to, &opts),
-                     MAIL_OK);
+    assert_non_null(sd);
+    *sd = (sending){load, message, sim_ledger_body(message->id, &length)};
+    fill_envelope(&envelope, message);
+    sim_sender_start(&(sim_sender_options){
+        .loop = &load->loop,
+        .from = &load->host,
+        .to = {sim_town_address(below(load, load->relays)), 25},
+        .envelope = &envelope,
+        .content = mail_span_of(sd->text, length),
+        .on_outcome = on_outcome,
+        .on_over = on_over,
+        .arg = sd,
+    });
+    mail_envelope_deinit(&envelope);
 }
 
 static void begin_one(void *arg)
 {
     sim_load *load = arg;
     unsigned id = load->begun++;
-    sending *sd = calloc(1, sizeof(*sd));
 
-    assert_non_null(sd);
-    sd->load = load;
-    sd->message = &load->ledger->messages[id];
-    sd->to = (mail_endpoint){sim_town_address(below(load, load->relays)), 25};
-    sd->again = (sim_event){.fn = try_to_send, .arg = sd};
-    choose_message(load, sd->message, id);
-    sd->text = sim_ledger_body(id, &sd->length);
-    mail_envelope_init(&sd->envelope, NULL);
-    try_to_send(sd);
+    choose_message(load, &load->ledger->messages[id], id);
+    begin_sending(load, &load->ledger->messages[id]);
     if (load->begun < load->ledger->count) {
         mail_duration mean = load->spread / load->ledger->count;
 
@@ -272,7 +222,7 @@ void sim_load_start(sim_load *load, sim_world *world, sim_ledger *ledger, unsign
                     mail_duration spread)
 {
     *load = (sim_load){.world = world, .ledger = ledger, .relays = relays, .spread = spread};
-    sim_host_init(&load->host, world, "client", (mail_ip){4, {10, 9, 0, 1}, 0});
+    sim_host_init(&load->host, world, "client.example", (mail_ip){4, {10, 9, 0, 1}, 0});
     sim_loop_init(&load->loop, world);
     load->next = (sim_event){.fn = begin_one, .arg = load};
     sim_event_set(world, &load->next, world->now);

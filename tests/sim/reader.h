@@ -18,7 +18,6 @@ typedef struct sim_readers {
     unsigned removed;
     bool is_over; /* no new sessions */
     sim_event next;
-    sim_actor actor;
 } sim_readers;
 
 void sim_readers_start(sim_readers *readers, sim_world *world, sim_ledger *ledger, unsigned relays,
