@@ -41,6 +41,8 @@ typedef struct queue_segment {
     uint64_t end;      /* what lies behind it does not count */
     uint64_t first_sequence;
     uint64_t last_sequence;
+    bool was_used; /* its header says that its first record was safe */
+    bool is_past;  /* a later one has a first record: all in this one that counts was safe */
 
     /* Guarded by the log's lock. */
     uint64_t live;       /* what its useful records weigh */
@@ -150,6 +152,8 @@ bool queue_segment_parse_name(const char *name, const char *suffix, uint64_t *se
 queue_segment *queue_segment_create(queue_log *log);
 void queue_segment_destroy(queue_log *log, queue_segment *segment);
 void queue_segment_header_write(const queue_log *log, const queue_segment *segment, char *to);
+/* Says in the header that the first record is safe; safe itself with the next sync. Or -errno. */
+int queue_segment_mark_used(queue_log *log, const queue_segment *segment);
 /* Errors: MAIL_EDAMAGED, MAIL_EVERSION, MAIL_EPERM (of another spool). */
 int queue_segment_header_read(const queue_log *log, const char *from, queue_segment *segment);
 /* Makes one ready, of a free file or a new one of `capacity`. */
@@ -178,7 +182,7 @@ int queue_next_segment(queue_log *log, queue_segment **out);
 /* recover.c: fills the queue's index from what the log holds. */
 int queue_recover(queue_log *log, mail_error *err);
 
-/* set_aside.c */
+/* set_aside.c. If no copy can be made, the segment is kept as it is until the next start. */
 void queue_set_aside(queue_log *log, queue_segment *segment, uint64_t from, uint64_t to);
 
 #endif

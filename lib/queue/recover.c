@@ -41,10 +41,10 @@ static int is_proven(queue_replay *rec, const queue_segment *segment, uint64_t f
     return code;
 }
 
-/* Damage before the known end is damage; in the last segment it may be a tear, which is an end. */
+/* Damage in what was safe is damage; in the last segment it may be a tear, which is an end. */
 static int judge_damage(queue_replay *rec, queue_segment *segment, queue_scanned *found)
 {
-    bool is_damage = segment->end > 0;
+    bool is_damage = segment->end > 0 || segment->is_past;
     int code = MAIL_OK;
 
     if (!is_damage) {
@@ -76,6 +76,30 @@ static int read_records(queue_replay *rec, queue_segment *segment, queue_scan *s
     return code;
 }
 
+/*
+ * Where the records have ended at `last`, and what that means: a segment of which nothing is
+ * left has lost all if it was ever used, and is ready for use if it was not.
+ */
+static void judge_end(queue_replay *rec, queue_segment *segment, const queue_scanned *last)
+{
+    bool is_lost = segment->last_sequence == 0 && segment->end != QUEUE_SEGMENT_HEADER &&
+                   (segment->was_used || segment->is_past);
+    uint64_t end = segment->end;
+
+    if (end == 0) {
+        end = is_lost ? segment->capacity : last->at;
+        segment->end = last->at;
+    }
+    if (end > last->at) {
+        queue_replay_damage(rec, segment, last->at, end);
+    }
+    if (segment->last_sequence > 0) {
+        rec->is_torn = last->is_torn;
+    } else {
+        segment->has_failed |= is_lost || last->is_torn; /* not even its first record is whole */
+    }
+}
+
 /* Reads a segment from `from` to its end: the known one, or where the records end. */
 static int read_segment(queue_replay *rec, queue_segment *segment, uint64_t from)
 {
@@ -91,20 +115,10 @@ static int read_segment(queue_replay *rec, queue_segment *segment, uint64_t from
                     limit);
     code = read_records(rec, segment, &scan, &last);
     queue_scan_deinit(&scan);
-    if (code != MAIL_OK) {
-        return code;
+    if (code == MAIL_OK) {
+        judge_end(rec, segment, &last);
     }
-    if (segment->end > last.at) {
-        queue_replay_damage(rec, segment, last.at, segment->end);
-    } else if (segment->end == 0) {
-        segment->end = last.at;
-    }
-    if (segment->last_sequence > 0) {
-        rec->is_torn = last.is_torn;
-    } else {
-        segment->has_failed |= last.is_torn; /* not even its first record is whole */
-    }
-    return MAIL_OK;
+    return code;
 }
 
 /* The first record of a segment; false: it has none. */
@@ -150,9 +164,18 @@ static void set_ends(queue_log *log, const queue_segment *segment, const queue_s
     }
 }
 
-/* Reads all first records; `*last` is the newest one's. Segments without any are ready for use. */
+/* Segments are used in their order. */
+static void set_past(queue_log *log, const queue_segment *newest)
+{
+    for (list *at = log->segments.next; at != &newest->link; at = at->next) {
+        LIST_OWNER(at, queue_segment, link)->is_past = true;
+    }
+}
+
+/* Reads all first records; `*last` is the newest one's. */
 static int read_starts(queue_log *log, queue_start *last)
 {
+    const queue_segment *newest = NULL;
     list *at = log->segments.next;
     int code = MAIL_OK;
 
@@ -167,7 +190,11 @@ static int read_starts(queue_log *log, queue_start *last)
         if (code == MAIL_OK && is_there) {
             set_ends(log, segment, &start);
             *last = start;
+            newest = segment;
         }
+    }
+    if (newest != NULL) {
+        set_past(log, newest);
     }
     return code;
 }
@@ -210,6 +237,8 @@ static void start_again(queue_replay *rec)
         queue_segment *segment = LIST_OWNER(at, queue_segment, link);
 
         segment->live = 0;
+        segment->end = 0;
+        segment->has_failed = false;
         segment->first_sequence = 0;
         segment->last_sequence = 0;
     }
@@ -231,8 +260,10 @@ static int read_all(queue_replay *rec)
         return code;
     }
     start_again(rec);
-    return read_from(rec, LIST_OWNER(log->segments.next, queue_segment, link),
-                     QUEUE_SEGMENT_HEADER);
+    code = read_starts(log, &last);
+    return code != MAIL_OK ? code
+                           : read_from(rec, LIST_OWNER(log->segments.next, queue_segment, link),
+                                       QUEUE_SEGMENT_HEADER);
 }
 
 static int by_id(const void *a, const void *b)

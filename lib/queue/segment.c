@@ -19,7 +19,9 @@ enum {
     AT_SERIAL = 32,
     AT_GENERATION = 40,
     AT_CAPACITY = 48,
-    HEADER = 64
+    HEADER = 64,
+    AT_USED = 512, /* in a sector of its own: whatever tears there, the header is whole */
+    USED = 8
 };
 
 void queue_segment_name(uint64_t serial, const char *suffix, char out[QUEUE_SEGMENT_NAME])
@@ -111,6 +113,26 @@ void queue_segment_header_write(const queue_log *log, const queue_segment *segme
     wire_put(to + AT_CRC, header_crc(to), 4);
 }
 
+int queue_segment_mark_used(queue_log *log, const queue_segment *segment)
+{
+    char mark[USED];
+    struct iovec part = {mark, sizeof(mark)};
+
+    wire_put(mark, segment->generation, USED);
+    return file_write_all(log->files, segment->fd, &part, 1, AT_USED);
+}
+
+/* Zeros were safe there before the segment had its name: anything else is the mark, or was. */
+static bool is_marked(const char *header)
+{
+    for (size_t i = 0; i < USED; i++) {
+        if (header[AT_USED + i] != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int queue_segment_header_read(const queue_log *log, const char *from, queue_segment *segment)
 {
     if (memcmp(from + AT_MAGIC, magic, sizeof(magic)) != 0) {
@@ -128,6 +150,7 @@ int queue_segment_header_read(const queue_log *log, const char *from, queue_segm
     segment->serial = wire_get(from + AT_SERIAL, 8);
     segment->generation = wire_get(from + AT_GENERATION, 8);
     segment->capacity = wire_get(from + AT_CAPACITY, 8);
+    segment->was_used = is_marked(from);
     return segment->capacity <= UINT32_MAX ? MAIL_OK : MAIL_EDAMAGED;
 }
 

@@ -21,10 +21,21 @@ static int copy(queue_log *log, queue_segment *segment, uint64_t from, uint64_t 
         ssize_t n = file_read_all(log->files, source, data, size, at);
         struct iovec part = {data, n > 0 ? (size_t)n : 0};
 
-        code = n <= 0 ? -1 : file_write_all(log->files, fd, &part, 1, at - from);
+        if (n == 0) {
+            break; /* the file is shorter than it says */
+        }
+        code = n < 0 ? -1 : file_write_all(log->files, fd, &part, 1, at - from);
     }
     mem_free(log->mem, data, chunk);
     return code;
+}
+
+/* Nobody else has what could not be copied: the segment is not written over. */
+static void keep(queue_log *log, queue_segment *segment)
+{
+    pthread_mutex_lock(&log->lock);
+    segment->pins++;
+    pthread_mutex_unlock(&log->lock);
 }
 
 void queue_set_aside(queue_log *log, queue_segment *segment, uint64_t from, uint64_t to)
@@ -34,6 +45,7 @@ void queue_set_aside(queue_log *log, queue_segment *segment, uint64_t from, uint
     char offset[24];
     char copied[64] = "";
     mail_log_field fields[3];
+    int code = -1;
     int fd = -1;
 
     queue_segment_name(segment->serial, "seg", name);
@@ -44,8 +56,11 @@ void queue_set_aside(queue_log *log, queue_segment *segment, uint64_t from, uint
                        FILE_WRITE | FILE_CREATE | FILE_TRUNCATE);
     }
     if (fd >= 0) {
-        (void)copy(log, segment, from, to - from < MOST ? to : from + MOST, fd);
+        code = copy(log, segment, from, to - from < MOST ? to : from + MOST, fd);
         ops->close(log->files, fd);
+    }
+    if (code < 0) {
+        keep(log, segment);
     }
     fields[0] = (mail_log_field){"file", mail_span_text(name)};
     fields[1] = (mail_log_field){"offset", mail_span_text(offset)};

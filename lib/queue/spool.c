@@ -78,14 +78,35 @@ static int write_identity(queue_log *log)
     return queue_code(code);
 }
 
-/* MAIL_ENOENT: nothing has ever been written there. */
+/*
+ * Whether the power went before what the file says was safe: it has its length then, but
+ * nothing in it, and nothing else has been made.
+ */
+static bool is_unborn(const queue_log *log, const char *data, ssize_t length)
+{
+    const mail_files_ops *ops = log->files->ops;
+    file_info info;
+
+    for (ssize_t i = 0; i < length; i++) {
+        if (data[i] != 0) {
+            return false;
+        }
+    }
+    return ops->info(log->files, log->lock_fd, &info) == 0 && info.size <= IDENTITY &&
+           ops->info_at(log->files, log->dir, "log", &info) == -ENOENT;
+}
+
+/* MAIL_ENOENT: nothing has ever been safe there. */
 static int read_identity(queue_log *log, mail_error *err)
 {
     char data[IDENTITY];
     ssize_t n = file_read_all(log->files, log->lock_fd, data, sizeof(data), 0);
 
-    if (n <= 0) {
-        return n == 0 ? MAIL_ENOENT : mail_error_set(err, MAIL_EIO, "cannot read the file 'spool'");
+    if (n < 0) {
+        return mail_error_set(err, MAIL_EIO, "cannot read the file 'spool'");
+    }
+    if (is_unborn(log, data, n)) {
+        return MAIL_ENOENT;
     }
     if ((size_t)n < sizeof(data) || memcmp(data + AT_MAGIC, magic, sizeof(magic)) != 0) {
         return mail_error_set(err, MAIL_EPERM, "the file 'spool' is none of libmail's");

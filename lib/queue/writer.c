@@ -132,7 +132,10 @@ static void weigh(queue_log *log, const list *records, bool adds)
     pthread_mutex_unlock(&log->lock);
 }
 
-/* The first record of a segment, safe before anything follows it. */
+/*
+ * The first record of a segment, safe before anything follows it; that it was is safe
+ * with what follows. So a restart that finds none knows whether there was any.
+ */
 static int write_start(queue_log *log)
 {
     char data[QUEUE_RECORD_SIZE + QUEUE_START_SIZE];
@@ -155,7 +158,10 @@ static int write_start(queue_log *log)
     queue_start_write(&start, data + QUEUE_RECORD_SIZE);
     place(log, &record, queue_tick(log->queue, queue_now(log->queue)), queue_wall(log->queue));
     code = file_write_all(log->files, segment->fd, &part, 1, QUEUE_SEGMENT_HEADER);
-    return code < 0 ? code : log->files->ops->sync_data(log->files, segment->fd);
+    if (code == 0) {
+        code = log->files->ops->sync_data(log->files, segment->fd);
+    }
+    return code < 0 ? code : queue_segment_mark_used(log, segment);
 }
 
 static void mark_safe(queue_log *log)

@@ -28,10 +28,10 @@ static void on_log(void *arg, mail_log_level level, const char *what, const mail
     mail_log_print(b->last, sizeof(b->last), MAIL_LOG_TEXT, 0, level, what, fields, count);
 }
 
-static void set_up(bench *b)
+static void set_up_on(bench *b, unsigned seed)
 {
     memset(b, 0, sizeof(*b));
-    b->disk = fault_files_create(1);
+    b->disk = fault_files_create(seed);
     b->log = (mail_log){on_log, b, MAIL_LOG_ERROR};
     b->opts = (mail_queue_options){.files = fault_files_table(b->disk),
                                    .random = fault_files_random(b->disk),
@@ -39,6 +39,11 @@ static void set_up(bench *b)
                                    .reserve_bytes = 256 << 10,
                                    .log = &b->log};
     kit_init(&b->k, &b->opts);
+}
+
+static void set_up(bench *b)
+{
+    set_up_on(b, 1);
 }
 
 static void tear_down(bench *b)
@@ -335,6 +340,165 @@ static void write_file(bench *b, const char *path, const char *data, size_t leng
     assert_int_equal(file_write_all(files, fd, &part, 1, at), 0);
     assert_int_equal(files->ops->sync(files, fd), 0);
     files->ops->close(files, fd);
+}
+
+static void segment_path(unsigned serial, char out[64])
+{
+    snprintf(out, 64, "spool/log/%016x.seg", serial);
+}
+
+static bool is_there(bench *b, const char *path)
+{
+    file_info info;
+
+    return b->opts.files->ops->info_at(b->opts.files, FILE_CWD, path, &info) == 0;
+}
+
+/* Writes noise, or zeros, over all of a segment from `from` on. */
+static void spoil(bench *b, unsigned serial, uint64_t from, bool with_zeros)
+{
+    static char noise[64 << 10];
+    char path[64];
+    uint64_t x = 88172645463325252U;
+
+    for (size_t i = 0; i < sizeof(noise); i++) {
+        x = x * 6364136223846793005U + 1442695040888963407U;
+        noise[i] = with_zeros ? 0 : (char)(x >> 56);
+    }
+    segment_path(serial, path);
+    assert_true(is_there(b, path));
+    write_file(b, path, noise, sizeof(noise) - (size_t)from, from);
+}
+
+/* Four segments of messages, the last of them not full. */
+static void fill_segments(bench *b)
+{
+    static char body[14000];
+
+    assert_int_equal(open_it(b), MAIL_OK);
+    for (int i = 0; i < 14; i++) {
+        assert_int_equal(
+            kit_accept(&b->k, "a@x.example", "b@y.example", mail_span_of(body, sizeof(body))),
+            MAIL_OK);
+    }
+    kit_close(&b->k);
+}
+
+/* QR-012: what was used is never taken for what was made ready, whatever lies there now. */
+static void reports_segments_of_which_no_record_is_left(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned serials[3];
+        uint64_t from;
+        bool with_zeros;
+        unsigned lost;
+        unsigned damaged;
+    } cases[] = {
+        {"noise in the last one", {4}, FIRST, false, 2, 1},
+        {"zeros in the last one", {4}, FIRST, true, 2, 1},
+        {"noise, and in the mark of its use, too", {4}, 64, false, 2, 1},
+        {"noise in one that another names", {2}, FIRST, false, 4, 1},
+        {"zeros in one that another names", {2}, FIRST, true, 4, 1},
+        {"zeros, and no mark of its use", {2}, 64, true, 4, 1},
+        {"noise in two, of which one was named by the other", {2, 3}, FIRST, false, 8, 2},
+        {"zeros in two, and no mark of their use", {2, 3}, 64, true, 8, 2},
+        {"noise in all but the first", {2, 3, 4}, FIRST, false, 10, 3},
+        {"noise in two, the last among them", {1, 4}, FIRST, false, 6, 2},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        char copy[64];
+        bench b;
+
+        mail_test_case(cases[i].name);
+        set_up(&b);
+        fill_segments(&b);
+        for (size_t j = 0; j < 3 && cases[i].serials[j] > 0; j++) {
+            spoil(&b, cases[i].serials[j], cases[i].from, cases[i].with_zeros);
+        }
+        assert_int_equal(open_it(&b), MAIL_OK);
+        assert_int_equal(messages_in(&b), 14 - cases[i].lost);
+        assert_int_equal(damaged_in(&b), cases[i].damaged);
+        assert_int_equal(b.errors, cases[i].damaged);
+        for (size_t j = 0; j < 3 && cases[i].serials[j] > 0; j++) {
+            snprintf(copy, sizeof(copy), "spool/damaged/%016x-%d", cases[i].serials[j], FIRST);
+            assert_true(is_there(&b, copy));
+        }
+        accept_some(&b, 5);
+        reopen(&b);
+        assert_int_equal(messages_in(&b), 14 - cases[i].lost + 5);
+        tear_down(&b);
+    }
+}
+
+/* Whatever a crash leaves of a segment that was about to be used is no damage. */
+static void takes_a_segment_for_ready_that_a_crash_kept_from_being_used(void **state)
+{
+    bool is_over = false;
+
+    (void)state;
+    for (uint64_t at = 1; !is_over; at++) {
+        for (unsigned seed = 1; seed <= 8; seed++) {
+            static char body[15000];
+            bench b;
+
+            set_up_on(&b, seed);
+            fault_files_crash_after(b.disk, at);
+            if (open_it(&b) == MAIL_OK) {
+                for (int i = 0; i < 12; i++) { /* into the third segment, and used again */
+                    (void)kit_accept(&b.k, "a@x.example", "b@y.example",
+                                     mail_span_of(body, sizeof(body)));
+                    if (!fault_files_has_crashed(b.disk)) {
+                        (void)kit_deliver(&b.k, MAIL_QUEUE_DONE, NULL);
+                    }
+                }
+                kit_close(&b.k);
+            }
+            b.k.queue = NULL;
+            is_over = !fault_files_has_crashed(b.disk);
+            fault_files_reboot(b.disk);
+            b.errors = 0;
+            assert_int_equal(open_it(&b), MAIL_OK);
+            assert_int_equal(damaged_in(&b), 0);
+            assert_int_equal(b.errors, 0);
+            tear_down(&b);
+        }
+    }
+}
+
+static int refuse_copies(fault_op op, const char *name, void *arg)
+{
+    (void)arg;
+    return op == FAULT_OPEN && name != NULL && strchr(name, '-') != NULL ? -ENOSPC : 0;
+}
+
+/* The only copy of what is damaged may be the segment itself. */
+static void never_writes_over_damage_that_could_not_be_copied(void **state)
+{
+    char path[64];
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    fill_segments(&b);
+    spoil(&b, 2, FIRST, false);
+    fault_files_set(b.disk, refuse_copies, NULL);
+    assert_int_equal(open_it(&b), MAIL_OK);
+    for (int i = 0; i < 10; i++) {
+        assert_true(kit_deliver(&b.k, MAIL_QUEUE_DONE, NULL));
+    }
+    for (int i = 0; i < 100; i++) {
+        kit_later(&b.k, MAIL_SECOND);
+        accept_some(&b, 1);
+        assert_true(kit_deliver(&b.k, MAIL_QUEUE_DONE, NULL)); /* and some housekeeping */
+    }
+    segment_path(1, path);
+    assert_false(is_there(&b, path)); /* had nothing of use any more */
+    segment_path(2, path);
+    assert_true(is_there(&b, path));
+    tear_down(&b);
 }
 
 /* Mail may be handed to a spool that nobody has ever owned. */
@@ -678,6 +842,9 @@ int main(void)
         cmocka_unit_test(never_sends_the_end_of_a_body_that_is_damaged),
         cmocka_unit_test(lets_only_one_owner_in),
         cmocka_unit_test(changes_nothing_when_it_only_looks),
+        cmocka_unit_test(reports_segments_of_which_no_record_is_left),
+        cmocka_unit_test(takes_a_segment_for_ready_that_a_crash_kept_from_being_used),
+        cmocka_unit_test(never_writes_over_damage_that_could_not_be_copied),
         cmocka_unit_test(makes_itself_at_home_where_only_mail_was_dropped),
         cmocka_unit_test(destroys_nothing_that_is_not_its_own),
         cmocka_unit_test(refuses_what_a_failed_sync_covers_and_goes_on_elsewhere),
