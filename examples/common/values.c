@@ -126,6 +126,30 @@ void option_endpoints_deinit(option_endpoints *endpoints)
     *endpoints = (option_endpoints){0};
 }
 
+int option_set_networks(void *field, const char *value, mail_error *err)
+{
+    option_networks *networks = field;
+    mail_network *items;
+    mail_network network;
+
+    if (mail_network_parse(mail_span_text(value), &network) != MAIL_OK) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no network", value);
+    }
+    items = realloc(networks->items, (networks->count + 1) * sizeof(*items));
+    if (items == NULL) {
+        return no_memory(err);
+    }
+    networks->items = items;
+    networks->items[networks->count++] = network;
+    return MAIL_OK;
+}
+
+void option_networks_deinit(option_networks *networks)
+{
+    free(networks->items);
+    *networks = (option_networks){0};
+}
+
 int option_set_hostname(void *field, const char *value, mail_error *err)
 {
     char name[MAIL_DOMAIN_SIZE];

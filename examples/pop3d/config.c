@@ -32,6 +32,8 @@ static const option_row rows[] = {
      FIELD(users), false},
     {"auth-insecure", NULL, "take passwords without TLS from everywhere, not only from loopback",
      option_set_switch, FIELD(auth_insecure), false},
+    {"proxy-from", "CIDR", "proxies that must say for whom they speak (PROXY protocol); repeatable",
+     option_set_networks, FIELD(proxy_from), true},
     {"max-sessions", "N", "(10000)", option_set_count, FIELD(max_sessions), false},
     {"max-sessions-per-client", "N", "(200; from loopback unlimited)", option_set_count,
      FIELD(max_sessions_per_client), false},
@@ -89,5 +91,6 @@ int pop3d_config_read(pop3d_config *config, int argc, char **argv)
 void pop3d_config_deinit(pop3d_config *config)
 {
     option_endpoints_deinit(&config->listen);
+    option_networks_deinit(&config->proxy_from);
     free(config->text);
 }

@@ -15,6 +15,7 @@ typedef struct pop3d_config {
     const char *mail_dir;
     const char *users;
     bool auth_insecure;
+    option_networks proxy_from;
     uint32_t max_sessions;            /* 0: the library's default */
     uint32_t max_sessions_per_client; /* 0: likewise */
     mail_duration idle;

@@ -81,6 +81,8 @@ static int make_service(pop3d *pd)
     opts.accounts = pd->accounts;
     opts.mail_dir = config->mail_dir;
     opts.auth_insecure = config->auth_insecure;
+    opts.proxy_from = config->proxy_from.items;
+    opts.proxy_count = config->proxy_from.count;
     opts.max_sessions = config->max_sessions;
     opts.max_sessions_per_client = config->max_sessions_per_client;
     return mail_pop3_service_create(&pd->service, pd->loop, &opts);

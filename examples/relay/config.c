@@ -55,23 +55,12 @@ static int set_lmtp(void *field, const char *value, mail_error *err)
 static int set_relay_from(void *field, const char *value, mail_error *err)
 {
     relay_networks *networks = field;
-    mail_network network;
-    mail_network *items;
 
     if (strcmp(value, "none") == 0) {
         networks->nobody = true;
         return MAIL_OK;
     }
-    if (mail_network_parse(mail_span_text(value), &network) != MAIL_OK) {
-        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no network", value);
-    }
-    items = realloc(networks->items, (networks->count + 1) * sizeof(*items));
-    if (items == NULL) {
-        return no_memory(err);
-    }
-    networks->items = items;
-    networks->items[networks->count++] = network;
-    return MAIL_OK;
+    return option_set_networks(&networks->list, value, err);
 }
 
 static int set_local(void *field, const char *value, mail_error *err)
@@ -170,6 +159,8 @@ static const option_row rows[] = {
      set_relay_from, FIELD(relay_from), true},
     {"tls-cert", "FILE", TLS_CERT_HELP, option_set_texts, FIELD(tls.certificates), true},
     {"tls-key", "FILE", TLS_KEY_HELP, option_set_texts, FIELD(tls.keys), true},
+    {"proxy-from", "CIDR", "proxies that must say for whom they speak (PROXY protocol); repeatable",
+     option_set_networks, FIELD(proxy_from), true},
     {"bare-newline", "HOW", "reject or normalise lone CR and LF in messages (reject)",
      set_bare_newline, FIELD(bare_newline), false},
     {"max-message-size", "BYTES", "(52428800); suffixes k M G", option_set_size,
@@ -221,14 +212,14 @@ static int complete(relay_config *config)
         return MAIL_ENOMEM;
     }
     if (from->nobody) {
-        from->count = 0;
-    } else if (from->count == 0) {
-        from->items = malloc(sizeof(loopback));
-        if (from->items == NULL) {
+        from->list.count = 0;
+    } else if (from->list.count == 0) {
+        from->list.items = malloc(sizeof(loopback));
+        if (from->list.items == NULL) {
             return MAIL_ENOMEM;
         }
-        memcpy(from->items, loopback, sizeof(loopback));
-        from->count = MAIL_COUNT(loopback);
+        memcpy(from->list.items, loopback, sizeof(loopback));
+        from->list.count = MAIL_COUNT(loopback);
     }
     return MAIL_OK;
 }
@@ -268,6 +259,7 @@ void relay_config_deinit(relay_config *config)
     option_endpoints_deinit(&config->metrics);
     tls_files_deinit(&config->tls);
     free(config->listeners.items);
-    free(config->relay_from.items);
+    option_networks_deinit(&config->relay_from.list);
+    option_networks_deinit(&config->proxy_from);
     free(config->text);
 }

@@ -24,8 +24,7 @@ typedef struct relay_listeners {
 } relay_listeners;
 
 typedef struct relay_networks {
-    mail_network *items;
-    size_t count;
+    option_networks list;
     bool nobody;
 } relay_networks;
 
@@ -46,6 +45,7 @@ typedef struct relay_config {
     uint16_t smtp_port;
     bool allow_private_mx;
     relay_networks relay_from;
+    option_networks proxy_from;
     option_endpoints metrics; /* where they are shown */
     tls_files tls;
     mail_bare_newline bare_newline;

@@ -150,8 +150,10 @@ static int make_receive(relay *rl)
     opts.hostname = mail_span_text(config->hostname);
     opts.local_domains = domains;
     opts.local_count = config->local.count;
-    opts.relay_from = config->relay_from.items;
-    opts.relay_count = config->relay_from.count;
+    opts.relay_from = config->relay_from.list.items;
+    opts.relay_count = config->relay_from.list.count;
+    opts.proxy_from = config->proxy_from.items;
+    opts.proxy_count = config->proxy_from.count;
     opts.metrics = rl->metrics;
     opts.accept_all = config->capture;
     opts.has_user = has_user;

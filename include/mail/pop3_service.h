@@ -36,6 +36,8 @@ typedef struct mail_pop3_service_options {
         login_delay;       /* before a wrong login is answered, doubled each time; default 1 s */
     uint32_t max_failures; /* wrong logins of one client, one more every 30 s; default 20 */
     const struct mail_sockets *sockets; /* private to libmail's tests */
+    const mail_network *proxy_from;     /* as in mail_smtp_service_options */
+    size_t proxy_count;
 } mail_pop3_service_options;
 
 #define MAIL_POP3_SERVICE_OPTIONS_INIT                                                             \

@@ -70,6 +70,10 @@ typedef struct mail_smtp_service_options {
     uint32_t max_sessions_per_client;
     bool limit_loopback; /* hold loopback to it as well */
     bool share_ports;    /* more services of this user may listen on the ports, a thread each */
+    /* Peers of listeners that must say first for whom they speak (PROXY protocol, versions 1 and
+     * 2): what they say is the `peer` from then on. Copied; default: nobody may. */
+    const mail_network *proxy_from;
+    size_t proxy_count;
     const struct mail_sockets *sockets; /* private to libmail's tests */
 } mail_smtp_service_options;
 

@@ -254,6 +254,8 @@ static int make_parts(mail_receive *rcv)
     service.max_sessions = rcv->opts.max_sessions;
     service.max_sessions_per_client = rcv->opts.max_sessions_per_client;
     service.sockets = rcv->opts.sockets;
+    service.proxy_from = rcv->opts.proxy_from;
+    service.proxy_count = rcv->opts.proxy_count;
     return mail_smtp_service_create(&rcv->service, rcv->loop, &service);
 }
 

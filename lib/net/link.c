@@ -418,6 +418,11 @@ int net_link_init(net_link *ln, const mail_sockets *net, mail_loop *loop, const 
     return code;
 }
 
+void net_link_preload(net_link *ln, mail_span bytes)
+{
+    ln->is_broken = buffer_append(&ln->held, bytes) != MAIL_OK; /* see hold */
+}
+
 void net_link_close(net_link *ln)
 {
     if (ln->in_turn) {

@@ -60,6 +60,9 @@ int net_link_init(net_link *ln, const mail_sockets *net, mail_loop *loop, const 
 /* Closes the descriptor. Only `closed` comes after it: from within, or in a turn at its end. */
 void net_link_close(net_link *ln);
 
+/* What was read already comes before all that the descriptor gives. Before the first turn. */
+void net_link_preload(net_link *ln, mail_span bytes);
+
 /* Makes a turn now. Only from a callback of the loop. */
 void net_link_run(net_link *ln);
 

@@ -45,6 +45,19 @@ static bool is_valid(const mail_pop3_service_options *opts)
            opts->max_failures <= MAIL_RATE_DEPTH_MAX / FAILURE_INTERVAL;
 }
 
+static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg);
+static void on_unproxied(const mail_endpoint *proxy, const char *why, void *arg);
+
+static int make_proxies(mail_pop3_service *service)
+{
+    int code = net_proxies_init(&service->proxies, service->net, service->loop, service->mem,
+                                service->opts.proxy_from, service->opts.proxy_count);
+
+    service->proxies.proxied = on_proxied;
+    service->proxies.unproxied = on_unproxied;
+    return code;
+}
+
 int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
                              const mail_pop3_service_options *opts)
 {
@@ -69,9 +82,13 @@ int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
     net_clients_init(&service->clients, service->mem, service->opts.max_failures, FAILURE_INTERVAL);
     service->mail_dir = mem_text(service->mem, mail_span_text(service->opts.mail_dir));
     if (service->mail_dir != NULL) {
+        code = make_proxies(service);
+    }
+    if (code == MAIL_OK) {
         code = loop->ops->timer(loop, on_drained, service, &service->drained);
     }
     if (code != MAIL_OK) {
+        net_proxies_deinit(&service->proxies);
         mem_free(service->mem, service->mail_dir, strlen(service->opts.mail_dir) + 1);
         mem_free(service->mem, service, sizeof(*service));
         return code;
@@ -98,6 +115,7 @@ void mail_pop3_service_destroy(mail_pop3_service *service)
         return;
     }
     assert(service->session_count == 0);
+    net_proxies_deinit(&service->proxies);
     close_listeners(service);
     service->loop->ops->untimer(service->drained);
     net_clients_deinit(&service->clients);
@@ -122,8 +140,9 @@ static int count_client(mail_pop3_service *service, const mail_endpoint *peer, n
                              service->opts.max_sessions_per_client, out);
 }
 
+/* `said` is what the client has said already. */
 static int open_session(mail_pop3_service *service, int fd, const mail_endpoint *peer,
-                        const mail_pop3_server_options *options)
+                        mail_span said, const mail_pop3_server_options *options)
 {
     mail_pop3_server_options engine = MAIL_POP3_SERVER_OPTIONS_INIT;
     net_client *client;
@@ -143,7 +162,7 @@ static int open_session(mail_pop3_service *service, int fd, const mail_endpoint 
     }
     engine.mem = service->mem;
     engine.no_login = engine.no_login || (!service->opts.auth_insecure && !is_loopback(peer));
-    code = pop3_session_open(service, fd, peer, client, &engine);
+    code = pop3_session_open(service, fd, peer, client, said, &engine);
     if (code != MAIL_OK && client != NULL) {
         net_clients_leave(&service->clients, client);
     }
@@ -172,11 +191,44 @@ static void turn_away(mail_pop3_service *service, int fd, const mail_endpoint *p
     service->net->ops->close(service->net, fd);
 }
 
+static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg)
+{
+    pop3_listener *ls = arg;
+    int code = open_session(ls->service, fd, client, rest, &ls->engine);
+
+    if (code != MAIL_OK) {
+        turn_away(ls->service, fd, client, code);
+    }
+}
+
+static void on_unproxied(const mail_endpoint *proxy, const char *why, void *arg)
+{
+    const pop3_listener *ls = arg;
+
+    log_refused(ls->service, proxy, why);
+}
+
+/* The client of a proxy is counted once it is known; till then all that there are count. */
+static int await_proxy(pop3_listener *ls, int fd, const mail_endpoint *peer)
+{
+    mail_pop3_service *service = ls->service;
+
+    if (service->session_count + service->proxies.waiting_count >= service->opts.max_sessions) {
+        return MAIL_ELIMIT;
+    }
+    return net_proxies_await(&service->proxies, fd, peer, ls);
+}
+
 static void on_accept(int fd, const mail_endpoint *peer, bool is_last, void *arg)
 {
     pop3_listener *ls = arg;
-    int code = is_last ? MAIL_ELIMIT : open_session(ls->service, fd, peer, &ls->engine);
+    int code = MAIL_ELIMIT;
 
+    if (!is_last) {
+        code = net_proxies_has(&ls->service->proxies, peer)
+                   ? await_proxy(ls, fd, peer)
+                   : open_session(ls->service, fd, peer, MAIL_SPAN(""), &ls->engine);
+    }
     if (code != MAIL_OK) {
         turn_away(ls->service, fd, peer, code);
     }
@@ -250,7 +302,7 @@ int mail_pop3_service_adopt(mail_pop3_service *service, int fd,
 {
     mail_endpoint peer = net_socket_peer(fd);
 
-    return open_session(service, fd, &peer, engine);
+    return open_session(service, fd, &peer, MAIL_SPAN(""), engine);
 }
 
 void mail_pop3_service_set_accounts(mail_pop3_service *service, mail_accounts *accounts)
@@ -302,6 +354,7 @@ void mail_pop3_service_drain(mail_pop3_service *service, void (*fn)(void *arg), 
     service->drain_fn = fn;
     service->drain_arg = arg;
     service->draining = true;
+    net_proxies_close_all(&service->proxies);
     close_listeners(service);
     each_session(service, pop3_session_drain);
     check_drained(service);

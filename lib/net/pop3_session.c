@@ -591,7 +591,7 @@ static void link_closed(void *arg)
 }
 
 int pop3_session_open(mail_pop3_service *service, int fd, const mail_endpoint *peer,
-                      net_client *client, const mail_pop3_server_options *engine)
+                      net_client *client, mail_span said, const mail_pop3_server_options *engine)
 {
     static const mail_source_ops pieces_ops = {pieces_peek, pieces_drop, pieces_close};
     static const net_link_ops link_ops = {
@@ -628,6 +628,7 @@ int pop3_session_open(mail_pop3_service *service, int fd, const mail_endpoint *p
     }
     list_push_back(&service->sessions, &ss->link_in_service);
     service->session_count++;
+    net_link_preload(&ss->link, said);
     net_link_soon(&ss->link);
     return MAIL_OK;
 }

@@ -8,6 +8,7 @@
 #include "net/clients.h"
 #include "net/link.h"
 #include "net/listener.h"
+#include "net/proxies.h"
 
 /* What of a session is done on a worker; one at a time. */
 typedef enum pop3_job {
@@ -81,6 +82,7 @@ struct mail_pop3_service {
     list waiting;    /* sessions whose login waits for a worker */
     unsigned logins; /* under way on workers */
     net_clients clients;
+    net_proxies proxies;
     mail_timer *drained;
     void (*drain_fn)(void *arg);
     void *drain_arg;
@@ -88,11 +90,11 @@ struct mail_pop3_service {
 };
 
 /*
- * Begins a session on `fd`. MAIL_EINVAL, MAIL_ENOMEM, MAIL_ESYS.
+ * Begins a session on `fd`, with what was `said` there already. MAIL_EINVAL, MAIL_ENOMEM, MAIL_ESYS.
  * Ownership: takes `fd` if it succeeds; takes `client`, which may be NULL, likewise.
  */
 int pop3_session_open(mail_pop3_service *service, int fd, const mail_endpoint *peer,
-                      net_client *client, const mail_pop3_server_options *engine);
+                      net_client *client, mail_span said, const mail_pop3_server_options *engine);
 
 /* Ends it between two commands. */
 void pop3_session_drain(pop3_session *ss);

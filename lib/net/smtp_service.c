@@ -18,6 +18,19 @@ static void on_drained(void *arg)
     service->drain_fn(service->drain_arg);
 }
 
+static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg);
+static void on_unproxied(const mail_endpoint *proxy, const char *why, void *arg);
+
+static int make_proxies(mail_smtp_service *service)
+{
+    int code = net_proxies_init(&service->proxies, service->net, service->loop, service->mem,
+                                service->opts.proxy_from, service->opts.proxy_count);
+
+    service->proxies.proxied = on_proxied;
+    service->proxies.unproxied = on_unproxied;
+    return code;
+}
+
 int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
                              const mail_smtp_service_options *opts)
 {
@@ -41,6 +54,11 @@ int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
     service->loop = loop;
     service->mem = opts->mem;
     service->net = service->opts.sockets != NULL ? service->opts.sockets : &net_system_sockets;
+    code = make_proxies(service);
+    if (code != MAIL_OK) {
+        mem_free(service->mem, service, sizeof(*service));
+        return code;
+    }
     service->first_free = SLOT_NONE;
     list_init(&service->listeners);
     list_init(&service->orphans);
@@ -48,6 +66,7 @@ int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
     random_fill(NULL, &service->seed, sizeof(service->seed));
     code = loop->ops->timer(loop, on_drained, service, &service->drained);
     if (code != MAIL_OK) {
+        net_proxies_deinit(&service->proxies);
         mem_free(service->mem, service, sizeof(*service));
         return code;
     }
@@ -71,6 +90,7 @@ void mail_smtp_service_destroy(mail_smtp_service *service)
         return;
     }
     assert(service->calling == 0);
+    net_proxies_deinit(&service->proxies);
     while (!list_is_empty(&service->listeners)) {
         close_listener(LIST_OWNER(service->listeners.next, smtp_listener, link));
     }
@@ -330,21 +350,58 @@ static void refuse(mail_smtp_service *service, int fd, const mail_endpoint *peer
                 code == MAIL_EBUSY ? "too many connections of this client" : mail_strerror(code));
 }
 
+/* `said` is what the client has said already. */
+static void serve(smtp_listener *ls, int fd, const mail_endpoint *peer, mail_span said)
+{
+    smtp_session *ss;
+    int code = open_session(ls->service, fd, peer, &ls->engine, ls->arg, &ss);
+
+    if (code != MAIL_OK) {
+        refuse(ls->service, fd, peer, ls->engine.implicit_tls, code);
+        return;
+    }
+    net_link_preload(&ss->link, said);
+    net_link_run(&ss->link);
+}
+
+static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg)
+{
+    serve(arg, fd, client, rest);
+}
+
+static void on_unproxied(const mail_endpoint *proxy, const char *why, void *arg)
+{
+    const smtp_listener *ls = arg;
+
+    log_refused(ls->service, proxy, why);
+}
+
+/* The client of a proxy is counted once it is known; till then all that there are count. */
+static int await_proxy(smtp_listener *ls, int fd, const mail_endpoint *peer)
+{
+    mail_smtp_service *service = ls->service;
+
+    if (service->sessions + service->proxies.waiting_count >= service->opts.max_sessions) {
+        return MAIL_ELIMIT;
+    }
+    return net_proxies_await(&service->proxies, fd, peer, ls);
+}
+
 static void on_accept(int fd, const mail_endpoint *peer, bool is_last, void *arg)
 {
     smtp_listener *ls = arg;
-    mail_smtp_service *service = ls->service;
-    smtp_session *ss;
     int code = MAIL_ELIMIT;
 
     if (!is_last) {
-        code = open_session(service, fd, peer, &ls->engine, ls->arg, &ss);
+        if (!net_proxies_has(&ls->service->proxies, peer)) {
+            serve(ls, fd, peer, MAIL_SPAN(""));
+            return;
+        }
+        code = await_proxy(ls, fd, peer);
     }
     if (code != MAIL_OK) {
-        refuse(service, fd, peer, ls->engine.implicit_tls, code);
-        return;
+        refuse(ls->service, fd, peer, ls->engine.implicit_tls, code);
     }
-    net_link_run(&ss->link);
 }
 
 /* A caller built against an older header has fewer options; those it lacks are 0. */
@@ -492,6 +549,7 @@ void mail_smtp_service_drain(mail_smtp_service *service, void (*fn)(void *arg), 
     service->draining = true;
     service->drain_fn = fn;
     service->drain_arg = arg;
+    net_proxies_close_all(&service->proxies);
     for (list *at = service->listeners.next; at != &service->listeners; at = at->next) {
         net_listener_deinit(&LIST_OWNER(at, smtp_listener, link)->listener);
     }

@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "net/link.h"
 #include "net/listener.h"
+#include "net/proxies.h"
 #include "net/tls_filter.h"
 
 /* How many sessions one client has; freed with the last. */
@@ -87,6 +88,7 @@ struct mail_smtp_service {
     uint32_t sessions;
     list orphans; /* sessions that are gone but for their `finish` */
     uint64_t last_serial;
+    net_proxies proxies;
     table clients;
     hash_seed seed;
     mail_timer *drained;

@@ -49,6 +49,15 @@ static int on_capa(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
                     srv->state == EXPECT_COMMAND ? "IMPLEMENTATION libmail\r\n" : "");
 }
 
+/* For whom a proxy speaks is settled before the session, or never. */
+static int on_proxy(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+{
+    (void)arg;
+    (void)ev;
+    srv->state = CLOSING;
+    return pop3_say(srv, "-ERR only POP3 is spoken here");
+}
+
 static int on_noop(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
 {
     (void)arg;
@@ -253,6 +262,7 @@ static const struct verb {
     {"LIST", TRANSACTION, NUMBERS, on_list},
     {"NOOP", TRANSACTION, NONE, on_noop},
     {"PASS", IN(EXPECT_PASS), VERBATIM, on_pass},
+    {"PROXY", AUTHORIZATION | TRANSACTION, VERBATIM, on_proxy},
     {"QUIT", AUTHORIZATION | TRANSACTION, NONE, on_quit},
     {"RETR", TRANSACTION, NUMBERS, on_retr},
     {"RSET", TRANSACTION, NONE, on_rset},

@@ -71,6 +71,8 @@ static const struct verb {
     {"DELETE", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
     {"TRACE", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
     {"PRI", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign}, /* HTTP/2 */
+    /* For whom a proxy speaks is settled before the session, or never. */
+    {"PROXY", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
 };
 
 static const mail_reply TALKED_EARLY = SMTP_REPLY(554, 5, 5, 0, "You spoke before the greeting");

@@ -8,7 +8,7 @@ static const mail_reply OK = SMTP_REPLY(250, 2, 0, 0, "OK");
 static const mail_reply BYE = SMTP_REPLY(221, 2, 0, 0, "Bye");
 static const mail_reply UNVERIFIED = SMTP_REPLY(252, 2, 5, 0, "Not checked; mail will be tried");
 static const mail_reply UNSUPPORTED = SMTP_REPLY(502, 5, 5, 1, "Command not implemented");
-static const mail_reply FOREIGN = SMTP_REPLY(554, 5, 5, 1, "This is not a web server");
+static const mail_reply FOREIGN = SMTP_REPLY(554, 5, 5, 1, "Only SMTP is spoken here");
 static const mail_reply BAD_NAME =
     SMTP_REPLY(501, 5, 5, 4, "Give your host name or address literal");
 static const mail_reply NEEDS_ARGUMENT = SMTP_REPLY(501, 5, 5, 4, "Say what");

@@ -4,6 +4,7 @@
 import os
 import poplib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -147,6 +148,22 @@ class Pop3d(unittest.TestCase):
         self.start("--config", self.path("config"))
         self.dial().quit()
         self.assertIn('"event":"session over"', self.stop().replace('": "', '":"'))
+
+    def test_believes_a_proxy_that_is_listed(self):
+        """SX-040: its clients count as what they are: far away, and not let in without TLS."""
+        self.start("--proxy-from", "127.0.0.1", "--log-level", "debug")
+        with socket.create_connection(("127.0.0.1", self.port), 30) as wire:
+            wire.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.9 4660 110\r\n")
+            reader = wire.makefile("rb")
+            self.assertTrue(reader.readline().startswith(b"+OK"))
+            wire.sendall(b"USER alice@example.org\r\nPROXY TCP4 127.0.0.1 192.0.2.9 1 110\r\n")
+            self.assertTrue(reader.readline().startswith(b"-ERR"))
+            self.assertTrue(reader.readline().startswith(b"-ERR"))
+            self.assertEqual(reader.read(), b"")
+        with socket.create_connection(("127.0.0.1", self.port), 30) as wire:
+            wire.sendall(b"USER alice@example.org\r\n")
+            self.assertEqual(wire.recv(100), b"")
+        self.assertIn("client=192.0.2.1:4660", self.stop())
 
     def test_says_what_is_wrong(self):
         users = self.path("bad")

@@ -129,6 +129,37 @@ def relays_through_another_and_waits_for_it():
                 assert text.count("Received: ") == 2, text
 
 
+def raw(r, *said):
+    """Sends each piece once all before it is answered; gives all that is heard."""
+    heard = b""
+    with socket.create_connection(("127.0.0.1", r.port()), PATIENCE) as wire:
+        for piece in said:
+            wire.sendall(piece)
+            heard += wire.recv(4096)
+        wire.shutdown(socket.SHUT_WR)
+        while more := wire.recv(4096):
+            heard += more
+    return heard
+
+
+def believes_a_proxy_that_is_listed():
+    """SX-040: limits, log, Received and relaying go by the client that it names."""
+    begin = (b"EHLO client.test\r\n", b"MAIL FROM:<a@far.test>\r\n")
+    header = b"PROXY TCP4 192.0.2.1 192.0.2.9 4660 25\r\n"
+    with relay(*ANY, "--local", "here.test", "--proxy-from", "127.0.0.0/8") as r:
+        assert b"550 5.7.1" in raw(r, header, *begin, b"RCPT TO:<b@there.test>\r\n")
+        raw(r, header, *begin, b"RCPT TO:<b@here.test>\r\n", b"DATA\r\n", b"text\r\n.\r\n")
+        until(lambda: len(r.mailbox("b@here.test")) == 1, "delivery")
+        assert "[192.0.2.1]" in content(r.mailbox("b@here.test")[0])
+        assert any(" accepted " in line and "peer=192.0.2.1" in line for line in r.lines())
+        with socket.create_connection(("127.0.0.1", r.port()), PATIENCE) as wire:
+            wire.sendall(b"EHLO client.test\r\n")
+            assert wire.recv(100) == b"", "no header, no session"
+    with relay(*ANY, "--local", "here.test") as r:
+        heard = raw(r, b"", header)
+        assert heard.startswith(b"220") and b"\r\n554" in heard, heard
+
+
 def loses_nothing_that_it_has_accepted():
     """DESIGN: 250 is said after the message is on the disk."""
     with tempfile.TemporaryDirectory() as home:
@@ -310,6 +341,7 @@ TESTS = [
     says_where_it_listens_in_the_order_given,
     delivers_locally_and_returns_what_it_cannot,
     relays_through_another_and_waits_for_it,
+    believes_a_proxy_that_is_listed,
     loses_nothing_that_it_has_accepted,
     captures_whatever_comes,
     takes_what_is_dropped,

@@ -110,6 +110,7 @@ typedef struct party {
     char helo[300]; /* of the session, at the last event */
     char tls_version[16];
     char authenticated[100];
+    char peer[MAIL_IP_TEXT_SIZE];
     bool esmtp;
     size_t opened; /* sessions that said anything, less those that closed */
     unsigned drained;
@@ -161,6 +162,7 @@ static inline void party_event(mail_smtp_session *session, mail_ticket ticket,
     snprintf(p->helo, sizeof(p->helo), "%.*s", (int)session->helo.length,
              session->helo.length > 0 ? session->helo.data : "");
     p->esmtp = session->esmtp;
+    mail_endpoint_print(&session->peer, p->peer);
     snprintf(p->tls_version, sizeof(p->tls_version), "%s",
              session->tls != NULL ? session->tls->version : "");
     snprintf(p->authenticated, sizeof(p->authenticated), "%.*s", (int)session->authenticated.length,
