@@ -61,10 +61,11 @@ typedef struct session {
     destination *dest;
     mail_smtp_connection *conn;
     host *hst;
-    job *jb;        /* NULL: idle, opening or closing */
-    bool is_ready;  /* may be sent to */
-    bool has_tried; /* a transaction was begun on it … */
-    bool is_useful; /* … and the peer gave a verdict */
+    job *jb;         /* NULL: idle, opening or closing */
+    bool is_opening; /* not greeted yet */
+    bool is_ready;   /* may be sent to */
+    bool has_tried;  /* a transaction was begun on it … */
+    bool is_useful;  /* … and the peer gave a verdict */
     bool is_closing;
     mail_time idle_since;
     char name[HOST_NAME_SIZE];

@@ -22,14 +22,20 @@ static job_site site_of(const session *ss)
     };
 }
 
+static void end_opening(session *ss)
+{
+    ss->is_opening = false;
+    ss->dest->opening--;
+}
+
 static void on_ready(mail_smtp_connection *conn, void *arg)
 {
     session *ss = arg;
     destination *dest = ss->dest;
 
     (void)conn;
-    if (!ss->is_ready && !ss->has_tried) {
-        dest->opening--;
+    if (ss->is_opening) {
+        end_opening(ss);
         host_worked(ss->hst);
     }
     ss->is_ready = true;
@@ -73,10 +79,10 @@ static void on_closed(mail_smtp_connection *conn, void *arg)
     session *ss = arg;
     destination *dest = ss->dest;
     mail_reply reply = mail_smtp_connection_failure(conn);
-    bool was_opening = !ss->is_ready && !ss->has_tried;
+    bool was_opening = ss->is_opening;
 
     if (was_opening) {
-        dest->opening--;
+        end_opening(ss);
     }
     if (was_opening || (ss->has_tried && !ss->is_useful)) {
         if (reply.code == 0) {
@@ -138,6 +144,7 @@ int session_open(destination *dest, const plan_entry *entry)
         mem_free(agent->mem, ss, sizeof(*ss));
         return code;
     }
+    ss->is_opening = true;
     ss->hst->uses++;
     list_push_back(&dest->sessions, &ss->link);
     dest->session_count++;

@@ -29,10 +29,13 @@ typedef struct remote {
     unsigned open;
     unsigned most;              /* at a time */
     unsigned allowed;           /* at a time; 0: any number. More are refused with 421 */
+    unsigned shy;               /* which connection, from 1, waits for its greeting … */
+    mail_ticket shy_ticket;     /* … until this is answered */
     const mail_reply *greeting; /* instead of 220 */
     const mail_reply *to_mail;  /* instead of 250 */
     bool is_slow;               /* leaves MAIL without an answer until remote_answer */
     mail_ticket ticket;
+    unsigned asked; /* how often MAIL came */
 } remote;
 
 static inline void remote_end(remote_message *msg)
@@ -103,11 +106,16 @@ static inline void remote_event(mail_smtp_session *session, mail_ticket ticket,
         r->connections++;
         r->open++;
         r->most = r->open > r->most ? r->open : r->most;
+        if (r->connections == r->shy) {
+            r->shy_ticket = ticket;
+            return;
+        }
         mail_smtp_service_answer(ticket,
                                  r->allowed > 0 && r->open > r->allowed ? &busy : r->greeting);
         return;
     case MAIL_SMTP_EV_MAIL:
         r->ticket = ticket;
+        r->asked++;
         if (r->to_mail == NULL) {
             remote_on_mail(r, ev);
         }

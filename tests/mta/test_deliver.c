@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "mta/deliver.h"
 #include "mta/post.h"
 
 static void brings_a_message_to_a_smart_host_in_one_transaction(void **state)
@@ -80,6 +81,39 @@ static void takes_a_hint_that_there_are_too_many(void **state)
     post_start(&p, ROUTES(remote_route(&r)), NULL);
     world_until(&p.k.w, post_queued(&p) == 0);
     assert_int_equal(r.count, 50);
+    assert_null(strstr(p.k.log, "deferred"));
+    remote_close(&r);
+    post_close(&p);
+}
+
+/* It was opened for a message that another one then took. */
+static void closes_a_connection_that_was_never_needed(void **state)
+{
+    mail_deliver_options opts;
+    post p;
+    remote r;
+
+    (void)state;
+    post_open(&p, WORLD_POLL);
+    remote_open(&r, &p.k, false, NULL, NULL);
+    r.shy = 2;
+    r.is_slow = true;
+    opts = post_options(&p);
+    opts.idle = MAIL_MILLISECOND;
+    post_start(&p, ROUTES(remote_route(&r)), &opts);
+    SEND(&p, "me@here.example", "a@one.example");
+    SEND(&p, "me@here.example", "b@one.example");
+    world_until(&p.k.w, r.connections == 2 && r.asked == 1);
+    mail_smtp_service_answer(r.ticket, NULL);
+    world_until(&p.k.w, r.count == 1 && r.asked == 2); /* both through the first */
+    mail_smtp_service_answer(r.shy_ticket, NULL);
+    world_until(&p.k.w, p.deliver->sessions == 1);
+
+    /* The next one does not have to wait for the first. */
+    r.is_slow = false;
+    SEND(&p, "me@here.example", "c@one.example");
+    world_until(&p.k.w, r.count == 2);
+    assert_int_equal(r.connections, 3);
     assert_null(strstr(p.k.log, "deferred"));
     remote_close(&r);
     post_close(&p);
@@ -550,6 +584,7 @@ int main(void)
         cmocka_unit_test(reuses_connections_for_further_messages),
         cmocka_unit_test(opens_no_more_connections_than_it_may),
         cmocka_unit_test(takes_a_hint_that_there_are_too_many),
+        cmocka_unit_test(closes_a_connection_that_was_never_needed),
         cmocka_unit_test(treats_each_recipient_on_its_own),
         cmocka_unit_test(reports_nothing_about_a_report),
         cmocka_unit_test(reports_as_notify_asks),
