@@ -254,9 +254,23 @@ static void count_reports(const sim_ledger *ledger, sim_message *message, mail_s
     }
 }
 
+/* A report need not quote the message, if memory was short; it still goes to the sender. */
+static sim_message *message_reported(const sim_ledger *ledger, mail_span content)
+{
+    static const char key[] = "Delivered-To: ";
+    sim_message *message = message_in(ledger, content);
+    const char *at = find(content, key);
+
+    if (message != NULL || at == NULL) {
+        return message;
+    }
+    content = mail_span_from(content, (size_t)(at + strlen(key) - content.data));
+    return message_of_address(ledger, mail_span_first(content, strcspn(content.data, "\r")));
+}
+
 static void take_report(const sim_ledger *ledger, mail_span content)
 {
-    sim_message *message = message_in(ledger, content);
+    sim_message *message = message_reported(ledger, content);
 
     if (message == NULL) {
         sim_broken(ledger, "a report on nothing");

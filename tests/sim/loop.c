@@ -37,6 +37,14 @@ typedef struct work {
     void *arg;
 } work;
 
+/* A calloc that may fail as it was told to. */
+static void *get(mail_loop *loop, size_t size)
+{
+    const sim_loop *self = (sim_loop *)loop;
+
+    return sim_chance(self->world, self->no_memory) ? NULL : calloc(1, size);
+}
+
 static mail_time loop_now(mail_loop *loop)
 {
     return ((sim_loop *)loop)->world->now;
@@ -44,7 +52,7 @@ static mail_time loop_now(mail_loop *loop)
 
 static int loop_watch(mail_loop *loop, int fd, mail_watch_fn *fn, void *arg, mail_watch **out)
 {
-    mail_watch *watch = calloc(1, sizeof(*watch));
+    mail_watch *watch = get(loop, sizeof(*watch));
 
     if (watch == NULL) {
         return MAIL_ENOMEM;
@@ -119,7 +127,7 @@ static void run_timer(void *arg)
 
 static int loop_timer(mail_loop *loop, mail_timer_fn *fn, void *arg, mail_timer **out)
 {
-    mail_timer *timer = calloc(1, sizeof(*timer));
+    mail_timer *timer = get(loop, sizeof(*timer));
 
     if (timer == NULL) {
         return MAIL_ENOMEM;
@@ -176,7 +184,7 @@ static void run_work(void *arg)
 
 static int loop_work(mail_loop *loop, void (*run)(void *), void (*done)(void *), void *arg)
 {
-    work *job = calloc(1, sizeof(*job));
+    work *job = get(loop, sizeof(*job));
 
     if (job == NULL) {
         return MAIL_ENOMEM;
@@ -199,7 +207,7 @@ static void run_bell(void *arg)
 
 static int loop_bell(mail_loop *loop, mail_bell_fn *fn, void *arg, mail_bell **out)
 {
-    mail_bell *bell = calloc(1, sizeof(*bell));
+    mail_bell *bell = get(loop, sizeof(*bell));
 
     if (bell == NULL) {
         return MAIL_ENOMEM;

@@ -50,8 +50,10 @@ typedef struct sim_relay {
     const char *name;
     fault_files *disk;
     sim_disk_faults faults;
+    unsigned no_memory;       /* of a million of allocations: there is none */
     mail_duration wall_ahead; /* how wrong the clock of the wall is */
     mail_test_walk mem;
+    mail_mem scarce; /* the same, as the library gets it */
     mail_log log;
     mail_store *store;
     mail_accounts *accounts;
@@ -65,6 +67,7 @@ typedef struct sim_relay {
     bool is_up;
     unsigned draining;
     unsigned crashes;
+    unsigned starved; /* allocations that failed */
     unsigned failed_boots;
 } sim_relay;
 

@@ -48,35 +48,75 @@ static bool has(const story *st, unsigned fault)
     return (st->opts.faults & fault) != 0;
 }
 
+/*
+ * Each kind of fault has a rate of its own in each world: none, a third, the usual one or three
+ * times as much. Worlds in which one thing never fails show what another one does all the more.
+ */
+static unsigned rate(story *st, unsigned usual)
+{
+    static const unsigned thirds[] = {0, 1, 3, 9};
+
+    return usual * thirds[sim_below(&st->world, MAIL_COUNT(thirds))] / 3;
+}
+
+static void set_net_faults(story *st)
+{
+    st->world.faults = (sim_net_faults){
+        .refused = rate(st, 20000),
+        .unanswered = rate(st, 5000),
+        .reset = rate(st, 15000),
+        .stalled = rate(st, 5000),
+        .dribbled = rate(st, 5000),
+        .cut = rate(st, 50000),
+        .slow = rate(st, 10000),
+        .lost = rate(st, 50000),
+    };
+}
+
+static void set_dns_faults(story *st)
+{
+    st->dns.faults = (sim_dns_faults){
+        .servfail = rate(st, 20000),
+        .truncated = rate(st, 50000),
+        .nxdomain = rate(st, 50000),
+        .late = rate(st, 20000),
+    };
+}
+
+static void set_peer_faults(story *st)
+{
+    for (size_t i = 0; i < MAIL_COUNT(st->mxs); i++) {
+        st->mxs[i].faults = (sim_mx_faults){
+            .transient = rate(st, 20000),
+            .permanent = rate(st, 5000),
+            .closes = rate(st, 10000),
+            .closes_after_dot = rate(st, 10000),
+            .silent = rate(st, 1000),
+        };
+    }
+}
+
 static void set_faults(story *st)
 {
     if (has(st, STORY_NET)) {
-        st->world.faults = (sim_net_faults){
-            .refused = 20000,
-            .unanswered = 5000,
-            .reset = 15000,
-            .stalled = 5000,
-            .dribbled = 5000,
-            .cut = 50000,
-            .slow = 10000,
-            .lost = 50000,
-        };
+        set_net_faults(st);
     }
     if (has(st, STORY_DNS)) {
-        st->dns.faults = (sim_dns_faults){
-            .servfail = 20000, .truncated = 50000, .nxdomain = 50000, .late = 20000};
+        set_dns_faults(st);
     }
-    for (size_t i = 0; has(st, STORY_PEERS) && i < MAIL_COUNT(st->mxs); i++) {
-        st->mxs[i].faults = (sim_mx_faults){
-            .transient = 20000,
-            .permanent = 5000,
-            .closes = 10000,
-            .closes_after_dot = 10000,
-            .silent = 1000,
-        };
+    if (has(st, STORY_PEERS)) {
+        set_peer_faults(st);
     }
-    for (unsigned i = 0; has(st, STORY_DISKS) && i < st->opts.hosts; i++) {
-        st->relays[i].faults = (sim_disk_faults){.read = 50, .write = 50, .sync = 50};
+    for (unsigned i = 0; i < st->opts.hosts; i++) {
+        sim_relay *rl = &st->relays[i];
+
+        if (has(st, STORY_DISKS)) {
+            rl->faults = (sim_disk_faults){
+                .read = rate(st, 50), .write = rate(st, 50), .sync = rate(st, 50)};
+        }
+        if (has(st, STORY_MEMORY)) {
+            rl->no_memory = rl->loop.no_memory = rate(st, 2000);
+        }
     }
 }
 
@@ -89,6 +129,7 @@ static void end_faults(story *st)
     }
     for (unsigned i = 0; i < st->opts.hosts; i++) {
         st->relays[i].faults = (sim_disk_faults){0};
+        st->relays[i].no_memory = st->relays[i].loop.no_memory = 0;
         fault_files_set_capacity(st->relays[i].disk, ROOMY);
     }
 }
@@ -233,6 +274,7 @@ static void finish(story *st, story_result *out)
         sim_relay *rl = &st->relays[i];
 
         out->crashes += rl->crashes;
+        out->starved += rl->starved;
         for (unsigned user = 0; user < TOWN_USERS; user++) {
             sweep(st, rl, user);
         }

@@ -21,7 +21,8 @@ enum {
     STORY_DISKS = 8,
     STORY_CRASHES = 16,
     STORY_CLOCKS = 32,
-    STORY_ALL = 63
+    STORY_MEMORY = 64,
+    STORY_ALL = 127
 };
 
 typedef struct story_options {
@@ -39,7 +40,7 @@ typedef struct story_result {
     uint64_t trace_sum;
     uint64_t steps;
     unsigned delivered, reported, dropped, duplicates;
-    unsigned crashes, sessions, fetched, removed;
+    unsigned crashes, starved, sessions, fetched, removed;
     mail_duration took; /* in the world */
 } story_result;
 

@@ -30,6 +30,7 @@ struct sim_wire {
     bool open; /* established */
     bool lost; /* an end has vanished without a word */
     sim_event opening;
+    sim_event breaking; /* what an actor wrote has hit the octet that is its last */
     bool dribbled;
     bool slow;
     uint64_t octets;   /* written so far, both ways */
@@ -95,6 +96,7 @@ static void drop_segments(struct sim_end *end)
 static void free_wire(sim_wire *wire)
 {
     sim_event_unset(wire->world, &wire->opening);
+    sim_event_unset(wire->world, &wire->breaking);
     for (int i = 0; i < 2; i++) {
         drop_segments(&wire->ends[i]);
         buffer_deinit(&wire->ends[i].in);
@@ -348,6 +350,14 @@ static void open_wire(void *arg)
     release(wire);
 }
 
+static void break_now(void *arg)
+{
+    sim_wire *wire = arg;
+
+    sim_trace(wire->world, "net %s: reset", wire->ends[0].host->name);
+    break_wire(wire, ECONNRESET);
+}
+
 /* What will happen to it is drawn here, all at once. */
 static void draw_fate(sim_wire *wire)
 {
@@ -377,6 +387,7 @@ struct sim_end *sim_wire_dial(sim_host *host, const mail_endpoint *to)
     wire->to = *to;
     wire->users = 1;
     wire->opening = (sim_event){.fn = open_wire, .arg = wire};
+    wire->breaking = (sim_event){.fn = break_now, .arg = wire};
     list_push_back(&world->wires, &wire->link);
     for (int i = 0; i < 2; i++) {
         struct sim_end *end = &wire->ends[i];
@@ -435,7 +446,7 @@ void sim_end_write(struct sim_end *end, mail_span bytes)
     if (!end->closed && end->error == 0 && wire->open && !other(end)->closed) {
         wire->octets += bytes.length;
         if (wire->octets > wire->reset_at) {
-            break_wire(wire, ECONNRESET);
+            sim_event_set(wire->world, &wire->breaking, wire->world->now); /* not under its feet */
         } else if (!is_silent(wire)) {
             send_bytes(other(end), bytes);
         }

@@ -94,7 +94,8 @@ typedef struct sim_loop {
     sim_world *world;
     mail_duration work_min; /* how long work takes */
     mail_duration work_max;
-    size_t works; /* under way */
+    size_t works;       /* under way */
+    unsigned no_memory; /* of a million of watches, timers, bells and works: there is none */
 } sim_loop;
 
 void sim_loop_init(sim_loop *loop, sim_world *world);
