@@ -69,6 +69,9 @@ MAIL_API int mail_envelope_set_sender(mail_envelope *envelope, mail_span address
  */
 MAIL_API int mail_envelope_add(mail_envelope *envelope, const mail_recipient *recipient);
 
+/** Drops the recipients from `count` on, as if they had never been added. */
+MAIL_API void mail_envelope_truncate(mail_envelope *envelope, size_t count);
+
 /** The canonical reverse-path; empty: the null one. Ownership: lends until the envelope changes. */
 MAIL_API mail_span mail_envelope_sender(const mail_envelope *envelope);
 

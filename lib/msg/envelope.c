@@ -177,6 +177,14 @@ int mail_envelope_add(mail_envelope *envelope, const mail_recipient *recipient)
     return MAIL_OK;
 }
 
+void mail_envelope_truncate(mail_envelope *envelope, size_t count)
+{
+    if (count < envelope->count) {
+        envelope->text_length = envelope->recipients[count].offset;
+        envelope->count = count;
+    }
+}
+
 mail_span mail_envelope_sender(const mail_envelope *envelope)
 {
     return mail_span_of(envelope->text, envelope->sender_length);

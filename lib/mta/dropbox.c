@@ -177,6 +177,27 @@ static void go_on(void *arg)
     }
 }
 
+/* What is refused for now, for want of memory, says nothing of the address: the file stays. */
+static int add_recipient(const taking *tk, const mail_recipient *given, mail_envelope *envelope)
+{
+    const mail_receive *rcv = tk->box->rcv;
+    const origin from = {.may_relay = true};
+    mail_recipient recipient = *given;
+    mail_path path = {.length = 0};
+    mail_reply reply;
+
+    recipient_complete(rcv, given->address, &path);
+    reply = recipient_add(rcv, &from, &path, given, envelope);
+    if (reply.code == 0) {
+        return MAIL_OK;
+    }
+    if (mail_reply_is_transient(&reply)) {
+        return MAIL_ENOMEM;
+    }
+    recipient.address = mail_path_text(&path);
+    return mail_envelope_add(envelope, &recipient);
+}
+
 /*
  * Addresses without domain are completed. Nobody is there any more to be told of a bad
  * one: it goes into the queue, and delivery reports it to the sender.
@@ -185,7 +206,6 @@ static int make_envelope(const taking *tk, mail_envelope *envelope)
 {
     const mail_receive *rcv = tk->box->rcv;
     const mail_envelope *given = mail_drop_envelope(tk->drop);
-    const origin from = {.may_relay = true};
     mail_path path = {.length = 0};
     int code;
 
@@ -197,14 +217,8 @@ static int make_envelope(const taking *tk, mail_envelope *envelope)
     code = mail_envelope_set_sender(envelope, mail_path_text(&path), mail_envelope_envid(given));
     for (size_t i = 0; code == MAIL_OK && i < mail_envelope_count(given); i++) {
         mail_recipient recipient = mail_envelope_recipient(given, i);
-        mail_reply reply;
 
-        recipient_complete(rcv, recipient.address, &path);
-        reply = recipient_add(rcv, &from, &path, &recipient, envelope);
-        if (reply.code != 0) {
-            recipient.address = mail_path_text(&path);
-            code = mail_envelope_add(envelope, &recipient);
-        }
+        code = add_recipient(tk, &recipient, envelope);
     }
     return code;
 }

@@ -100,8 +100,8 @@ static void be_one_of_several(mail_recipient *recipient)
     recipient->orcpt = MAIL_SPAN("");
 }
 
-static mail_reply add_alias(const mail_path *path, const mail_alias *alias,
-                            const mail_recipient *given, mail_envelope *envelope)
+static mail_reply add_targets(const mail_path *path, const mail_alias *alias,
+                              const mail_recipient *given, mail_envelope *envelope)
 {
     char domain[MAIL_PATH_MAX + 1];
     mail_reply reply = {0};
@@ -122,6 +122,19 @@ static mail_reply add_alias(const mail_path *path, const mail_alias *alias,
             be_one_of_several(&recipient);
         }
         reply = add(envelope, &recipient);
+    }
+    return reply;
+}
+
+/* All that an alias stands for, or nothing: whoever was refused brings it again. */
+static mail_reply add_alias(const mail_path *path, const mail_alias *alias,
+                            const mail_recipient *given, mail_envelope *envelope)
+{
+    size_t count = mail_envelope_count(envelope);
+    mail_reply reply = add_targets(path, alias, given, envelope);
+
+    if (reply.code != 0) {
+        mail_envelope_truncate(envelope, count);
     }
     return reply;
 }

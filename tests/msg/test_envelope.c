@@ -54,6 +54,27 @@ static void keeps_what_it_is_given(void **state)
     mail_test_mem_check(&mem);
 }
 
+static void forgets_recipients_from_one_on(void **state)
+{
+    const mail_recipient more = {.address = MAIL_SPAN("r3@x"),
+                                 .orcpt = MAIL_SPAN("rfc822;o@x"),
+                                 .notify = MAIL_NOTIFY_DELAY};
+    mail_envelope envelope;
+
+    (void)state;
+    mail_envelope_init(&envelope, NULL);
+    assert_int_equal(fill(&envelope, 10), MAIL_OK);
+    mail_envelope_truncate(&envelope, 10);
+    check(&envelope, 10);
+    mail_envelope_truncate(&envelope, 3);
+    check(&envelope, 3);
+    assert_int_equal(mail_envelope_add(&envelope, &more), MAIL_OK);
+    check(&envelope, 4);
+    mail_envelope_truncate(&envelope, 0);
+    check(&envelope, 0);
+    mail_envelope_deinit(&envelope);
+}
+
 static void is_empty_after_a_reset_and_keeps_little(void **state)
 {
     mail_test_walk mem;
@@ -174,6 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_what_it_is_given),
+        cmocka_unit_test(forgets_recipients_from_one_on),
         cmocka_unit_test(is_empty_after_a_reset_and_keeps_little),
         cmocka_unit_test(takes_the_null_sender_and_a_second_one),
         cmocka_unit_test(refuses_texts_no_protocol_carries),

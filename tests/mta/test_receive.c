@@ -231,6 +231,34 @@ static void replaces_aliases_by_what_they_stand_for(void **state)
     kit_close(&k);
 }
 
+/* Those that it had already added would get the message now and again when it is repeated. */
+static void takes_an_alias_whole_or_not_at_all(void **state)
+{
+    mail_receive_options opts = strict_options();
+    mail_test_walk walk;
+    kit k;
+    int fd;
+
+    (void)state;
+    mail_test_mem_init(&walk);
+    opts.mem = &walk.mem;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    set_aliases(&k, "team: anna, bob, carl, dora, emil\n");
+    fd = greet(&k);
+    kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+    walk.fail_at = walk.count + 2; /* the envelope has room for four, and then has to grow */
+    kit_asks(&k, fd, "RCPT TO:<team@example.org>\r\n", "451 4.3.0");
+    assert_true(walk.failed);
+    kit_asks(&k, fd, "RCPT TO:<postmaster@example.org>\r\n", "250");
+    kit_asks(&k, fd, "DATA\r\n", "354");
+    kit_asks(&k, fd, ".\r\n", "250 2.0.0");
+    assert_string_equal(kit_list(&k).text, "<a@client.example> postmaster@example.org\n");
+    close(fd);
+    kit_close(&k);
+    mail_test_mem_check(&walk);
+}
+
 /* DS-019 */
 static void lets_the_first_of_an_alias_speak_for_all(void **state)
 {
@@ -601,6 +629,7 @@ int main(void)
         cmocka_unit_test(puts_a_message_with_its_trace_into_the_queue),
         cmocka_unit_test(names_no_recipient_of_several_in_the_trace),
         cmocka_unit_test(replaces_aliases_by_what_they_stand_for),
+        cmocka_unit_test(takes_an_alias_whole_or_not_at_all),
         cmocka_unit_test(lets_the_first_of_an_alias_speak_for_all),
         cmocka_unit_test(refuses_a_message_that_has_been_everywhere),
         cmocka_unit_test(keeps_nothing_of_a_message_that_breaks_off),
