@@ -43,6 +43,9 @@ MAIL_API int mail_rate_init(mail_rate *rate, const mail_rate_options *opts);
 /** Takes `n` tokens, at most `burst`, or none; says whether it took them. */
 MAIL_API bool mail_rate_take(mail_rate *rate, mail_time now, uint32_t n);
 
+/** Puts back `n` tokens that were taken. What would be too many is lost. */
+MAIL_API void mail_rate_give(mail_rate *rate, mail_time now, uint32_t n);
+
 /** When `n` tokens, at most `burst`, can be taken; `now` if they can already. */
 MAIL_API mail_time mail_rate_ready_at(const mail_rate *rate, mail_time now, uint32_t n);
 

@@ -42,6 +42,13 @@ bool mail_rate_take(mail_rate *rate, mail_time now, uint32_t n)
     return true;
 }
 
+void mail_rate_give(mail_rate *rate, mail_time now, uint32_t n)
+{
+    if (rate->full_at > now) {
+        rate->full_at -= n * rate->interval;
+    }
+}
+
 mail_time mail_rate_ready_at(const mail_rate *rate, mail_time now, uint32_t n)
 {
     mail_time ready = full_after(rate, now, n) - rate->depth;

@@ -44,11 +44,27 @@ static void gives_a_burst_then_one_token_an_interval(void **state)
     assert_int_equal(mail_rate_ready_at(&rate, now + MAIL_HOUR, 3), now + MAIL_HOUR);
 }
 
+static void takes_back_what_was_not_needed(void **state)
+{
+    mail_rate rate;
+
+    (void)state;
+    assert_int_equal(mail_rate_init(&rate, &(mail_rate_options){2, MAIL_SECOND}), MAIL_OK);
+    assert_true(mail_rate_take(&rate, MAIL_DAY, 2));
+    mail_rate_give(&rate, MAIL_DAY, 1);
+    assert_true(mail_rate_take(&rate, MAIL_DAY, 1));
+    assert_false(mail_rate_take(&rate, MAIL_DAY, 1));
+    mail_rate_give(&rate, 2 * MAIL_DAY, 2); /* it is full by itself */
+    assert_true(mail_rate_take(&rate, 2 * MAIL_DAY, 2));
+    assert_false(mail_rate_take(&rate, 2 * MAIL_DAY, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_bad_options),
         cmocka_unit_test(gives_a_burst_then_one_token_an_interval),
+        cmocka_unit_test(takes_back_what_was_not_needed),
     };
 
     return mail_test_run(tests);
