@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <mail/accounts.h>
+#include "store/accounts.h"
 
 #include <stdatomic.h>
 
@@ -10,16 +10,9 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/table.h"
-#include "store/secret.h"
 
 /* The largest file of accounts. */
 #define MAX_FILE ((size_t)64 << 20)
-
-/* A name in the form in which it is compared. */
-typedef struct account_key {
-    size_t length;
-    char text[MAIL_PATH_MAX + MAIL_DOMAIN_SIZE];
-} account_key;
 
 typedef struct record {
     mail_account shown;
@@ -36,7 +29,8 @@ struct mail_accounts {
     size_t text_size;
     hash_seed seed;
     table by_key;
-    record **all;
+    record **all; /* those first to which one can log in */
+    size_t login_count;
     size_t count;
     size_t capacity;
 };
@@ -58,7 +52,6 @@ static int out_of_memory(const place *at)
     return mail_error_set(at->err, MAIL_ENOMEM, "%s: %s", at->source, mail_strerror(MAIL_ENOMEM));
 }
 
-/* In lower case, the domain as A-labels. */
 static void make_key(const mail_path *name, account_key *key)
 {
     mail_span local = mail_path_local(name);
@@ -132,6 +125,10 @@ static int add(mail_accounts *accounts, const record *parsed)
         return MAIL_ENOMEM;
     }
     accounts->all[accounts->count++] = ac;
+    if (ac->secret.kind != SECRET_NONE) {
+        accounts->all[accounts->count - 1] = accounts->all[accounts->login_count];
+        accounts->all[accounts->login_count++] = ac;
+    }
     return MAIL_OK;
 }
 
@@ -324,41 +321,47 @@ const mail_account *mail_accounts_find(const mail_accounts *accounts, const mail
     return ac != NULL ? &ac->shown : NULL;
 }
 
-/*
- * The account whose secret an unknown name is checked against, always the same one for
- * a name: so the kinds of secrets, slow and fast, are spread over unknown names as they
- * are over known ones, and time tells nothing.
- */
-static const record *stand_in(const mail_accounts *accounts, mail_span name)
+bool account_key_of(mail_span name, account_key *key)
 {
-    return accounts->all[hash_bytes_nocase(&accounts->seed, name) % accounts->count];
+    mail_path path;
+
+    if (mail_path_from_text(name, MAIL_PATH_UTF8 | MAIL_PATH_BARE, &path) != MAIL_OK) {
+        return false;
+    }
+    make_key(&path, key);
+    return true;
+}
+
+const mail_account *accounts_secret(const mail_accounts *accounts, const account_key *key,
+                                    uint64_t chance, secret *out)
+{
+    const record *ac = find(accounts, key);
+
+    if (ac != NULL && ac->secret.kind != SECRET_NONE) {
+        *out = ac->secret;
+        return &ac->shown;
+    }
+    *out = accounts->login_count > 0 ? accounts->all[chance % accounts->login_count]->secret
+                                     : (secret){.kind = SECRET_NONE};
+    return NULL;
 }
 
 int mail_accounts_verify(const mail_accounts *accounts, mail_span name, mail_span password,
                          const mail_account **out)
 {
-    const record *ac = NULL;
-    account_key key;
-    mail_path path;
+    const mail_account *account;
+    account_key key = {0};
+    secret se;
     int code;
 
-    if (accounts->count == 0) {
-        return MAIL_EPERM;
-    }
-    if (mail_path_from_text(name, MAIL_PATH_UTF8 | MAIL_PATH_BARE, &path) == MAIL_OK) {
-        make_key(&path, &key);
-        ac = find(accounts, &key);
-    }
-    if (ac != NULL && ac->secret.kind == SECRET_NONE) {
-        ac = NULL; /* as if it were unknown, in time too */
-    }
-    code = secret_check(ac != NULL ? &ac->secret : &stand_in(accounts, name)->secret, password,
-                        accounts->mem);
-    if (code == MAIL_OK && ac == NULL) {
+    (void)account_key_of(name, &key); /* or nobody's */
+    account = accounts_secret(accounts, &key, hash_bytes_nocase(&accounts->seed, name), &se);
+    code = secret_check(&se, password, accounts->mem);
+    if (code == MAIL_OK && account == NULL) {
         return MAIL_EPERM;
     }
     if (code == MAIL_OK) {
-        *out = &ac->shown;
+        *out = account;
     }
     return code;
 }

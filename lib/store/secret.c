@@ -1,69 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/secret.h"
 
+#include <assert.h>
 #include <crypt.h>
-#include <gnutls/crypto.h>
-#include <gnutls/gnutls.h>
-#include <stdlib.h>
 
-#include "base/ascii.h"
 #include "base/mem.h"
-
-#define SHA_256_SIZE 32
 
 /* More rounds than this are a slip of the pen: they would take minutes. */
 #define MAX_ITERATIONS 10000000
-
-/* The longest salt in octets. */
-#define SALT_MAX 256
-
-/* What follows {SCRAM-SHA-256} (RFC 5802, section 3; RFC 7677). */
-typedef struct scram {
-    unsigned iterations;
-    unsigned char salt[SALT_MAX];
-    size_t salt_length;
-    unsigned char stored_key[SHA_256_SIZE];
-} scram;
-
-/* Decodes the base64 field at `*text` up to a comma or the end, and moves past it. */
-static bool read_base64(const char **text, unsigned char *out, size_t size, size_t *length_out)
-{
-    size_t length = strcspn(*text, ",");
-    gnutls_datum_t in = {(unsigned char *)(uintptr_t)*text, (unsigned)length};
-    gnutls_datum_t decoded;
-    bool fits;
-
-    *text += length + ((*text)[length] == ',');
-    if (length == 0 || gnutls_base64_decode2(&in, &decoded) != 0) {
-        return false;
-    }
-    fits = decoded.size <= size;
-    if (fits) {
-        memcpy(out, decoded.data, decoded.size);
-        *length_out = decoded.size;
-    }
-    gnutls_free(decoded.data);
-    return fits;
-}
-
-static bool read_scram(scram *sc, const char *text)
-{
-    unsigned char server_key[SHA_256_SIZE];
-    size_t stored_length = 0;
-    size_t server_length = 0;
-    char *end;
-    unsigned long iterations = ascii_is_digit(*text) ? strtoul(text, &end, 10) : 0;
-
-    if (iterations < 1 || iterations > MAX_ITERATIONS || *end != ',') {
-        return false;
-    }
-    sc->iterations = (unsigned)iterations;
-    text = end + 1;
-    return read_base64(&text, sc->salt, sizeof(sc->salt), &sc->salt_length) &&
-           read_base64(&text, sc->stored_key, sizeof(sc->stored_key), &stored_length) &&
-           read_base64(&text, server_key, sizeof(server_key), &server_length) && *text == '\0' &&
-           stored_length == SHA_256_SIZE && server_length == SHA_256_SIZE;
-}
 
 /* The text behind `prefix`, or NULL. */
 static const char *behind(const char *text, const char *prefix)
@@ -75,11 +19,13 @@ static const char *behind(const char *text, const char *prefix)
 
 static bool parse_scram(secret *out, const char *text, const char **why)
 {
-    scram sc;
+    mail_sasl_verifier verifier;
 
     *out = (secret){SECRET_SCRAM_SHA_256, text};
     *why = "SCRAM-SHA-256 needs iterations,salt,storedkey,serverkey";
-    return read_scram(&sc, text);
+    return mail_sasl_verifier_parse(&verifier, MAIL_SASL_SCRAM_SHA_256, mail_span_text(text)) ==
+               MAIL_OK &&
+           verifier.iterations <= MAX_ITERATIONS;
 }
 
 static bool parse_crypt(secret *out, const char *text, const char **why)
@@ -142,29 +88,21 @@ static int check_crypt(const char *hash, const char *password, const mail_mem *m
     return right ? MAIL_OK : MAIL_EPERM;
 }
 
-/* RFC 5802, section 3: StoredKey = H(HMAC(SaltedPassword, "Client Key")). */
-static int check_scram(const char *text, const char *password, size_t length)
+void secret_verifier(const secret *se, mail_sasl_verifier *out)
 {
-    static const char label[] = "Client Key";
-    gnutls_datum_t key = {(unsigned char *)(uintptr_t)password, (unsigned)length};
-    unsigned char salted[SHA_256_SIZE];
-    unsigned char derived[SHA_256_SIZE];
-    gnutls_datum_t salt;
-    bool right;
-    scram sc;
+    int code = mail_sasl_verifier_parse(out, MAIL_SASL_SCRAM_SHA_256, mail_span_text(se->text));
 
-    if (!read_scram(&sc, text)) {
-        return MAIL_EPERM;
-    }
-    salt = (gnutls_datum_t){sc.salt, (unsigned)sc.salt_length};
-    right =
-        gnutls_pbkdf2(GNUTLS_MAC_SHA256, &key, &salt, sc.iterations, salted, SHA_256_SIZE) == 0 &&
-        gnutls_hmac_fast(GNUTLS_MAC_SHA256, salted, SHA_256_SIZE, label, sizeof(label) - 1,
-                         derived) == 0 &&
-        gnutls_hash_fast(GNUTLS_DIG_SHA256, derived, SHA_256_SIZE, derived) == 0 &&
-        gnutls_memcmp(derived, sc.stored_key, SHA_256_SIZE) == 0;
-    explicit_bzero(salted, sizeof(salted));
-    return right ? MAIL_OK : MAIL_EPERM;
+    assert(se->kind == SECRET_SCRAM_SHA_256 && code == MAIL_OK);
+    (void)code;
+}
+
+static int check_scram(const secret *se, const char *password, size_t length)
+{
+    mail_sasl_verifier verifier;
+
+    secret_verifier(se, &verifier);
+    return mail_sasl_verifier_matches(&verifier, mail_span_of(password, length)) ? MAIL_OK
+                                                                                 : MAIL_EPERM;
 }
 
 static int check(const secret *se, const char *password, size_t length, const mail_mem *mem)
@@ -177,7 +115,7 @@ static int check(const secret *se, const char *password, size_t length, const ma
     case SECRET_CRYPT:
         return check_crypt(se->text, password, mem);
     case SECRET_SCRAM_SHA_256:
-        return check_scram(se->text, password, length);
+        return check_scram(se, password, length);
     }
     return MAIL_EPERM;
 }

@@ -3,6 +3,7 @@
 #define LIB_STORE_SECRET_H
 
 #include <mail/base.h>
+#include <mail/sasl.h>
 
 typedef enum secret_kind {
     SECRET_NONE, /* nobody may log in */
@@ -28,5 +29,8 @@ bool secret_parse(secret *out, const char *text, const char **why);
  * one that can't be right, too long or with a NUL in it.
  */
 int secret_check(const secret *se, mail_span password, const mail_mem *mem);
+
+/* What a server of SCRAM-SHA-256 compares with; `se` is SECRET_SCRAM_SHA_256. */
+void secret_verifier(const secret *se, mail_sasl_verifier *out);
 
 #endif

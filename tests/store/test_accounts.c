@@ -171,7 +171,7 @@ static void hashes_for_unknown_names_too(void **state)
     char text[256];
 
     (void)state;
-    snprintf(text, sizeof(text), "alice:%s\n",
+    snprintf(text, sizeof(text), "none:*\nalice:%s\nother:*\n",
              crypt_rn("geheim", "$6$rounds=1000$salt$", &data, sizeof(data)));
     for (size_t i = 0; i < MAIL_COUNT(names); i++) {
         const mail_account *account;
