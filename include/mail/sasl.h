@@ -127,6 +127,7 @@ typedef struct mail_sasl_answer {
     mail_sasl_answer_kind kind;
     mail_span password;
     const mail_sasl_verifier *verifier;
+    mail_span user; /* ACCEPT: as whom, if not as the question says, which a token may not do */
 } mail_sasl_answer;
 
 /** Answers the open question; what follows is as after a step. */

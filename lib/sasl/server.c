@@ -362,6 +362,16 @@ static bool same_password(mail_span a, mail_span b)
     return sasl_equal(sums[0], sums[1], sizeof(sums[0]));
 }
 
+/* The embedder knows better than the client as whom it comes. */
+static bool take_user(mail_sasl_server *srv, mail_span user)
+{
+    if (user.length == 0) {
+        return true;
+    }
+    srv->authzid.length = 0;
+    return sasl_name_set(&srv->user, user);
+}
+
 static bool holds(mail_sasl_server *srv, const mail_sasl_answer *answer)
 {
     bool shows_password = srv->mechanism == MAIL_SASL_PLAIN || srv->mechanism == MAIL_SASL_LOGIN;
@@ -370,7 +380,7 @@ static bool holds(mail_sasl_server *srv, const mail_sasl_answer *answer)
     case MAIL_SASL_REFUSE:
         return false;
     case MAIL_SASL_ACCEPT:
-        return srv->mechanism != MAIL_SASL_CRAM_MD5;
+        return srv->mechanism != MAIL_SASL_CRAM_MD5 && take_user(srv, answer->user);
     case MAIL_SASL_PASSWORD:
         if (srv->mechanism == MAIL_SASL_CRAM_MD5) {
             return cram_holds(srv, answer->password);

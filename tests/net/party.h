@@ -177,7 +177,7 @@ static inline void party_event(mail_smtp_session *session, mail_ticket ticket,
         p->opened--;
     }
     if (ev->type == MAIL_SMTP_EV_AUTH) { /* everybody's password is a pencil */
-        mail_sasl_answer answer = {MAIL_SASL_PASSWORD, MAIL_SPAN("pencil"), NULL};
+        mail_sasl_answer answer = {.kind = MAIL_SASL_PASSWORD, .password = MAIL_SPAN("pencil")};
 
         mail_smtp_service_answer_auth(ticket, &answer);
         return;
