@@ -66,6 +66,18 @@ struct mail_loop {
     const mail_loop_ops *ops;
 };
 
+/**
+ * The right to answer one question of a service once, on its loop. A plain value of 16 bytes:
+ * keep it, copy it. Answering after what asked has gone, or twice, is harmless and gives
+ * MAIL_ECANCELED, as long as the service lives. The ticket of an event that is no question is
+ * good for nothing.
+ */
+typedef struct mail_ticket {
+    void *service;
+    uint32_t slot;
+    uint32_t serial;
+} mail_ticket;
+
 static inline mail_time mail_loop_now(mail_loop *loop)
 {
     return loop->ops->now(loop);

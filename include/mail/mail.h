@@ -40,6 +40,7 @@
 #include <mail/envelope.h>
 #include <mail/header.h>
 #include <mail/log.h>
+#include <mail/login.h>
 #include <mail/loop.h>
 #include <mail/loop_poll.h>
 #include <mail/maildrop.h>

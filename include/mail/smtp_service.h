@@ -19,17 +19,6 @@ extern "C" {
  */
 typedef struct mail_smtp_service mail_smtp_service;
 
-/**
- * The right to answer one question once. A plain value of 16 bytes: keep it, copy it. Answering
- * after the session has gone, or twice, is harmless and gives MAIL_ECANCELED, as long as the
- * service lives. The ticket of an event that is no question is good for nothing.
- */
-typedef struct mail_ticket {
-    void *service;
-    uint32_t slot;
-    uint32_t serial;
-} mail_ticket;
-
 /** What the policy may know of a session, which lends as a whole for the call. `user` is the policy's own. */
 typedef struct mail_smtp_session {
     mail_endpoint peer;

@@ -9,6 +9,14 @@
 /* Hosts without a session that are remembered for their failures. */
 #define MAX_IDLE 65536
 
+mail_ip net_host_of(const mail_ip *ip)
+{
+    mail_ip key = {.family = ip->family};
+
+    memcpy(key.bytes, ip->bytes, ip->family == 6 ? 8 : 4);
+    return key;
+}
+
 void net_clients_init(net_clients *clients, const mail_mem *mem, uint32_t max_failures,
                       mail_duration interval)
 {
@@ -53,14 +61,6 @@ static void forget_some(net_clients *clients, mail_time now)
     }
 }
 
-static mail_ip key_of(const mail_ip *ip)
-{
-    mail_ip key = {.family = ip->family};
-
-    memcpy(key.bytes, ip->bytes, ip->family == 6 ? 8 : 4);
-    return key;
-}
-
 static net_client *find(net_clients *clients, const mail_ip *key, uint64_t hash)
 {
     table_entry *entry = table_first(&clients->by_address, hash);
@@ -91,7 +91,7 @@ static net_client *add(net_clients *clients, const mail_ip *key, uint64_t hash)
 int net_clients_enter(net_clients *clients, const mail_ip *ip, mail_time now, uint32_t max_sessions,
                       net_client **out)
 {
-    mail_ip key = key_of(ip);
+    mail_ip key = net_host_of(ip);
     uint64_t hash = hash_bytes(&clients->seed, mail_span_of(key.bytes, sizeof(key.bytes)));
     net_client *client = find(clients, &key, hash);
 

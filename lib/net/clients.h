@@ -30,6 +30,9 @@ typedef struct net_client {
     mail_rate failures;
 } net_client;
 
+/* The address, or the network, that is one host. */
+mail_ip net_host_of(const mail_ip *ip);
+
 /* At most `max_failures` in a row, and one more every `interval`. */
 void net_clients_init(net_clients *clients, const mail_mem *mem, uint32_t max_failures,
                       mail_duration interval);
