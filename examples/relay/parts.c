@@ -49,6 +49,13 @@ static int mailbox_of(const mail_path *address, char path[MAIL_MAILBOX_PATH_SIZE
                                   : MAIL_ENOENT;
 }
 
+static const mail_nexthop *route_of(mail_span domain, void *arg)
+{
+    const relay *rl = arg;
+
+    return mail_deliver_route(rl->deliver, domain);
+}
+
 int relay_fail(int exit_code, const char *what, const char *why)
 {
     fprintf(stderr, "relay: %s%s%s\n", what, why != NULL ? ": " : "", why != NULL ? why : "");
@@ -158,6 +165,8 @@ static int make_receive(relay *rl)
     opts.accept_all = config->capture;
     opts.has_user = has_user;
     opts.user_arg = rl;
+    opts.route_of = route_of;
+    opts.route_arg = rl;
     opts.engine.bare_newline = config->bare_newline;
     opts.engine.max_message_bytes = config->max_message_size;
     opts.engine.max_recipients = config->max_recipients;

@@ -98,6 +98,9 @@ MAIL_API void mail_deliver_destroy(mail_deliver *agent);
 /** There may be something due. From any thread. */
 MAIL_API void mail_deliver_wake(mail_deliver *agent);
 
+/** What becomes of mail to `domain` now. Ownership: lends until other routes are set. */
+MAIL_API const mail_nexthop *mail_deliver_route(const mail_deliver *agent, mail_span domain);
+
 /** Other routes from now on. Ownership: takes `routes`. */
 MAIL_API void mail_deliver_set_routes(mail_deliver *agent, mail_route_table *routes);
 

@@ -27,6 +27,12 @@ typedef struct mail_receive mail_receive;
 /** Whether there is a mailbox for a local address. */
 typedef bool mail_has_user_fn(const mail_path *address, void *arg);
 
+/**
+ * What becomes of mail to a domain; NULL: not known. Ownership: lends until the reply to the
+ * recipient is given.
+ */
+typedef const mail_nexthop *mail_route_of_fn(mail_span domain, void *arg);
+
 typedef struct mail_receive_options {
     size_t size; /* MAIL_RECEIVE_OPTIONS_INIT */
     const mail_mem *mem;
@@ -40,6 +46,8 @@ typedef struct mail_receive_options {
     bool accept_all; /* any recipient, from anybody: for capturing mail that goes nowhere */
     mail_has_user_fn *has_user; /* NULL: every local part exists */
     void *user_arg;
+    mail_route_of_fn *route_of; /* what leads to an error is refused at once; NULL: nothing is */
+    void *route_arg;
     mail_smtp_server_options engine; /* for all listeners; names, `lmtp` and TLS are set here */
     uint32_t max_received;           /* Received fields before it must be a loop; default 100 */
     uint32_t max_sessions;           /* as in mail_smtp_service_options */

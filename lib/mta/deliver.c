@@ -377,6 +377,11 @@ void mail_deliver_wake(mail_deliver *agent)
     agent->loop->ops->ring(agent->bell);
 }
 
+const mail_nexthop *mail_deliver_route(const mail_deliver *agent, mail_span domain)
+{
+    return route_of(agent->routes, domain);
+}
+
 void mail_deliver_set_routes(mail_deliver *agent, mail_route_table *routes)
 {
     route_book *book = make_book(agent->mem, routes);

@@ -84,6 +84,18 @@ static mail_reply add(mail_envelope *envelope, const mail_recipient *recipient)
     return code == MAIL_OK ? (mail_reply){0} : MAIL_REPLY(451, 4, 3, 0, "Out of memory");
 }
 
+/* What could only be returned later is refused now. */
+static mail_reply add_routed(const mail_receive *rcv, const mail_recipient *recipient,
+                             mail_envelope *envelope)
+{
+    const mail_nexthop *hop = NULL;
+
+    if (rcv->opts.route_of != NULL) {
+        hop = rcv->opts.route_of(mail_address_domain(recipient->address), rcv->opts.route_arg);
+    }
+    return hop != NULL && hop->kind == MAIL_NEXTHOP_ERROR ? hop->reply : add(envelope, recipient);
+}
+
 /*
  * RFC 3461, section 5.2.7: an alias for one address hands all parameters on. Of one for
  * several, the first speaks for all: the success of each would be told to a sender who knows of
@@ -100,8 +112,10 @@ static void be_one_of_several(mail_recipient *recipient)
     recipient->orcpt = MAIL_SPAN("");
 }
 
-static mail_reply add_targets(const mail_path *path, const mail_alias *alias,
-                              const mail_recipient *given, mail_envelope *envelope)
+/* Of several targets the good ones get the message, and what the others say is returned. */
+static mail_reply add_targets(const mail_receive *rcv, const mail_path *path,
+                              const mail_alias *alias, const mail_recipient *given,
+                              mail_envelope *envelope)
 {
     char domain[MAIL_PATH_MAX + 1];
     mail_reply reply = {0};
@@ -121,17 +135,18 @@ static mail_reply add_targets(const mail_path *path, const mail_alias *alias,
         if (i > 0) {
             be_one_of_several(&recipient);
         }
-        reply = add(envelope, &recipient);
+        reply =
+            alias->count == 1 ? add_routed(rcv, &recipient, envelope) : add(envelope, &recipient);
     }
     return reply;
 }
 
 /* All that an alias stands for, or nothing: whoever was refused brings it again. */
-static mail_reply add_alias(const mail_path *path, const mail_alias *alias,
+static mail_reply add_alias(const mail_receive *rcv, const mail_path *path, const mail_alias *alias,
                             const mail_recipient *given, mail_envelope *envelope)
 {
     size_t count = mail_envelope_count(envelope);
-    mail_reply reply = add_targets(path, alias, given, envelope);
+    mail_reply reply = add_targets(rcv, path, alias, given, envelope);
 
     if (reply.code != 0) {
         mail_envelope_truncate(envelope, count);
@@ -145,13 +160,13 @@ static mail_reply add_local(const mail_receive *rcv, const mail_path *path,
     const mail_alias *alias = rcv->aliases != NULL ? mail_aliases_find(rcv->aliases, path) : NULL;
 
     if (alias != NULL) {
-        return add_alias(path, alias, given, envelope);
+        return add_alias(rcv, path, alias, given, envelope);
     }
     if (!is_postmaster(path) && rcv->opts.has_user != NULL &&
         !rcv->opts.has_user(path, rcv->opts.user_arg)) {
         return MAIL_REPLY(550, 5, 1, 1, "No such user here");
     }
-    return add(envelope, given);
+    return add_routed(rcv, given, envelope);
 }
 
 mail_reply recipient_add(const mail_receive *rcv, const origin *from, const mail_path *path,
@@ -173,5 +188,5 @@ mail_reply recipient_add(const mail_receive *rcv, const origin *from, const mail
     if (!from->may_relay) {
         return MAIL_REPLY(550, 5, 7, 1, "Relaying denied");
     }
-    return add(envelope, &recipient);
+    return add_routed(rcv, &recipient, envelope);
 }

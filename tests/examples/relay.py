@@ -103,11 +103,15 @@ def delivers_locally_and_returns_what_it_cannot():
     with tempfile.TemporaryDirectory() as home:
         with open(os.path.join(home, "users"), "w") as users:
             users.write("anna@here.test:*\n")
-        with relay(*ANY, "--local", "here.test", "--users", "users", "--route",
-                   "gone.test=error:550 5.1.6 Moved", home=home) as r:
-            refused = r.send("anna@here.test", ["anna@here.test", "bob@here.test", "x@gone.test"])
-            assert list(refused) == ["bob@here.test"], refused
-            assert refused["bob@here.test"][0] == 550
+        with open(os.path.join(home, "aliases"), "w") as aliases:
+            aliases.write("both: anna, y@gone.test\nmoved: z@gone.test\n")
+        with relay(*ANY, "--local", "here.test", "--users", "users", "--aliases", "aliases",
+                   "--route", "gone.test=error:550 5.1.6 Moved", home=home) as r:
+            refused = r.send("anna@here.test", ["both@here.test", "bob@here.test", "x@gone.test",
+                                                "moved@here.test"])
+            assert refused == {"bob@here.test": (550, b"5.1.1 No such user here"),
+                               "x@gone.test": (550, b"5.1.6 Moved"),
+                               "moved@here.test": (550, b"5.1.6 Moved")}, refused
             until(lambda: len(r.mailbox("anna@here.test")) == 2, "message and report")
             texts = [content(path) for path in r.mailbox("anna@here.test")]
             assert sum("Action: failed" in text for text in texts) == 1

@@ -126,6 +126,57 @@ static void lets_only_those_relay_that_may(void **state)
     }
 }
 
+static const mail_nexthop *route_of(mail_span domain, void *arg)
+{
+    static const mail_nexthop gone = {.kind = MAIL_NEXTHOP_ERROR,
+                                      .reply = MAIL_REPLY_INIT(551, 5, 1, 6, "Moved")};
+    static const mail_nexthop later = {.kind = MAIL_NEXTHOP_ERROR,
+                                       .reply = MAIL_REPLY_INIT(450, 4, 2, 1, "On holiday")};
+
+    (void)arg;
+    return mail_span_equal(domain, MAIL_SPAN("gone.example"))    ? &gone
+           : mail_span_equal(domain, MAIL_SPAN("later.example")) ? &later
+                                                                 : NULL;
+}
+
+static void refuses_at_once_what_could_only_be_returned(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *rcpt;
+        const char *reply;
+    } cases[] = {
+        {"for good", "x@gone.example", "551 5.1.6 Moved"},
+        {"for now", "x@later.example", "450 4.2.1 On holiday"},
+        {"no error", "x@elsewhere.example", "250"},
+        {"alias", "moved@example.org", "551 5.1.6 Moved"},
+        {"alias of several", "both@example.org", "250"},
+    };
+    const mail_network loopback_only = {{.family = 4, .bytes = {127}}, 8};
+    mail_receive_options opts = strict_options();
+    kit k;
+    int fd;
+
+    (void)state;
+    opts.relay_from = &loopback_only;
+    opts.relay_count = 1;
+    opts.route_of = route_of;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    set_aliases(&k, "moved: x@gone.example\nboth: anna, x@gone.example\n");
+    fd = greet(&k);
+    kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        char line[100];
+
+        mail_test_case(cases[i].name);
+        snprintf(line, sizeof(line), "RCPT TO:<%s>\r\n", cases[i].rcpt);
+        kit_asks(&k, fd, line, cases[i].reply);
+    }
+    close(fd);
+    kit_close(&k);
+}
+
 static void puts_a_message_with_its_trace_into_the_queue(void **state)
 {
     for (int kind = 0; kind < WORLD_LOOPS; kind++) {
@@ -626,6 +677,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(judges_recipients),
         cmocka_unit_test(lets_only_those_relay_that_may),
+        cmocka_unit_test(refuses_at_once_what_could_only_be_returned),
         cmocka_unit_test(puts_a_message_with_its_trace_into_the_queue),
         cmocka_unit_test(names_no_recipient_of_several_in_the_trace),
         cmocka_unit_test(replaces_aliases_by_what_they_stand_for),
