@@ -58,6 +58,7 @@ typedef struct mail_smtp_mail {
     mail_ret ret;
     mail_span envid; /* decoded; empty: none */
     bool smtputf8;
+    bool requiretls; /* to be sent on only over verified TLS (RFC 8689) */
     /* AUTH (RFC 4954, section 5): who is said to have submitted it, in xtext, checked; empty: not
      * said, `<>`, or said by a peer that has not proved who it is. To be believed only of peers
      * that are trusted with it. */
@@ -116,6 +117,7 @@ typedef struct mail_smtp_server_options {
     bool starttls;             /* offered, and asked for with EV_STARTTLS, until TLS is on */
     bool implicit_tls; /* TLS from the first octet (RFC 8314): nothing happens before tls_started */
     bool requires_tls; /* till TLS is on: 530 to all but EHLO, NOOP, QUIT and STARTTLS */
+    bool requiretls;   /* REQUIRETLS is offered inside TLS, and kept by the embedder (RFC 8689) */
     unsigned auth_mechanisms;  /* bits 1 << mail_sasl_mechanism, not EXTERNAL; 0: no AUTH */
     bool auth_in_clear;        /* also those that show a secret, without TLS */
     bool requires_auth;        /* submission: 530 5.7.0 to MAIL before AUTH has succeeded */

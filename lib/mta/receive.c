@@ -76,6 +76,7 @@ static void on_mail(mail_receive *rcv, mail_smtp_session *session, mail_ticket t
         vs->envelope.ret = ev->mail->ret;
         vs->envelope.body = ev->mail->body;
         vs->envelope.smtputf8 = ev->mail->smtputf8;
+        vs->envelope.requiretls = ev->mail->requiretls;
         code = mail_envelope_set_sender(&vs->envelope, mail_path_text(ev->path), ev->mail->envid);
     }
     (void)mail_smtp_service_answer(ticket, code == MAIL_OK ? NULL : refusal_of(code));
@@ -352,6 +353,7 @@ static mail_smtp_server_options engine_of(const mail_receive *rcv, mail_receive_
     engine.hostname = mail_span_text(rcv->hostname);
     engine.lmtp = kind == MAIL_RECEIVE_LMTP;
     engine.starttls = true; /* once there are certificates */
+    engine.requiretls = true;
     return engine;
 }
 

@@ -32,6 +32,7 @@ static const struct extension {
     {SMTP_EXT_LIMITS, "LIMITS", write_limits},             /* RFC 9422 */
     {SMTP_EXT_STARTTLS, "STARTTLS", NULL},                 /* RFC 3207 */
     {SMTP_EXT_AUTH, "AUTH", smtp_server_write_mechanisms}, /* RFC 4954 */
+    {SMTP_EXT_REQUIRETLS, "REQUIRETLS", NULL},             /* RFC 8689, section 2 */
     {SMTP_EXT_VRFY, "VRFY", NULL},                         /* RFC 5321, section 3.5.2 */
     {SMTP_EXT_EXPN, "EXPN", NULL},                         /* RFC 5321, section 3.5.2 */
     {SMTP_EXT_HELP, "HELP", NULL},                         /* RFC 5321, section 4.1.1.1 */
@@ -49,6 +50,7 @@ unsigned smtp_extensions_of(const mail_smtp_server *srv)
     bits |= opts->no_vrfy ? 0 : SMTP_EXT_VRFY;
     bits |= opts->expn ? SMTP_EXT_EXPN : 0;
     bits |= opts->starttls && !srv->is_private ? SMTP_EXT_STARTTLS : 0;
+    bits |= opts->requiretls && srv->is_private ? SMTP_EXT_REQUIRETLS : 0;
     bits |= smtp_server_mechanisms(srv) != 0 ? SMTP_EXT_AUTH : 0;
     if (!opts->no_8bitmime) {
         bits |= SMTP_EXT_8BITMIME;

@@ -62,6 +62,13 @@ static const mail_reply *take_smtputf8(mail_smtp_server *srv, mail_span value)
     return NULL;
 }
 
+static const mail_reply *take_requiretls(mail_smtp_server *srv, mail_span value)
+{
+    (void)value;
+    srv->mail.requiretls = true;
+    return NULL;
+}
+
 static const mail_reply *take_ret(mail_smtp_server *srv, mail_span value)
 {
     if (mail_span_equal_nocase(value, MAIL_SPAN("FULL"))) {
@@ -168,9 +175,10 @@ static const struct parameter {
     {"SMTPUTF8", SMTP_MAIL, SMTP_EXT_SMTPUTF8, false, take_smtputf8}, /* RFC 6531, section 3.4 */
     {"RET", SMTP_MAIL, SMTP_EXT_DSN, true, take_ret},                 /* RFC 3461, section 4.3 */
     {"ENVID", SMTP_MAIL, SMTP_EXT_DSN, true, take_envid},             /* RFC 3461, section 4.4 */
-    {"AUTH", SMTP_MAIL, SMTP_EXT_AUTH, true, take_auth},              /* RFC 4954, section 5 */
-    {"NOTIFY", SMTP_RCPT, SMTP_EXT_DSN, true, take_notify},           /* RFC 3461, section 4.1 */
-    {"ORCPT", SMTP_RCPT, SMTP_EXT_DSN, true, take_orcpt},             /* RFC 3461, section 4.2 */
+    {"REQUIRETLS", SMTP_MAIL, SMTP_EXT_REQUIRETLS, false, take_requiretls}, /* RFC 8689, 2 */
+    {"AUTH", SMTP_MAIL, SMTP_EXT_AUTH, true, take_auth},    /* RFC 4954, section 5 */
+    {"NOTIFY", SMTP_RCPT, SMTP_EXT_DSN, true, take_notify}, /* RFC 3461, section 4.1 */
+    {"ORCPT", SMTP_RCPT, SMTP_EXT_DSN, true, take_orcpt},   /* RFC 3461, section 4.2 */
 };
 
 static size_t find_parameter(const mail_smtp_server *srv, smtp_envelope_verb verb,

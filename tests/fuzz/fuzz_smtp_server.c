@@ -77,6 +77,7 @@ static void drain(session *se)
 /* Takes most, refuses some; the same in each manner of saying it. */
 static void answer(session *se, const mail_smtp_event *ev)
 {
+    static const mail_sasl_answer accept = {.kind = MAIL_SASL_ACCEPT};
     static const mail_reply refused = {450, {4, 7, 1}, {"Not\nnow\x1b", 8}};
     bool refuses = ev->type != MAIL_SMTP_EV_CONNECT && se->questions++ % 7 == 5;
 
@@ -89,6 +90,11 @@ static void answer(session *se, const mail_smtp_event *ev)
         CHECK(se->in_message == (ev->index == 0)); /* LMTP asks more than once */
         se->in_message = false;
         se->in_transaction = false;
+    }
+    if (ev->type == MAIL_SMTP_EV_AUTH && !refuses) {
+        note(se, "user ", ev->auth->user);
+        CHECK(mail_smtp_server_answer_auth(se->srv, 0, &accept) == MAIL_OK);
+        return;
     }
     CHECK(mail_smtp_server_answer(se->srv, 0, refuses ? &refused : NULL) == MAIL_OK);
 }
@@ -137,6 +143,9 @@ static bool take(session *se, const mail_smtp_event *ev)
         answer(se, ev);
         drain(se);
     }
+    if (mail_smtp_server_awaits_tls(se->srv)) {
+        mail_smtp_server_tls_started(se->srv, 0, (mail_span){0});
+    }
     return ev->type != MAIL_SMTP_EV_CLOSE;
 }
 
@@ -154,6 +163,12 @@ static mail_smtp_server *create(uint8_t bits)
     opts.no_8bitmime = (bits & 32) != 0;
     opts.max_errors = (bits & 64) != 0 ? 3 : 1000;
     opts.error_delay = -1;
+    if ((bits & 128) != 0) {
+        opts.starttls = true;
+        opts.requiretls = true;
+        opts.auth_mechanisms = 1U << MAIL_SASL_PLAIN | 1U << MAIL_SASL_LOGIN;
+        opts.requires_auth = !opts.lmtp;
+    }
     CHECK(mail_smtp_server_create(&srv, &opts, 0) == MAIL_OK);
     return srv;
 }

@@ -52,6 +52,7 @@ static const struct option {
     {"starttls", FLAG, FIELD(starttls)},
     {"implicit_tls", FLAG, FIELD(implicit_tls)},
     {"requires_tls", FLAG, FIELD(requires_tls)},
+    {"requiretls", FLAG, FIELD(requiretls)},
     {"auth", MECHANISM, FIELD(auth_mechanisms)},
     {"auth_in_clear", FLAG, FIELD(auth_in_clear)},
     {"requires_auth", FLAG, FIELD(requires_auth)},
@@ -161,6 +162,7 @@ static void add_mail(transcript_event *to, const mail_smtp_mail *mail)
         add(to, " size=%" PRIu64, mail->size);
     }
     add(to, "%s%s%s", bodies[mail->body], mail->smtputf8 ? " smtputf8" : "", rets[mail->ret]);
+    add(to, "%s", mail->requiretls ? " requiretls" : "");
     add_span(to, "envid=", mail->envid);
     add_span(to, "auth=", mail->auth);
 }
