@@ -55,9 +55,10 @@ typedef struct mail_receive_options {
     mail_wall (*wall)(void *arg); /* NULL: CLOCK_REALTIME */
     void *wall_arg;
     const struct mail_sockets *sockets; /* private to libmail's tests */
-    mail_metrics *metrics; /* where it counts; NULL: nowhere. Borrowed until destroy */
+    mail_metrics *metrics;              /* where it counts; NULL: nowhere. Borrowed until destroy */
     const mail_network *proxy_from;     /* as in mail_smtp_service_options */
     size_t proxy_count;
+    const struct mail_files *files; /* private to libmail's tests: of `drop` */
 } mail_receive_options;
 
 #define MAIL_RECEIVE_OPTIONS_INIT                                                                  \

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "base/list.h"
 #include "base/mem.h"
@@ -389,8 +388,8 @@ static void on_accept(int fd, const mail_endpoint *peer, bool is_last, void *arg
     mail_control *control = arg;
 
     (void)peer;
-    if (is_last || control->count >= control->opts.max_connections || !net_socket_peer_is_us(fd) ||
-        open_visitor(control, fd) != MAIL_OK) {
+    if (is_last || control->count >= control->opts.max_connections ||
+        !control->net->ops->peer_is_us(control->net, fd) || open_visitor(control, fd) != MAIL_OK) {
         control->net->ops->close(control->net, fd);
     }
     if (control->opts.on_poke != NULL) {
@@ -400,13 +399,12 @@ static void on_accept(int fd, const mail_endpoint *peer, bool is_last, void *arg
 
 static int start(mail_control *control, const char *path, mail_error *err)
 {
-    int fd = control->net->ops->listen_unix(control->net, path);
+    int fd = control->net->ops->listen_unix(control->net, path, NET_OWN_USER);
     int code;
 
     if (fd < 0) {
         return mail_error_set(err, mail_error_from_errno(-fd), "%.180s: %s", path, strerror(-fd));
     }
-    (void)chmod(path, 0600); /* who gets through before is asked who he is */
     code =
         net_listener_init(&control->listener, control->net, control->loop, fd, on_accept, control);
     if (code != MAIL_OK) {

@@ -5,6 +5,7 @@
 #include <mail/drop.h>
 
 #include "base/file.h"
+#include "base/random.h"
 
 #define DROP_DIR     "drop"
 #define DROP_CONTROL "control" /* the owner's socket, beside the folder */
@@ -14,8 +15,17 @@
 #define DROP_PARTIAL ".part" /* being written: not yet a message */
 #define DROP_BAD     ".bad"
 
+/* What a writer stands on, for a simulation to stand in. */
+typedef struct drop_seams {
+    const mail_files *files;
+    const mail_random *random;
+    mail_wall (*wall)(void *arg); /* NULL: CLOCK_REALTIME */
+    void *wall_arg;
+    bool no_poke; /* the owner finds the file when it looks */
+} drop_seams;
+
 /* Those of <mail/drop.h> over any files. */
-int drop_begin(mail_sink **out, const mail_files *fs, const char *spool,
+int drop_begin(mail_sink **out, const drop_seams *seams, const char *spool,
                const mail_envelope *envelope, const mail_mem *mem, char *name, mail_error *err);
 int drop_open(mail_drop **out, const mail_files *fs, const char *spool, const char *name,
               const mail_mem *mem, mail_error *err);

@@ -25,6 +25,7 @@ typedef struct drop_sink {
     mail_sink sink;
     const mail_mem *mem;
     const mail_files *fs;
+    drop_seams seams;
     int dir;
     int fd;
     uint64_t offset; /* of what is gathered, in the file */
@@ -134,7 +135,7 @@ static int drop_finish(mail_sink *sink, mail_finish_fn *fn, void *arg)
         return code;
     }
     code = give_name(self);
-    if (code == MAIL_OK) {
+    if (code == MAIL_OK && !self->seams.no_poke) {
         (void)mail_drop_poke(self->spool);
     }
     free_sink(self);
@@ -226,10 +227,15 @@ static int write_envelope(drop_sink *self, const mail_envelope *envelope)
 /* The time in front, so that a listing in order of names is one in order of arrival. */
 static void make_names(drop_sink *self)
 {
-    struct timespec now;
-    uint64_t random = random_u64(NULL);
+    const drop_seams *seams = &self->seams;
+    struct timespec now = {.tv_nsec = 0};
+    uint64_t random = random_u64(seams->random);
 
-    clock_gettime(CLOCK_REALTIME, &now);
+    if (seams->wall != NULL) {
+        now.tv_sec = (time_t)seams->wall(seams->wall_arg);
+    } else {
+        clock_gettime(CLOCK_REALTIME, &now);
+    }
     snprintf(self->name, sizeof(self->name), "%010" PRIx64 "%08lx%016" PRIx64 DROP_SUFFIX,
              (uint64_t)now.tv_sec, (unsigned long)now.tv_nsec, random);
     snprintf(self->partial, sizeof(self->partial), "%010" PRIx64 "%08lx%016" PRIx64 DROP_PARTIAL,
@@ -280,7 +286,7 @@ static int open_file(drop_sink *self, const char *spool)
     return self->fd < 0 ? mail_error_from_errno(-self->fd) : MAIL_OK;
 }
 
-int drop_begin(mail_sink **out, const mail_files *fs, const char *spool,
+int drop_begin(mail_sink **out, const drop_seams *seams, const char *spool,
                const mail_envelope *envelope, const mail_mem *mem, char *name, mail_error *err)
 {
     size_t spool_size = strlen(spool) + 1;
@@ -292,7 +298,8 @@ int drop_begin(mail_sink **out, const mail_files *fs, const char *spool,
     }
     self->sink.ops = &drop_ops;
     self->mem = mem;
-    self->fs = fs;
+    self->fs = seams->files;
+    self->seams = *seams;
     self->fd = -1;
     self->spool_size = spool_size;
     memcpy(self->spool, spool, spool_size);
@@ -317,7 +324,9 @@ int drop_begin(mail_sink **out, const mail_files *fs, const char *spool,
 int mail_drop_begin(mail_sink **out, const char *spool, const mail_envelope *envelope,
                     const mail_mem *mem, char name[MAIL_DROP_NAME_SIZE], mail_error *err)
 {
-    return drop_begin(out, &file_system, spool, envelope, mem, name, err);
+    const drop_seams seams = {.files = &file_system};
+
+    return drop_begin(out, &seams, spool, envelope, mem, name, err);
 }
 
 static int copy(mail_source *body, mail_sink *sink)

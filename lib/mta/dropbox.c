@@ -40,6 +40,7 @@ typedef struct taking {
 
 struct dropbox {
     mail_receive *rcv;
+    const mail_files *fs;
     char *spool;
     mail_control *control; /* through which others say that there is something */
     mail_timer *timer;
@@ -84,7 +85,7 @@ static void finished(int code, taking *tk)
 
     leave(tk);
     if (code == MAIL_OK) {
-        code = mail_drop_remove(box->spool, tk->name);
+        code = drop_remove(box->fs, box->spool, tk->name);
         say(tk, code == MAIL_OK ? MAIL_LOG_DEBUG : MAIL_LOG_ERROR, "taken from drop", code);
     } else {
         box->name_count = 0;
@@ -112,7 +113,7 @@ static void abandon(taking *tk, int code)
 static void set_aside(taking *tk, int code)
 {
     say(tk, MAIL_LOG_ERROR, "set aside from drop", code);
-    (void)mail_drop_set_aside(tk->box->spool, tk->name);
+    (void)drop_set_aside(tk->box->fs, tk->box->spool, tk->name);
     leave(tk);
 }
 
@@ -264,7 +265,7 @@ static void open_next(taking *tk)
     if (is_being_taken(box, tk->name)) {
         return;
     }
-    code = mail_drop_open(&tk->drop, box->spool, tk->name, box->rcv->mem, NULL);
+    code = drop_open(&tk->drop, box->fs, box->spool, tk->name, box->rcv->mem, NULL);
     switch (code) {
     case MAIL_OK:
         begin(tk);
@@ -308,7 +309,7 @@ static void sweep(struct dropbox *box)
     mail_time now = mail_loop_now(box->rcv->loop);
 
     if (now >= box->sweep_at) {
-        drop_sweep(&file_system, box->spool, receive_wall(box->rcv) - PARTIAL_AGE);
+        drop_sweep(box->fs, box->spool, receive_wall(box->rcv) - PARTIAL_AGE);
         box->sweep_at = now + SWEEP_INTERVAL;
     }
 }
@@ -327,7 +328,7 @@ static void look(void *arg)
     }
     box->name_count = 0;
     box->next = 0;
-    if (mail_drop_list(box->spool, note_name, box) == MAIL_OK && box->name_count > 0) {
+    if (drop_list(box->fs, box->spool, note_name, box) == MAIL_OK && box->name_count > 0) {
         qsort(box->names, box->name_count, sizeof(drop_name), compare);
         go(box);
     }
@@ -399,6 +400,7 @@ int dropbox_create(struct dropbox **out, mail_receive *rcv, const char *spool, m
         return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
     }
     box->rcv = rcv;
+    box->fs = rcv->opts.files != NULL ? rcv->opts.files : &file_system;
     box->sweep_at = INT64_MIN;
     code = fill(box, spool, err);
     if (code != MAIL_OK) {

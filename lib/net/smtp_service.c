@@ -532,7 +532,7 @@ int mail_smtp_service_listen_unix(mail_smtp_service *service, const char *path,
     if (code != MAIL_OK) {
         return mail_error_set(err, code, "Bad settings for %s: %s", path, mail_strerror(code));
     }
-    return begin_to_listen(ls, service->net->ops->listen_unix(service->net, path), path, err);
+    return begin_to_listen(ls, service->net->ops->listen_unix(service->net, path, 0), path, err);
 }
 
 /* The end. */

@@ -154,7 +154,7 @@ static int bind_unix(int fd, const address *where)
     return bind(fd, &where->any, sizeof(where->un)) == 0 ? 0 : -errno;
 }
 
-static int system_listen_unix(const mail_sockets *net, const char *path)
+static int system_listen_unix(const mail_sockets *net, const char *path, unsigned flags)
 {
     address where;
     int code = unix_address_of(path, &where);
@@ -171,6 +171,9 @@ static int system_listen_unix(const mail_sockets *net, const char *path)
     code = bind_unix(fd, &where);
     if (code != 0) {
         return close_with(fd, code);
+    }
+    if (flags & NET_OWN_USER) {
+        (void)chmod(path, 0600); /* who may connect is asked besides */
     }
     if (listen(fd, BACKLOG) != 0) {
         return close_with(fd, -errno);
@@ -321,6 +324,29 @@ static int system_connect_udp(const mail_sockets *net, const mail_endpoint *to)
     return connect_to(fd, &where, length);
 }
 
+static bool system_peer_is_us(const mail_sockets *net, int fd)
+{
+    uid_t user;
+#ifdef SO_PEERCRED
+    struct ucred who;
+    socklen_t length = sizeof(who);
+
+    (void)net;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length) != 0) {
+        return false;
+    }
+    user = who.uid;
+#else
+    gid_t group;
+
+    (void)net;
+    if (getpeereid(fd, &user, &group) != 0) {
+        return false;
+    }
+#endif
+    return user == geteuid() || user == 0;
+}
+
 static const mail_sockets_ops system_ops = {
     .listen_tcp = system_listen_tcp,
     .listen_unix = system_listen_unix,
@@ -333,30 +359,10 @@ static const mail_sockets_ops system_ops = {
     .shutdown_write = system_shutdown_write,
     .close = system_close,
     .connect_udp = system_connect_udp,
+    .peer_is_us = system_peer_is_us,
 };
 
 const mail_sockets net_system_sockets = {&system_ops};
-
-bool net_socket_peer_is_us(int fd)
-{
-    uid_t user;
-#ifdef SO_PEERCRED
-    struct ucred who;
-    socklen_t length = sizeof(who);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length) != 0) {
-        return false;
-    }
-    user = who.uid;
-#else
-    gid_t group;
-
-    if (getpeereid(fd, &user, &group) != 0) {
-        return false;
-    }
-#endif
-    return user == geteuid() || user == 0;
-}
 
 mail_endpoint net_socket_peer(int fd)
 {

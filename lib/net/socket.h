@@ -16,14 +16,15 @@
 typedef struct mail_sockets mail_sockets;
 
 enum {
-    NET_SHARED_PORT = 1 /* other listeners of this user may listen there too, a thread each */
+    NET_SHARED_PORT = 1, /* other listeners of this user may listen there too, a thread each */
+    NET_OWN_USER = 2     /* a unix socket: for this user (and root) only */
 };
 
 typedef struct mail_sockets_ops {
     int (*listen_tcp)(const mail_sockets *net, const mail_endpoint *at, unsigned flags,
                       mail_endpoint *bound);
     /* A socket that nobody listens on any more is replaced. */
-    int (*listen_unix)(const mail_sockets *net, const char *path);
+    int (*listen_unix)(const mail_sockets *net, const char *path, unsigned flags);
     /* The accepted descriptor; `peer->ip.family` is 0 for a unix socket. -EAGAIN: none waits. */
     int (*accept)(const mail_sockets *net, int listener, mail_endpoint *peer);
     /* A descriptor that becomes writable when connected; then connect_result. */
@@ -36,6 +37,8 @@ typedef struct mail_sockets_ops {
     void (*close)(const mail_sockets *net, int fd);
     /* UDP, connected: only packets from `to` arrive, from a random port of ours. */
     int (*connect_udp)(const mail_sockets *net, const mail_endpoint *to);
+    /* Whether a unix socket's other end is a process of this user, or root. */
+    bool (*peer_is_us)(const mail_sockets *net, int fd);
 } mail_sockets_ops;
 
 struct mail_sockets {
@@ -44,9 +47,6 @@ struct mail_sockets {
 
 /* The system's network. */
 extern const mail_sockets net_system_sockets;
-
-/* Whether a unix socket's other end is a process of this user, or root. */
-bool net_socket_peer_is_us(int fd);
 
 /* The other end of a connected socket; family 0: it has no IP address. */
 mail_endpoint net_socket_peer(int fd);

@@ -156,11 +156,11 @@ static void require_same(const mail_envelope *a, const mail_envelope *b)
 static void drop_again(mail_drop *drop, size_t expected)
 {
     one_file second = {.files = {&one_ops}};
+    const drop_seams seams = {.files = &second.files};
     mail_sink *sink;
     mail_drop *again;
 
-    require(drop_begin(&sink, &second.files, "x", mail_drop_envelope(drop), NULL, NULL, NULL) ==
-            MAIL_OK);
+    require(drop_begin(&sink, &seams, "x", mail_drop_envelope(drop), NULL, NULL, NULL) == MAIL_OK);
     copy(drop, sink);
     require(mail_sink_finish(sink, NULL, NULL) == MAIL_OK);
     require(drop_open(&again, &second.files, "x", "y", NULL, NULL) == MAIL_OK);

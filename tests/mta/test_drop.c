@@ -107,7 +107,8 @@ static int drop_message(const mail_files *fs, const char *spool, const mail_enve
                         const mail_mem *mem, char *name)
 {
     mail_sink *sink;
-    int code = drop_begin(&sink, fs, spool, envelope, mem, name, NULL);
+    const drop_seams seams = {.files = fs};
+    int code = drop_begin(&sink, &seams, spool, envelope, mem, name, NULL);
 
     if (code != MAIL_OK) {
         return code;

@@ -149,15 +149,15 @@ static void a_dead_unix_socket_is_replaced(void **state)
     (void)state;
     snprintf(path, sizeof(path), "%s/lmtp", dir);
     assert_int_equal(net->ops->connect_unix(net, path), -ENOENT);
-    listener = net->ops->listen_unix(net, path);
+    listener = net->ops->listen_unix(net, path, 0);
     assert_true(listener >= 0);
-    assert_int_equal(net->ops->listen_unix(net, path), -EADDRINUSE);
+    assert_int_equal(net->ops->listen_unix(net, path, 0), -EADDRINUSE);
     while ((client = net->ops->accept(net, listener, &peer)) >= 0) {
         net->ops->close(net, client); /* of the question whether somebody listens */
     }
     net->ops->close(net, listener); /* the name stays behind */
     assert_int_equal(net->ops->connect_unix(net, path), -ECONNREFUSED);
-    listener = net->ops->listen_unix(net, path);
+    listener = net->ops->listen_unix(net, path, 0);
     assert_true(listener >= 0);
     client = net->ops->connect_unix(net, path);
     assert_true(client >= 0);
@@ -172,7 +172,7 @@ static void a_dead_unix_socket_is_replaced(void **state)
     file = fopen(path, "w");
     assert_non_null(file);
     fclose(file);
-    assert_int_equal(net->ops->listen_unix(net, path), -EADDRINUSE);
+    assert_int_equal(net->ops->listen_unix(net, path, 0), -EADDRINUSE);
     assert_int_equal(access(path, F_OK), 0);
     mail_test_remove_dir(dir);
 }
@@ -184,7 +184,7 @@ static void a_name_too_long_for_a_unix_socket_is_refused(void **state)
     (void)state;
     memset(path, 'a', sizeof(path) - 1);
     path[sizeof(path) - 1] = '\0';
-    assert_int_equal(net->ops->listen_unix(net, path), -ENAMETOOLONG);
+    assert_int_equal(net->ops->listen_unix(net, path, 0), -ENAMETOOLONG);
     assert_int_equal(net->ops->connect_unix(net, path), -ENAMETOOLONG);
     assert_int_equal(net->ops->connect_unix(net, ""), -ENAMETOOLONG);
 }

@@ -90,9 +90,9 @@ static inline int world_listen_tcp(const mail_sockets *net, const mail_endpoint 
     return fails(net, CALL_LISTEN) ? failure_of(net) : SYSTEM(listen_tcp, at, flags, bound);
 }
 
-static inline int world_listen_unix(const mail_sockets *net, const char *path)
+static inline int world_listen_unix(const mail_sockets *net, const char *path, unsigned flags)
 {
-    return fails(net, CALL_LISTEN) ? failure_of(net) : SYSTEM(listen_unix, path);
+    return fails(net, CALL_LISTEN) ? failure_of(net) : SYSTEM(listen_unix, path, flags);
 }
 
 static inline int world_accept(const mail_sockets *net, int listener, mail_endpoint *peer)
@@ -176,6 +176,12 @@ static inline void loop_destroy(world *w)
     mail_loop_poll_destroy(w->self);
 }
 
+static inline bool world_peer_is_us(const mail_sockets *net, int fd)
+{
+    (void)net;
+    return SYSTEM(peer_is_us, fd);
+}
+
 static inline int world_open(world *w, int kind, const mail_mem *mem)
 {
     static bool is_warm[WORLD_LOOPS];
@@ -192,6 +198,7 @@ static inline int world_open(world *w, int kind, const mail_mem *mem)
         .shutdown_write = world_shutdown_write,
         .close = world_close_fd,
         .connect_udp = world_connect_udp,
+        .peer_is_us = world_peer_is_us,
     };
 
     *w = (world){.sockets = {&ops}, .kind = kind};

@@ -30,6 +30,7 @@ typedef struct sim_fd {
     mail_watch *watch;
     struct sim_end *end;    /* STREAM */
     mail_endpoint at;       /* LISTENER: where; DATAGRAM: the peer */
+    char path[SIM_PATH];    /* LISTENER on a unix socket */
     const sim_actor *actor; /* LISTENER of the test's own */
     list waiting;           /* LISTENER: ends to accept */
     packet *first;          /* DATAGRAM: to be read */
@@ -138,7 +139,7 @@ static sim_fd *find_listener(sim_world *world, const mail_endpoint *at)
     for (size_t i = 0; i < world->fd_count; i++) {
         sim_fd *fd = world->fds[i];
 
-        if (fd != NULL && fd->kind == LISTENER && fd->at.port == at->port &&
+        if (fd != NULL && fd->kind == LISTENER && fd->path[0] == '\0' && fd->at.port == at->port &&
             mail_ip_equal(&fd->at.ip, &at->ip)) {
             return fd;
         }
@@ -146,17 +147,38 @@ static sim_fd *find_listener(sim_world *world, const mail_endpoint *at)
     return NULL;
 }
 
-int sim_host_called(sim_world *world, const mail_endpoint *at, struct sim_end *end)
+static sim_fd *find_unix_listener(const sim_host *host, const char *path)
 {
-    sim_fd *listener = find_listener(world, at);
+    for (size_t i = 0; i < host->world->fd_count; i++) {
+        sim_fd *fd = host->world->fds[i];
+
+        if (fd != NULL && fd->kind == LISTENER && fd->host == host && strcmp(fd->path, path) == 0) {
+            return fd;
+        }
+    }
+    return NULL;
+}
+
+static sim_host *find_host(const sim_world *world, const mail_ip *ip)
+{
     sim_host *host = world->hosts;
 
-    while (host != NULL && !mail_ip_equal(&host->address, &at->ip)) {
+    while (host != NULL && !mail_ip_equal(&host->address, ip)) {
         host = host->next;
     }
+    return host;
+}
+
+int sim_host_called(sim_host *from, const mail_endpoint *at, const char *path, struct sim_end *end)
+{
+    bool is_unix = path[0] != '\0';
+    sim_host *host = is_unix ? from : find_host(from->world, &at->ip);
+    sim_fd *listener;
+
     if (host == NULL || host->is_down) {
         return -EHOSTUNREACH;
     }
+    listener = is_unix ? find_unix_listener(host, path) : find_listener(host->world, at);
     if (listener == NULL) {
         return -ECONNREFUSED;
     }
@@ -181,16 +203,19 @@ static int host_connect_tcp(const mail_sockets *net, const mail_endpoint *to)
 {
     sim_fd *fd = new_fd(host_of(net), STREAM);
 
-    fd->end = sim_wire_dial(host_of(net), to);
+    fd->end = sim_wire_dial(host_of(net), to, "");
     fd->end->fd = fd;
     return fd->number;
 }
 
 static int host_connect_unix(const mail_sockets *net, const char *path)
 {
-    (void)net;
-    (void)path;
-    return -ECONNREFUSED;
+    const mail_endpoint nowhere = {.port = 0};
+    sim_fd *fd = new_fd(host_of(net), STREAM);
+
+    fd->end = sim_wire_dial(host_of(net), &nowhere, path);
+    fd->end->fd = fd;
+    return fd->number;
 }
 
 static int host_connect_result(const mail_sockets *net, int number)
@@ -222,10 +247,24 @@ static int host_listen_tcp(const mail_sockets *net, const mail_endpoint *at, uns
     return fd->number;
 }
 
-static int host_listen_unix(const mail_sockets *net, const char *path)
+static int host_listen_unix(const mail_sockets *net, const char *path, unsigned flags)
 {
-    (void)path;
-    return new_fd(host_of(net), LISTENER)->number; /* nobody ever calls */
+    sim_fd *fd;
+
+    (void)flags;
+    if (find_unix_listener(host_of(net), path) != NULL) {
+        return -EADDRINUSE;
+    }
+    fd = new_fd(host_of(net), LISTENER);
+    snprintf(fd->path, sizeof(fd->path), "%s", path);
+    return fd->number;
+}
+
+static bool host_peer_is_us(const mail_sockets *net, int number)
+{
+    (void)net;
+    (void)number;
+    return true; /* its programs all run for one user */
 }
 
 static int host_accept(const mail_sockets *net, int number, mail_endpoint *peer)
@@ -273,7 +312,7 @@ static ssize_t host_write(const mail_sockets *net, int number, const void *from,
     if (fd->kind == STREAM) {
         return sim_end_take(fd->end, mail_span_of(from, size));
     }
-    if (!sim_chance(world, world->faults.lost) && world->on_packet != NULL) {
+    if (!sim_chance(world, world->faults.lost) && world->on_packet != NULL && !fd->host->is_down) {
         world->on_packet(world->on_packet_arg, fd, &fd->at, mail_span_of(from, size));
     }
     return (ssize_t)size;
@@ -334,6 +373,7 @@ void sim_host_init(sim_host *host, sim_world *world, const char *name, mail_ip a
         .shutdown_write = host_shutdown_write,
         .close = host_close,
         .connect_udp = host_connect_udp,
+        .peer_is_us = host_peer_is_us,
     };
 
     *host = (sim_host){.sockets = {&ops},

@@ -27,8 +27,9 @@ struct sim_wire {
     sim_world *world;
     struct sim_end ends[2]; /* who asked, who was asked */
     mail_endpoint to;
-    bool open; /* established */
-    bool lost; /* an end has vanished without a word */
+    char path[SIM_PATH]; /* of a unix socket; empty: none */
+    bool open;           /* established */
+    bool lost;           /* an end has vanished without a word */
     sim_event opening;
     sim_event breaking; /* what an actor wrote has hit the octet that is its last */
     bool dribbled;
@@ -335,7 +336,9 @@ static void open_wire(void *arg)
     int code;
 
     wire->users++; /* for the end that was asked */
-    code = sim_host_called(wire->world, &wire->to, asked);
+    code = wire->ends[0].host->is_down
+               ? -ENETDOWN
+               : sim_host_called(wire->ends[0].host, &wire->to, wire->path, asked);
     if (code < 0) {
         asked->closed = true;
         break_wire(wire, -code);
@@ -377,7 +380,7 @@ static void draw_fate(sim_wire *wire)
     sim_event_set(world, &wire->opening, world->now + (unanswered ? UNANSWERED : wire->latency));
 }
 
-struct sim_end *sim_wire_dial(sim_host *host, const mail_endpoint *to)
+struct sim_end *sim_wire_dial(sim_host *host, const mail_endpoint *to, const char *path)
 {
     sim_world *world = host->world;
     sim_wire *wire = calloc(1, sizeof(*wire));
@@ -400,8 +403,14 @@ struct sim_end *sim_wire_dial(sim_host *host, const mail_endpoint *to)
     }
     wire->ends[0].host = host;
     wire->ends[0].peer = *to;
-    wire->ends[1].peer = (mail_endpoint){host->address, sim_host_port(host)};
-    draw_fate(wire);
+    if (path[0] == '\0') {
+        wire->ends[1].peer = (mail_endpoint){host->address, sim_host_port(host)};
+        draw_fate(wire);
+    } else {
+        snprintf(wire->path, sizeof(wire->path), "%s", path);
+        wire->reset_at = wire->stalled_at = UINT64_MAX;
+        sim_event_set(world, &wire->opening, world->now);
+    }
     return &wire->ends[0];
 }
 
@@ -429,13 +438,26 @@ void sim_host_cut(sim_host *host, bool silently)
     }
 }
 
-struct sim_end *sim_actor_dial(sim_host *host, const mail_endpoint *to, const sim_actor *actor)
+static struct sim_end *dial(sim_host *host, const mail_endpoint *to, const char *path,
+                            const sim_actor *actor)
 {
-    struct sim_end *end = sim_wire_dial(host, to);
+    struct sim_end *end = sim_wire_dial(host, to, path);
 
     end->actor = actor;
     end->state = actor->arg;
     return end;
+}
+
+struct sim_end *sim_actor_dial(sim_host *host, const mail_endpoint *to, const sim_actor *actor)
+{
+    return dial(host, to, "", actor);
+}
+
+struct sim_end *sim_actor_dial_unix(sim_host *host, const char *path, const sim_actor *actor)
+{
+    const mail_endpoint nowhere = {.port = 0};
+
+    return dial(host, &nowhere, path, actor);
 }
 
 void sim_end_write(struct sim_end *end, mail_span bytes)

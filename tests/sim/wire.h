@@ -36,8 +36,8 @@ struct sim_end {
     sim_event arrival; /* of the first */
 };
 
-/* Begins to connect; the end that asked. It is released by sim_end_leave. */
-struct sim_end *sim_wire_dial(sim_host *host, const mail_endpoint *to);
+/* Begins to connect, to `to` or to the unix socket `path` if that is not empty; the end that asked. It is released by sim_end_leave. */
+struct sim_end *sim_wire_dial(sim_host *host, const mail_endpoint *to, const char *path);
 
 bool sim_end_is_open(const struct sim_end *end);
 
@@ -55,7 +55,7 @@ void sim_end_leave(struct sim_end *end);
 /* An end that waited to be accepted is not going to be. */
 void sim_end_refuse(struct sim_end *end);
 
-/* host.c: somebody calls `end->peer`'s host; 0 or -errno. */
-int sim_host_called(sim_world *world, const mail_endpoint *at, struct sim_end *end);
+/* host.c: `from` calls `at`, or its own unix socket `path`; 0 or -errno. */
+int sim_host_called(sim_host *from, const mail_endpoint *at, const char *path, struct sim_end *end);
 
 #endif

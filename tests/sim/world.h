@@ -100,6 +100,9 @@ typedef struct sim_loop {
 
 void sim_loop_init(sim_loop *loop, sim_world *world);
 
+/* The longest name of a unix socket, with its NUL. */
+#define SIM_PATH 64
+
 /* A machine on the simulated network. */
 typedef struct sim_host {
     mail_sockets sockets;
@@ -137,7 +140,8 @@ typedef struct sim_actor {
 struct sim_fd *sim_actor_listen(sim_host *host, uint16_t port, const sim_actor *actor);
 void sim_actor_unlisten(struct sim_fd *listener);
 
-/* Calls `to`. */
+/* Calls `to`, or a unix socket of its own host. */
+struct sim_end *sim_actor_dial_unix(sim_host *host, const char *path, const sim_actor *actor);
 struct sim_end *sim_actor_dial(sim_host *host, const mail_endpoint *to, const sim_actor *actor);
 
 void sim_end_write(struct sim_end *end, mail_span bytes);
