@@ -109,6 +109,8 @@ static int open_queue(sim_relay *rl)
 
     opts.mem = &rl->scarce;
     opts.log = &rl->log;
+    opts.retry = rl->opts.retry;
+    opts.retry_count = rl->opts.retry_count;
     opts.give_up = rl->opts.give_up;
     opts.warn_after = rl->opts.warn_after;
     opts.segment_bytes = SEGMENT_BYTES;

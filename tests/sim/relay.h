@@ -31,6 +31,8 @@ typedef struct sim_relay_options {
     const char *accounts;           /* as mail_accounts_parse takes them: who may read */
     mail_mailbox_of_fn *mailbox_of; /* MAIL_ENOENT: no such user */
     mail_network clients;           /* who may send to other domains */
+    const mail_duration *retry;     /* delays between tries; NULL: the library's */
+    size_t retry_count;
     mail_duration give_up;
     mail_duration warn_after;
     mail_log_fn *on_log;           /* told each line of the log; may be NULL */

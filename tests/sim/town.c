@@ -50,6 +50,9 @@ void sim_town_host_init(sim_town_host *host, sim_ledger *ledger, unsigned index,
     static const char *const routes[] = {"discard.example=discard",
                                          "refuse.example=error:550 5.7.1 Not here",
                                          "smart.example=10.0.1.1:25"};
+    /* So many tries that what can be reached at all is reached before it is given up. */
+    static const mail_duration retry[] = {5 * MAIL_MINUTE, 10 * MAIL_MINUTE, 20 * MAIL_MINUTE,
+                                          30 * MAIL_MINUTE};
     unsigned next = (index + 1) % count;
 
     *host = (sim_town_host){.ledger = ledger};
@@ -69,6 +72,8 @@ void sim_town_host_init(sim_town_host *host, sim_ledger *ledger, unsigned index,
         .accounts = host->accounts,
         .mailbox_of = mailbox_of,
         .clients = {{4, {10, 9, 0, 0}, 0}, 16},
+        .retry = retry,
+        .retry_count = MAIL_COUNT(retry),
         .give_up = 8 * MAIL_HOUR,
         .warn_after = MAIL_HOUR,
         .on_log = on_log,
