@@ -6,8 +6,6 @@
 
 #include "queue/queue.h"
 
-#define WALL_START 1700000000
-
 /* A disk is asked to be safe within so much. */
 #define SYNC_MAX (20 * MAIL_MILLISECOND)
 
@@ -25,7 +23,7 @@ static mail_wall relay_wall(void *arg)
 {
     const sim_relay *rl = arg;
 
-    return WALL_START + (rl->world->now + rl->wall_ahead) / MAIL_SECOND;
+    return sim_wall(rl->world) + rl->wall_ahead / MAIL_SECOND;
 }
 
 static void on_line(void *arg, mail_log_level level, const char *what, const mail_log_field *fields,
@@ -334,12 +332,18 @@ static int make_all(sim_relay *rl)
     return code == MAIL_OK ? make_pop3(rl) : code;
 }
 
+/* What was under way when the power went still uses the store. */
+bool sim_relay_is_still(const sim_relay *rl)
+{
+    return rl->loop.works == 0 && (rl->pop3 == NULL || mail_pop3_service_sessions(rl->pop3) == 0);
+}
+
 static void boot(void *arg)
 {
     sim_relay *rl = arg;
     int code;
 
-    if (rl->loop.works > 0 || (rl->pop3 != NULL && mail_pop3_service_sessions(rl->pop3) > 0)) {
+    if (!sim_relay_is_still(rl)) {
         sim_event_set(rl->world, &rl->booting, rl->world->now + MAIL_SECOND);
         return;
     }
@@ -400,6 +404,12 @@ bool sim_relay_crash(sim_relay *rl, mail_duration outage, bool silently)
     return true;
 }
 
+void sim_relay_switch_off(sim_relay *rl)
+{
+    sim_relay_crash(rl, 0, true);
+    sim_event_unset(rl->world, &rl->booting);
+}
+
 bool sim_relay_is_done(const sim_relay *rl)
 {
     mail_queue_stats stats;
@@ -433,6 +443,9 @@ void sim_relay_deinit(sim_relay *rl)
 {
     stop(rl);
     free_store(rl);
+    if (!rl->is_up) {
+        fault_files_reboot(rl->disk);
+    }
     assert_int_equal(fault_files_handles(rl->disk), 0);
     fault_files_destroy(rl->disk);
 }

@@ -79,6 +79,10 @@ void sim_relay_init(sim_relay *rl, sim_world *world, const sim_relay_options *op
 /* The power goes; it comes again after `outage`. False: there was none. */
 bool sim_relay_crash(sim_relay *rl, mail_duration outage, bool silently);
 
+/* The power goes for good; sim_relay_is_still tells when deinit may follow. */
+void sim_relay_switch_off(sim_relay *rl);
+bool sim_relay_is_still(const sim_relay *rl);
+
 /* Whether it is up and has nothing left to do. */
 bool sim_relay_is_done(const sim_relay *rl);
 
@@ -86,7 +90,7 @@ bool sim_relay_is_done(const sim_relay *rl);
 void sim_relay_drain(sim_relay *rl);
 bool sim_relay_is_drained(const sim_relay *rl);
 
-/* After a drain: asserts that nothing is left. */
+/* After a drain, or without power: asserts that nothing is left. */
 void sim_relay_deinit(sim_relay *rl);
 
 #endif

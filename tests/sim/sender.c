@@ -81,7 +81,11 @@ static void on_closed(mail_smtp_connection *conn, void *arg)
 {
     sim_sender *sender = arg;
     sim_world *world = sender->world;
+    mail_reply why = mail_smtp_connection_failure(conn);
 
+    if (!sender->has_sent && why.code != 0 && sender->opts.on_lost != NULL) {
+        sender->opts.on_lost(&why, sender->opts.arg);
+    }
     mail_smtp_connection_destroy(conn);
     sender->conn = NULL;
     sim_event_set(world, &sender->again,

@@ -21,6 +21,8 @@ typedef struct sim_sender_options {
     mail_span content;             /* borrowed until the end */
     /* What came of recipient `index` in one try. */
     void (*on_outcome)(size_t index, const mail_outcome *outcome, void *arg);
+    /* A try came to nothing at all, and why; may be NULL. */
+    void (*on_lost)(const mail_reply *why, void *arg);
     void (*on_over)(void *arg); /* nothing is left to be done; the sender is gone */
     void *arg;
 } sim_sender_options;

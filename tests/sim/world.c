@@ -11,6 +11,8 @@
 /* Where the virtual clock starts: not 0, so that an unset instant shows. */
 #define START (100 * MAIL_DAY)
 
+#define WALL_START 1700000000
+
 static uint64_t rotate(uint64_t x, unsigned bits)
 {
     return (x << bits) | (x >> (64 - bits));
@@ -76,6 +78,16 @@ void sim_world_deinit(sim_world *world)
     free(world->fds);
 }
 
+mail_duration sim_elapsed(const sim_world *world)
+{
+    return world->now - START;
+}
+
+mail_wall sim_wall(const sim_world *world)
+{
+    return WALL_START + world->now / MAIL_SECOND;
+}
+
 uint64_t sim_below(sim_world *world, uint64_t below)
 {
     return random_below(&world->random, below);
@@ -92,9 +104,8 @@ void sim_trace(sim_world *world, const char *format, ...)
     va_list args;
     int n;
 
-    n = snprintf(line, sizeof(line), "%" PRId64 ".%06" PRId64 " ",
-                 (world->now - START) / MAIL_SECOND,
-                 (world->now - START) % MAIL_SECOND / MAIL_MICROSECOND);
+    n = snprintf(line, sizeof(line), "%" PRId64 ".%06" PRId64 " ", sim_elapsed(world) / MAIL_SECOND,
+                 sim_elapsed(world) % MAIL_SECOND / MAIL_MICROSECOND);
     va_start(args, format);
     vsnprintf(line + n, sizeof(line) - (size_t)n, format, args);
     va_end(args);

@@ -82,6 +82,10 @@ void sim_world_run(sim_world *world, mail_time until, bool (*stop)(void *arg), v
 void sim_event_set(sim_world *world, sim_event *event, mail_time when);
 void sim_event_unset(sim_world *world, sim_event *event);
 
+/* Since it began, and what a right calendar says. */
+mail_duration sim_elapsed(const sim_world *world);
+mail_wall sim_wall(const sim_world *world);
+
 uint64_t sim_below(sim_world *world, uint64_t below);
 bool sim_chance(sim_world *world, unsigned per_million);
 
