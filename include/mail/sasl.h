@@ -30,6 +30,13 @@ MAIL_API const char *mail_sasl_mechanism_name(mail_sasl_mechanism mechanism);
 /** The mechanism of that name, in any case; MAIL_SASL_NONE if it is none of ours. */
 MAIL_API mail_sasl_mechanism mail_sasl_mechanism_parse(mail_span name);
 
+/** What the names of all mechanisms need, final NUL included. */
+#define MAIL_SASL_MECHANISMS_SIZE 128
+
+/** Writes the names of `mechanisms` (bits 1 << mechanism), best first, a blank between; its length. */
+MAIL_API size_t mail_sasl_mechanisms_print(unsigned mechanisms,
+                                           char out[MAIL_SASL_MECHANISMS_SIZE]);
+
 /** Whether it shows a secret to whoever can read along: only inside TLS. */
 MAIL_API bool mail_sasl_mechanism_is_plain_text(mail_sasl_mechanism mechanism);
 
@@ -194,6 +201,9 @@ MAIL_API mail_span mail_sasl_client_out(const mail_sasl_client *cl);
  * the password too.
  */
 MAIL_API bool mail_sasl_client_is_satisfied(const mail_sasl_client *cl);
+
+/** Whether MAIL_SASL_FAILED came of a lack of memory: it says nothing of the server. */
+MAIL_API bool mail_sasl_client_is_starved(const mail_sasl_client *cl);
 
 /** The error of an OAuth server (JSON, cleaned); empty: none. Ownership: lends until destroy. */
 MAIL_API mail_span mail_sasl_client_error(const mail_sasl_client *cl);

@@ -5,6 +5,7 @@
 #include <mail/base.h>
 #include <mail/envelope.h>
 #include <mail/reply.h>
+#include <mail/sasl.h>
 #include <mail/sink.h>
 
 #ifdef __cplusplus
@@ -18,6 +19,9 @@ extern "C" {
  *     create -> (out, sent, feed …) -> EV_READY -> begin -> EV_BODY -> write the message into
  *     `body` -> EV_DONE, results per recipient -> begin again, or quit -> EV_CLOSED
  *
+ * Where TLS is wanted EV_STARTTLS comes before EV_READY, and where the peer must be told who we
+ * are EV_AUTH. The engine does no TLS: its caller puts that between the wire and the engine.
+ *
  * Bytes are taken by `feed`; the engine keeps no input and allocates nothing per command.
  */
 typedef struct mail_smtp_client mail_smtp_client;
@@ -25,11 +29,14 @@ typedef struct mail_smtp_client mail_smtp_client;
 typedef enum mail_smtp_client_event {
     MAIL_SMTP_CLIENT_NONE, /* more input, or room in out */
     MAIL_SMTP_CLIENT_READY, /* greeted and EHLO'd: begin or quit. Also after DONE, once more is possible */
-    MAIL_SMTP_CLIENT_BODY,  /* the peer takes the message: write it into mail_smtp_client_body */
-    MAIL_SMTP_CLIENT_DONE,  /* the transaction is over: every recipient has its result. It may
+    MAIL_SMTP_CLIENT_BODY,   /* the peer takes the message: write it into mail_smtp_client_body */
+    MAIL_SMTP_CLIENT_DONE,   /* the transaction is over: every recipient has its result. It may
                                come while the body is being written: don't finish or abort it then */
-    MAIL_SMTP_CLIENT_CLOSED /* the session is over; see mail_smtp_client_failure. A transaction under
+    MAIL_SMTP_CLIENT_CLOSED, /* the session is over; see mail_smtp_client_failure. A transaction under
                                way has given DONE before */
+    MAIL_SMTP_CLIENT_STARTTLS, /* question: begin the handshake, once `feed` gives NONE with all that
+                               was read; then mail_smtp_client_tls_started, or refuse */
+    MAIL_SMTP_CLIENT_AUTH      /* question: who are we? mail_smtp_client_authenticate, or refuse */
 } mail_smtp_client_event;
 
 MAIL_API const char *mail_smtp_client_event_name(mail_smtp_client_event event);
@@ -53,14 +60,25 @@ typedef struct mail_outcome {
     mail_reply reply; /* what decided; text lends from the engine until the next begin or destroy */
 } mail_outcome;
 
+/** How much TLS a session wants. */
+typedef enum mail_smtp_tls {
+    MAIL_SMTP_TLS_NONE,    /* none, whatever is offered */
+    MAIL_SMTP_TLS_MAY,     /* by STARTTLS where that is offered, else in clear */
+    MAIL_SMTP_TLS_REQUIRE, /* by STARTTLS, or there is no transaction */
+    MAIL_SMTP_TLS_IMPLICIT /* from the first octet on (RFC 8314): EV_STARTTLS comes at once */
+} mail_smtp_tls;
+
 typedef struct mail_smtp_client_options {
     size_t size; /* MAIL_SMTP_CLIENT_OPTIONS_INIT */
     const mail_mem *mem;
     mail_span hostname; /* for EHLO: a domain or address literal; required; copied */
     bool lmtp;
-    bool no_pipelining, no_chunking; /* as if not offered */
-    size_t out_bytes;                /* what `out` may hold; default 64 KiB, at least 16 KiB */
-    mail_duration max_timeout;       /* upper bound for every phase; 0: RFC 5321, 4.5.3.2 */
+    mail_smtp_tls tls;
+    bool authenticates;               /* no transaction without AUTH: EV_AUTH asks who we are */
+    bool no_pipelining, no_chunking;  /* as if not offered */
+    size_t out_bytes;                 /* what `out` may hold; default 64 KiB, at least 16 KiB */
+    mail_duration max_timeout;        /* upper bound for every phase; 0: RFC 5321, 4.5.3.2 */
+    const struct mail_random *random; /* private to libmail's tests */
 } mail_smtp_client_options;
 
 #define MAIL_SMTP_CLIENT_OPTIONS_INIT                                                              \
@@ -76,6 +94,8 @@ MAIL_API void mail_smtp_client_destroy(mail_smtp_client *cl);
 /** What the peer offered in its reply to EHLO. */
 typedef struct mail_smtp_offer {
     bool pipelining, chunking, eightbit, binary, smtputf8, dsn, size, starttls, enhanced;
+    bool requiretls;   /* RFC 8689; believed only inside TLS */
+    unsigned auth;     /* mechanisms, bits of 1 << mail_sasl_mechanism */
     uint64_t max_size; /* SIZE; 0: no limit given */
     uint32_t rcpt_max; /* LIMITS (RFC 9422); 0: none given */
     uint32_t rcpt_domain_max;
@@ -84,6 +104,45 @@ typedef struct mail_smtp_offer {
 } mail_smtp_offer;
 
 MAIL_API const mail_smtp_offer *mail_smtp_client_offer(const mail_smtp_client *cl);
+
+/**
+ * Answers EV_STARTTLS: the handshake is done, and all octets from now on go through TLS. What the
+ * peer offered in clear is forgotten; EHLO comes again. `binding` is the session's tls-exporter
+ * (32 octets), or empty: no SCRAM-…-PLUS. `is_verified`: the peer has proved its name, as a
+ * message that asks for REQUIRETLS demands.
+ */
+MAIL_API void mail_smtp_client_tls_started(mail_smtp_client *cl, mail_time now, mail_span binding,
+                                           bool is_verified);
+
+/** Who we are. */
+typedef struct mail_smtp_credentials {
+    mail_span user;
+    mail_span authzid;  /* as whom to act; empty: as `user` */
+    mail_span password; /* or else */
+    mail_span token;    /* for OAUTHBEARER and XOAUTH2; neither: EXTERNAL, by the TLS certificate */
+    mail_span host;     /* OAUTHBEARER: the peer's name, and */
+    uint16_t port;      /* its port; optional */
+    unsigned
+        mechanisms; /* that may be used, bits of 1 << mail_sasl_mechanism; 0: all but CRAM-MD5 */
+    bool in_clear;  /* also those that show the secret to who reads along, without TLS */
+} mail_smtp_credentials;
+
+/**
+ * Answers EV_AUTH. The best mechanism that the peer offers, that is allowed and that there are the
+ * means for is used, once; EV_READY follows, or the end of the session. SCRAM makes the peer prove
+ * that it knows the password too, and takes some milliseconds of work, at most 20.
+ *
+ * Ownership: copies, wipes the copy. The secret is in no text that the engine gives. What comes of
+ * it is said by the next `feed`, even of nothing.
+ */
+MAIL_API void mail_smtp_client_authenticate(mail_smtp_client *cl, mail_time now,
+                                            const mail_smtp_credentials *credentials);
+
+/**
+ * Answers EV_STARTTLS or EV_AUTH: it can't be. Ends the session, at once or with QUIT, and `why` is
+ * its failure.
+ */
+MAIL_API void mail_smtp_client_refuse(mail_smtp_client *cl, mail_time now, const mail_reply *why);
 
 /** What is known of the message to come. */
 typedef struct mail_smtp_content {
@@ -131,9 +190,12 @@ MAIL_API void mail_smtp_client_quit(mail_smtp_client *cl, mail_time now);
  */
 MAIL_API mail_reply mail_smtp_client_failure(const mail_smtp_client *cl);
 
+/** Whether that is a verdict of ours, not the peer's words. */
+MAIL_API bool mail_smtp_client_failure_is_local(const mail_smtp_client *cl);
+
 /**
- * The phase that the session is in or ended in, for the log: `greeting`, `ehlo`, `helo`, `ready`,
- * `rset`, `mail`, `rcpt`, `data`, `body`, `dot`, `quit`.
+ * The phase that the session is in or ended in, for the log: `greeting`, `ehlo`, `helo`, `starttls`,
+ * `tls`, `auth`, `ready`, `rset`, `mail`, `rcpt`, `data`, `body`, `dot`, `quit`.
  */
 MAIL_API const char *mail_smtp_client_phase(const mail_smtp_client *cl);
 

@@ -146,6 +146,8 @@ static void on_event(mail_smtp_connection *conn, mail_smtp_client_event event)
 
     switch (event) {
     case MAIL_SMTP_CLIENT_NONE:
+    case MAIL_SMTP_CLIENT_STARTTLS: /* neither is wanted */
+    case MAIL_SMTP_CLIENT_AUTH:
     case MAIL_SMTP_CLIENT_CLOSED: /* the engine wants nothing more, so the link closes */
         break;
     case MAIL_SMTP_CLIENT_READY:

@@ -16,6 +16,9 @@
 
 #define MAX_ITERATIONS 1000000
 
+/* So much is kept of what an OAuth server says was wrong. */
+#define ERROR_MAX 500
+
 /*
  *   EXPECT_START ──> EXPECT_CHALLENGE ──> (EXPECT_SIGNATURE, SCRAM) ──> SATISFIED
  *        └───────────────────┴── mechanisms with one message ──────────────^
@@ -33,6 +36,7 @@ struct mail_sasl_client {
     const struct mail_random *random;
     mail_sasl_mechanism mechanism;
     state state;
+    bool is_starved; /* failed for lack of memory */
     uint32_t max_iterations;
     uint16_t port;
     sasl_name user;
@@ -181,6 +185,7 @@ bool mail_sasl_client_speaks_first(const mail_sasl_client *cl)
 static mail_sasl_step say(mail_sasl_client *cl, int code, state next)
 {
     if (code != MAIL_OK) {
+        cl->is_starved = code == MAIL_ENOMEM;
         return fail(cl);
     }
     cl->state = next;
@@ -385,18 +390,21 @@ static mail_sasl_step on_cram(mail_sasl_client *cl, mail_span challenge)
 /* RFC 7628, section 3.2.3: the server says why not; we must answer, then it refuses. */
 static mail_sasl_step on_oauth_error(mail_sasl_client *cl, mail_span json)
 {
-    for (size_t i = 0; i < json.length && i < 500; i++) {
+    mail_span secret = buffer_bytes(&cl->secret);
+    int code = MAIL_OK;
+
+    if (json.length > 0 && memmem(json.data, json.length, secret.data, secret.length) != NULL) {
+        json.length = 0; /* it is to be shown to people, and the token is not */
+    }
+    for (size_t i = 0; i < json.length && i < ERROR_MAX && code == MAIL_OK; i++) {
         char c = json.data[i];
 
-        if (buffer_append(&cl->error, mail_span_of(ascii_is_control(c) ? "?" : &c, 1)) != MAIL_OK) {
-            break;
-        }
+        code = buffer_append(&cl->error, mail_span_of(ascii_is_control(c) ? "?" : &c, 1));
     }
-    cl->state = FAILED;
-    return put(cl, cl->mechanism == MAIL_SASL_OAUTHBEARER ? MAIL_SPAN("\1") : (mail_span){0}) ==
-                   MAIL_OK
-               ? MAIL_SASL_CONTINUE
-               : MAIL_SASL_FAILED;
+    if (code == MAIL_OK && cl->mechanism == MAIL_SASL_OAUTHBEARER) {
+        code = put(cl, MAIL_SPAN("\1"));
+    }
+    return say(cl, code, FAILED);
 }
 
 static mail_sasl_step start(mail_sasl_client *cl, mail_span in)
@@ -471,6 +479,11 @@ mail_span mail_sasl_client_out(const mail_sasl_client *cl)
 bool mail_sasl_client_is_satisfied(const mail_sasl_client *cl)
 {
     return cl->state == SATISFIED;
+}
+
+bool mail_sasl_client_is_starved(const mail_sasl_client *cl)
+{
+    return cl->is_starved;
 }
 
 mail_span mail_sasl_client_error(const mail_sasl_client *cl)

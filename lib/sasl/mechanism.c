@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <mail/sasl.h>
 
+#include <stdio.h>
+
 static const struct mechanism {
     const char *name;
     bool plain_text;
@@ -29,6 +31,20 @@ mail_sasl_mechanism mail_sasl_mechanism_parse(mail_span name)
         }
     }
     return MAIL_SASL_NONE;
+}
+
+size_t mail_sasl_mechanisms_print(unsigned bits, char out[MAIL_SASL_MECHANISMS_SIZE])
+{
+    size_t length = 0;
+
+    out[0] = '\0';
+    for (unsigned i = MAIL_SASL_NONE + 1; i < MAIL_SASL_MECHANISMS; i++) {
+        if ((bits & 1U << i) != 0) {
+            length += (size_t)snprintf(out + length, MAIL_SASL_MECHANISMS_SIZE - length, "%s%s",
+                                       length > 0 ? " " : "", mechanisms[i].name);
+        }
+    }
+    return length;
 }
 
 bool mail_sasl_mechanism_is_plain_text(mail_sasl_mechanism mechanism)

@@ -30,6 +30,10 @@ const char *mail_smtp_client_event_name(mail_smtp_client_event event)
         return "done";
     case MAIL_SMTP_CLIENT_CLOSED:
         return "closed";
+    case MAIL_SMTP_CLIENT_STARTTLS:
+        return "starttls";
+    case MAIL_SMTP_CLIENT_AUTH:
+        return "auth";
     }
     return "unknown";
 }
@@ -62,6 +66,9 @@ static int set_options(mail_smtp_client *cl, const mail_smtp_client_options *opt
     cl->no_pipelining = opts->no_pipelining;
     cl->no_chunking = opts->no_chunking;
     cl->max_timeout = opts->max_timeout;
+    cl->tls = opts->tls;
+    cl->authenticates = opts->authenticates;
+    cl->random = opts->random;
     smtp_wire_init(&cl->wire, cl->mem, limit > LEAST_OUT ? limit : LEAST_OUT);
     return code == MAIL_OK ? smtp_wire_reserve(&cl->wire, 1) : code;
 }
@@ -93,6 +100,9 @@ int mail_smtp_client_create(mail_smtp_client **out, const mail_smtp_client_optio
     }
     cl->wire.waits_since = now;
     smtp_wire_expect(&cl->wire, SMTP_COMMAND_GREETING, 0);
+    if (cl->tls == MAIL_SMTP_TLS_IMPLICIT) {
+        smtp_client_ask_for_tls(cl);
+    }
     *out = cl;
     return MAIL_OK;
 }
@@ -102,6 +112,7 @@ void mail_smtp_client_destroy(mail_smtp_client *cl)
     if (cl == NULL) {
         return;
     }
+    smtp_client_forget_sasl(cl);
     smtp_outcomes_deinit(&cl->outcomes);
     smtp_wire_deinit(&cl->wire);
     mem_free(cl->mem, cl->domains, cl->domain_capacity * sizeof(*cl->domains));
@@ -124,11 +135,20 @@ mail_reply mail_smtp_client_failure(const mail_smtp_client *cl)
     return cl->failure;
 }
 
+bool mail_smtp_client_failure_is_local(const mail_smtp_client *cl)
+{
+    return cl->failure_is_local;
+}
+
 const char *mail_smtp_client_phase(const mail_smtp_client *cl)
 {
     const smtp_expected *head = smtp_wire_head(&cl->wire);
 
     switch (cl->state) {
+    case SMTP_CLIENT_AWAIT_TLS:
+        return "tls";
+    case SMTP_CLIENT_AWAIT_CREDENTIALS:
+        return "auth";
     case SMTP_CLIENT_AWAIT_BEGIN:
         return "ready";
     case SMTP_CLIENT_AWAIT_BODY:
@@ -151,7 +171,7 @@ void smtp_client_report(mail_smtp_client *cl, mail_smtp_client_event event)
     cl->due |= 1U << event;
 }
 
-static void set_failure(mail_smtp_client *cl, const mail_reply *why)
+static void set_failure(mail_smtp_client *cl, const mail_reply *why, bool is_local)
 {
     size_t length = why->text.length;
 
@@ -159,6 +179,7 @@ static void set_failure(mail_smtp_client *cl, const mail_reply *why)
         length = sizeof(cl->failure_text);
     }
     cl->failure = *why;
+    cl->failure_is_local = is_local;
     cl->failure.text = mail_span_of(cl->failure_text, length);
     memmove(cl->failure_text, why->text.data, length);
 }
@@ -192,13 +213,15 @@ void smtp_client_fail(mail_smtp_client *cl, const mail_reply *why, bool is_local
         return;
     }
     cl->last_phase = mail_smtp_client_phase(cl);
-    cl->due &= ~(1U << MAIL_SMTP_CLIENT_READY | 1U << MAIL_SMTP_CLIENT_BODY);
+    cl->due &= ~(1U << MAIL_SMTP_CLIENT_READY | 1U << MAIL_SMTP_CLIENT_BODY |
+                 1U << MAIL_SMTP_CLIENT_STARTTLS | 1U << MAIL_SMTP_CLIENT_AUTH);
     if (cl->state != SMTP_CLIENT_AWAIT_FAREWELL) {
-        set_failure(cl, why);
+        set_failure(cl, why, is_local);
     }
     if (has_transaction(cl)) {
         cut_transaction(cl, why, is_local);
     }
+    smtp_client_forget_sasl(cl);
     smtp_wire_clear(&cl->wire);
     cl->state = SMTP_CLIENT_CLOSED;
     smtp_client_report(cl, MAIL_SMTP_CLIENT_CLOSED);
@@ -228,10 +251,10 @@ void smtp_client_fail_memory(mail_smtp_client *cl)
     smtp_client_fail(cl, &why, true);
 }
 
-void smtp_client_leave(mail_smtp_client *cl, const mail_reply *why)
+void smtp_client_leave(mail_smtp_client *cl, const mail_reply *why, bool is_local)
 {
     if (why != NULL) {
-        set_failure(cl, why);
+        set_failure(cl, why, is_local);
     }
     cl->state = SMTP_CLIENT_AWAIT_FAREWELL;
     cl->last_phase = smtp_command_phase(SMTP_COMMAND_QUIT);
@@ -243,7 +266,7 @@ void smtp_client_settle(mail_smtp_client *cl)
     bool is_last = cl->offer.mail_max > 0 && cl->mails >= cl->offer.mail_max;
 
     if (cl->leaves || is_last) {
-        smtp_client_leave(cl, NULL);
+        smtp_client_leave(cl, NULL, false);
         return;
     }
     smtp_wire_rest(&cl->wire);
@@ -257,7 +280,7 @@ void mail_smtp_client_quit(mail_smtp_client *cl, mail_time now)
     cl->leaves = true;
     if (cl->state == SMTP_CLIENT_AWAIT_BEGIN) {
         cl->due &= ~(1U << MAIL_SMTP_CLIENT_READY);
-        smtp_client_leave(cl, NULL);
+        smtp_client_leave(cl, NULL, false);
         smtp_wire_time(&cl->wire, now);
     }
 }
@@ -270,14 +293,29 @@ static void on_line(mail_smtp_client *cl, mail_span line)
     mail_reply reply;
     bool is_whole;
 
+    cl->line_text = mail_span_from(line, line.length < 4 ? line.length : 4);
     if (head != NULL && head->command == SMTP_COMMAND_EHLO) {
-        smtp_offer_line(&cl->heard, mail_span_from(line, line.length < 4 ? line.length : 4));
+        smtp_offer_line(&cl->heard, cl->line_text);
     }
     if (mail_reply_reader_line(&cl->reader, line, &reply, &is_whole) != MAIL_OK) {
         smtp_client_fail_protocol(cl, "what is no reply", NULL);
     } else if (is_whole) {
         smtp_client_on_reply(cl, &reply);
     }
+}
+
+/*
+ * RFC 3207, section 5: what stands behind the reply to STARTTLS was not said in TLS, and
+ * somebody wants it taken for that. False: there is nothing.
+ */
+static bool reject_input(mail_smtp_client *cl, mail_span in, size_t *used)
+{
+    if (*used == in.length) {
+        return false;
+    }
+    *used = in.length;
+    smtp_client_fail_protocol(cl, "words in clear where TLS begins", NULL);
+    return true;
 }
 
 /* Takes the next line off `in`, as far as `*used` has not come yet; false: there is none. */
@@ -287,6 +325,9 @@ static bool take_line(mail_smtp_client *cl, mail_span in, size_t *used)
     size_t length = rest.length < LINE_MAX_LENGTH ? rest.length : LINE_MAX_LENGTH;
     const char *lf = length > 0 ? memchr(rest.data, '\n', length) : NULL;
 
+    if (cl->state == SMTP_CLIENT_AWAIT_TLS) {
+        return reject_input(cl, in, used);
+    }
     if (lf == NULL) {
         if (rest.length >= LINE_MAX_LENGTH) {
             smtp_client_fail_protocol(cl, "a line too long", NULL);
@@ -309,10 +350,8 @@ static bool take_line(mail_smtp_client *cl, mail_span in, size_t *used)
 static bool next_event(mail_smtp_client *cl, mail_smtp_client_event *ev)
 {
     static const mail_smtp_client_event order[] = {
-        MAIL_SMTP_CLIENT_BODY,
-        MAIL_SMTP_CLIENT_DONE,
-        MAIL_SMTP_CLIENT_READY,
-        MAIL_SMTP_CLIENT_CLOSED,
+        MAIL_SMTP_CLIENT_STARTTLS, MAIL_SMTP_CLIENT_AUTH,  MAIL_SMTP_CLIENT_BODY,
+        MAIL_SMTP_CLIENT_DONE,     MAIL_SMTP_CLIENT_READY, MAIL_SMTP_CLIENT_CLOSED,
     };
 
     for (size_t i = 0; i < MAIL_COUNT(order); i++) {
@@ -422,6 +461,9 @@ mail_time mail_smtp_client_deadline(const mail_smtp_client *cl)
     /* What came about in a call that gives no event, or knows no time, is fetched by `tick`. */
     if (cl->due != 0) {
         return cl->now;
+    }
+    if (cl->state == SMTP_CLIENT_AWAIT_TLS) {
+        return smtp_client_tls_deadline(cl);
     }
     if (smtp_wire_out(&cl->wire).length > 0) {
         if (cl->wire.sent_at == SMTP_WIRE_UNTIMED) {

@@ -16,6 +16,8 @@
  *     client_command.c   the commands of a transaction
  *     client_body.c      the sink: dots and chunks
  *     client_offer.c     what EHLO brought
+ *     client_tls.c       STARTTLS, or TLS from the start
+ *     client_auth.c      AUTH
  *     client_wire.c      octets on their way out, and the replies expected for them
  *     client_outcome.c   the verdict on each recipient
  */
@@ -25,6 +27,8 @@ typedef enum smtp_command {
     SMTP_COMMAND_GREETING,
     SMTP_COMMAND_EHLO, /* LHLO in LMTP */
     SMTP_COMMAND_HELO,
+    SMTP_COMMAND_STARTTLS,
+    SMTP_COMMAND_AUTH, /* and each message of the exchange */
     SMTP_COMMAND_RSET,
     SMTP_COMMAND_MAIL,
     SMTP_COMMAND_RCPT,
@@ -111,12 +115,14 @@ typedef struct smtp_transaction {
 } smtp_transaction;
 
 typedef enum smtp_client_state {
-    SMTP_CLIENT_OPENING,        /* greeting, EHLO, HELO: each reply awaited by itself */
-    SMTP_CLIENT_AWAIT_BEGIN,    /* the embedder begins a message or quits */
-    SMTP_CLIENT_SENDING,        /* commands go out as room and replies allow */
-    SMTP_CLIENT_AWAIT_BODY,     /* the embedder writes the message */
-    SMTP_CLIENT_AWAIT_REPLIES,  /* this transaction has nothing more to send */
-    SMTP_CLIENT_AWAIT_FAREWELL, /* QUIT is on its way */
+    SMTP_CLIENT_OPENING,   /* greeting, EHLO, STARTTLS, AUTH: each reply awaited by itself */
+    SMTP_CLIENT_AWAIT_TLS, /* the embedder shakes hands */
+    SMTP_CLIENT_AWAIT_CREDENTIALS, /* the embedder looks who we are */
+    SMTP_CLIENT_AWAIT_BEGIN,       /* the embedder begins a message or quits */
+    SMTP_CLIENT_SENDING,           /* commands go out as room and replies allow */
+    SMTP_CLIENT_AWAIT_BODY,        /* the embedder writes the message */
+    SMTP_CLIENT_AWAIT_REPLIES,     /* this transaction has nothing more to send */
+    SMTP_CLIENT_AWAIT_FAREWELL,    /* QUIT is on its way */
     SMTP_CLIENT_CLOSED
 } smtp_client_state;
 
@@ -129,6 +135,9 @@ struct mail_smtp_client {
     bool no_pipelining;
     bool no_chunking;
     mail_duration max_timeout;
+    mail_smtp_tls tls;
+    bool authenticates;
+    const struct mail_random *random;
 
     smtp_client_state state;
     unsigned due;    /* events not reported so far, a bit each */
@@ -138,7 +147,16 @@ struct mail_smtp_client {
     uint32_t mails;  /* MAIL commands so far, for MAILMAX */
     mail_smtp_offer offer;
     mail_smtp_offer heard; /* the offer while it is being read */
-    uint64_t *domains;     /* of this session's recipients, hashed, for RCPTDOMAINMAX */
+    bool is_private;       /* TLS is on … */
+    bool is_verified;      /* … with who we meant */
+    bool has_binding;
+    uint8_t binding[32];
+    mail_time tls_since;    /* AWAIT_TLS */
+    mail_sasl_client *sasl; /* an exchange under way */
+    mail_span line_text;    /* of the reply at hand, its last line as it came */
+    bool has_more;          /* SASL: `out` is still to be said */
+    bool is_authenticated;
+    uint64_t *domains; /* of this session's recipients, hashed, for RCPTDOMAINMAX */
     size_t domain_count;
     size_t domain_capacity;
 
@@ -149,6 +167,7 @@ struct mail_smtp_client {
 
     mail_reply_reader reader;
     mail_reply failure;
+    bool failure_is_local;
     const char *last_phase; /* in which the session ended */
     char reply_text[MAIL_REPLY_TEXT_SIZE];
     char failure_text[MAIL_REPLY_TEXT_SIZE];
@@ -169,7 +188,7 @@ void smtp_client_fail_protocol(mail_smtp_client *cl, const char *what, const mai
 void smtp_client_fail_memory(mail_smtp_client *cl);
 
 /* Says QUIT; `why`, unless NULL, is why there is no (further) transaction. */
-void smtp_client_leave(mail_smtp_client *cl, const mail_reply *why);
+void smtp_client_leave(mail_smtp_client *cl, const mail_reply *why, bool is_local);
 
 /* Between transactions: ready for the next, or off. */
 void smtp_client_settle(mail_smtp_client *cl);
@@ -178,6 +197,12 @@ void smtp_client_settle(mail_smtp_client *cl);
 
 /* Acts on a whole reply. */
 void smtp_client_on_reply(mail_smtp_client *cl, const mail_reply *reply);
+
+/* Greets, or greets anew: what was offered before is forgotten. */
+void smtp_client_say_ehlo(mail_smtp_client *cl);
+
+/* The offer is known: TLS, AUTH, or ready. */
+void smtp_client_proceed(mail_smtp_client *cl);
 
 mail_duration smtp_command_timeout(smtp_command command);
 const char *smtp_command_phase(smtp_command command);
@@ -214,6 +239,28 @@ void smtp_body_cut(mail_smtp_client *cl);
 
 /* Takes one line of a positive reply to EHLO, without its code; the first one only greets. */
 void smtp_offer_line(mail_smtp_offer *offer, mail_span line);
+
+/* client_tls.c */
+
+/* Whether STARTTLS comes next. */
+bool smtp_client_wants_starttls(const mail_smtp_client *cl);
+bool smtp_client_on_starttls(mail_smtp_client *cl, const mail_reply *reply, size_t index);
+
+/* The handshake is the embedder's next. */
+void smtp_client_ask_for_tls(mail_smtp_client *cl);
+
+mail_time smtp_client_tls_deadline(const mail_smtp_client *cl);
+
+/* client_auth.c */
+
+void smtp_client_ask_for_credentials(mail_smtp_client *cl);
+bool smtp_client_on_auth(mail_smtp_client *cl, const mail_reply *reply, size_t index);
+
+/* Makes unreadable what `reply_text`, of that length, repeats of our last message. */
+void smtp_client_mask(mail_smtp_client *cl, size_t length);
+
+/* Ends an exchange; its secrets are wiped. */
+void smtp_client_forget_sasl(mail_smtp_client *cl);
 
 /* client_wire.c */
 
@@ -261,6 +308,9 @@ void smtp_wire_time(smtp_wire *wire, mail_time now);
 
 /* Drops everything: nothing more is sent or awaited. */
 void smtp_wire_clear(smtp_wire *wire);
+
+/* Overwrites what was sent, and is still in memory. */
+void smtp_wire_wipe(smtp_wire *wire);
 
 /* Gives back memory that only a large message needed. */
 void smtp_wire_rest(smtp_wire *wire);

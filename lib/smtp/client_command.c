@@ -116,6 +116,9 @@ static bool say_mail(mail_smtp_client *cl)
     if (cl->tx.utf8) {
         to = put_text(to, " SMTPUTF8"); /* RFC 6531, section 3.4 */
     }
+    if (cl->tx.envelope->requiretls) {
+        to = put_text(to, " REQUIRETLS"); /* RFC 8689, section 4.2 */
+    }
     if (cl->offer.dsn) {
         to = put_mail_dsn(cl, to, envid);
     }

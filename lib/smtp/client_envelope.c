@@ -126,12 +126,13 @@ static bool is_utf8_for_ascii(const mail_smtp_client *cl)
                                    !utf8_is_ascii(mail_envelope_sender(cl->tx.envelope)));
 }
 
-/* RFC 8689, section 4.2.1: never in the clear. */
+/* RFC 8689, section 4.2.1: only to a host that has proved its name and does likewise. */
 static bool is_confidential(const mail_smtp_client *cl)
 {
-    return cl->tx.envelope->requiretls;
+    return cl->tx.envelope->requiretls && !(cl->is_verified && cl->offer.requiretls);
 }
 
+#define TLS_REFUSED  "REQUIRETLS: the host does not offer it over verified TLS"
 #define UTF8_REFUSED "The address or header is not ASCII, and the host lacks SMTPUTF8"
 
 /* What can't be sent to this peer at all: it need not be asked. */
@@ -141,7 +142,7 @@ static const struct obstacle {
     uint16_t status[3];
     const char *text;
 } obstacles[] = {
-    {is_confidential, 550, {5, 7, 30}, "The message is to go over TLS only, by REQUIRETLS"},
+    {is_confidential, 550, {5, 7, 30}, TLS_REFUSED},
     {is_too_large, 552, {5, 3, 4}, "The message is larger than the host takes"},
     {is_binary_for_text, 554, {5, 6, 3}, "The message is binary, and the host lacks BINARYMIME"},
     {is_8bit_for_7bit, 554, {5, 6, 3}, "The message is 8-bit, and the host lacks 8BITMIME"},

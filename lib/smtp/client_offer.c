@@ -87,6 +87,17 @@ static void on_limits(mail_smtp_offer *offer, mail_span arguments)
     }
 }
 
+/* RFC 4954, section 3. Mechanisms that are none of ours are as not there. */
+static void on_auth(mail_smtp_offer *offer, mail_span arguments)
+{
+    mail_span name;
+
+    while ((name = next_word(&arguments)).length > 0) {
+        offer->auth |= 1U << mail_sasl_mechanism_parse(name);
+    }
+    offer->auth &= ~(1U << MAIL_SASL_NONE);
+}
+
 #define FLAG(member) offsetof(mail_smtp_offer, member)
 
 static const struct keyword {
@@ -95,12 +106,14 @@ static const struct keyword {
     void (*run)(mail_smtp_offer *offer, mail_span arguments);
 } keywords[] = {
     {"8BITMIME", FLAG(eightbit), NULL},            /* RFC 6152 */
+    {"AUTH", FLAG(esmtp), on_auth},                /* RFC 4954; has no bool of its own */
     {"BINARYMIME", FLAG(binary), NULL},            /* RFC 3030 */
     {"CHUNKING", FLAG(chunking), NULL},            /* RFC 3030 */
     {"DSN", FLAG(dsn), NULL},                      /* RFC 3461 */
     {"ENHANCEDSTATUSCODES", FLAG(enhanced), NULL}, /* RFC 2034 */
     {"LIMITS", FLAG(esmtp), on_limits},            /* RFC 9422; has no bool of its own */
     {"PIPELINING", FLAG(pipelining), NULL},        /* RFC 2920 */
+    {"REQUIRETLS", FLAG(requiretls), NULL},        /* RFC 8689 */
     {"SIZE", FLAG(size), on_size},                 /* RFC 1870 */
     {"SMTPUTF8", FLAG(smtputf8), NULL},            /* RFC 6531 */
     {"STARTTLS", FLAG(starttls), NULL},            /* RFC 3207 */

@@ -4,7 +4,9 @@
  * command without one is what a reply answers; only its code decides, and of a code
  * that is not known its first digit (RFC 5321, section 4.2).
  *
- *            220, EHLO 250              begin             354, or BDAT
+ *       AWAIT_TLS, AWAIT_CREDENTIALS
+ *         ^  |
+ *         |  v EHLO 250, 235            begin             354, or BDAT
  *     OPENING --------------> AWAIT_BEGIN ----> SENDING ----------------> AWAIT_BODY
  *       | refused              |   ^               | nobody is left            | finish
  *       |                 quit |   | DONE, READY   v                           |
@@ -17,7 +19,7 @@
  */
 #include "smtp/client.h"
 
-static void say_ehlo(mail_smtp_client *cl)
+void smtp_client_say_ehlo(mail_smtp_client *cl)
 {
     mail_span hostname = mail_span_of(cl->hostname, cl->hostname_length);
 
@@ -32,7 +34,7 @@ static bool refuse(mail_smtp_client *cl, const mail_reply *reply)
     if (reply->code < 400) {
         smtp_client_fail_protocol(cl, "a reply that does not fit its command", reply);
     } else {
-        smtp_client_leave(cl, reply);
+        smtp_client_leave(cl, reply, false);
     }
     return true;
 }
@@ -44,18 +46,46 @@ static bool on_greeting(mail_smtp_client *cl, const mail_reply *reply, size_t in
     if (!mail_reply_is_positive(reply)) {
         return refuse(cl, reply);
     }
-    say_ehlo(cl);
+    smtp_client_say_ehlo(cl);
     return true;
+}
+
+/* SC-002: who greets with HELO gives up STARTTLS and AUTH, and whoever can forge a 502 can have that. */
+static bool may_say_helo(const mail_smtp_client *cl)
+{
+    return !cl->lmtp && !cl->is_private && !cl->authenticates && cl->tls != MAIL_SMTP_TLS_REQUIRE;
+}
+
+void smtp_client_proceed(mail_smtp_client *cl)
+{
+    static const mail_reply no_tls =
+        MAIL_REPLY_INIT(451, 4, 7, 4, "TLS is required, and the host does not offer it");
+
+    if (smtp_client_wants_starttls(cl)) {
+        smtp_client_say(cl, SMTP_COMMAND_STARTTLS, "STARTTLS", MAIL_SPAN(""));
+    } else if (cl->tls == MAIL_SMTP_TLS_REQUIRE && !cl->is_private) {
+        smtp_client_leave(cl, &no_tls, true);
+    } else if (cl->authenticates && !cl->is_authenticated) {
+        smtp_client_ask_for_credentials(cl);
+    } else {
+        smtp_client_settle(cl);
+    }
 }
 
 static bool on_ehlo(mail_smtp_client *cl, const mail_reply *reply, size_t index)
 {
+    static const mail_reply no_ehlo = MAIL_REPLY_INIT(
+        451, 4, 7, 4, "The host knows no EHLO, and so neither TLS nor authentication");
     mail_span hostname = mail_span_of(cl->hostname, cl->hostname_length);
 
     (void)index;
     /* RFC 5321, sections 3.2 and 4.1.1.1; RFC 2033 knows no other greeting than LHLO. */
-    if ((reply->code == 500 || reply->code == 502) && !cl->lmtp) {
+    if ((reply->code == 500 || reply->code == 502) && may_say_helo(cl)) {
         smtp_client_say(cl, SMTP_COMMAND_HELO, "HELO", hostname);
+        return true;
+    }
+    if (reply->code == 500 || reply->code == 502) {
+        smtp_client_leave(cl, cl->lmtp ? reply : &no_ehlo, !cl->lmtp);
         return true;
     }
     if (!mail_reply_is_positive(reply)) {
@@ -65,7 +95,7 @@ static bool on_ehlo(mail_smtp_client *cl, const mail_reply *reply, size_t index)
     cl->offer.esmtp = true;
     cl->offer.pipelining = cl->offer.pipelining && !cl->no_pipelining;
     cl->offer.chunking = cl->offer.chunking && !cl->no_chunking;
-    smtp_client_settle(cl);
+    smtp_client_proceed(cl);
     return true;
 }
 
@@ -228,6 +258,8 @@ static const struct command {
     [SMTP_COMMAND_GREETING] = {"greeting", 5 * MAIL_MINUTE, on_greeting},
     [SMTP_COMMAND_EHLO] = {"ehlo", 5 * MAIL_MINUTE, on_ehlo},
     [SMTP_COMMAND_HELO] = {"helo", 5 * MAIL_MINUTE, on_helo},
+    [SMTP_COMMAND_STARTTLS] = {"starttls", 5 * MAIL_MINUTE, smtp_client_on_starttls},
+    [SMTP_COMMAND_AUTH] = {"auth", 5 * MAIL_MINUTE, smtp_client_on_auth},
     [SMTP_COMMAND_RSET] = {"rset", 5 * MAIL_MINUTE, on_rset},
     [SMTP_COMMAND_MAIL] = {"mail", 5 * MAIL_MINUTE, on_mail},
     [SMTP_COMMAND_RCPT] = {"rcpt", 5 * MAIL_MINUTE, on_rcpt},
@@ -262,11 +294,20 @@ static void on_shutdown(mail_smtp_client *cl, const mail_reply *reply, smtp_comm
     smtp_client_fail(cl, reply, false);
 }
 
+/* Commands that "go on" is an answer to. After any other the peer is out of step: no more mail for it. */
+static bool takes_intermediate(smtp_command command)
+{
+    return command == SMTP_COMMAND_DATA || command == SMTP_COMMAND_AUTH;
+}
+
 void smtp_client_on_reply(mail_smtp_client *cl, const mail_reply *reply)
 {
     const smtp_expected *head = smtp_wire_head(&cl->wire);
     bool is_due = head != NULL && smtp_wire_has_sent(&cl->wire, head->end);
 
+    if (cl->sasl != NULL) {
+        smtp_client_mask(cl, reply->text.length);
+    }
     if (reply->code == 421) {
         on_shutdown(cl, reply, is_due ? (smtp_command)head->command : SMTP_COMMAND_QUIT);
         return;
@@ -275,6 +316,8 @@ void smtp_client_on_reply(mail_smtp_client *cl, const mail_reply *reply)
         smtp_client_fail_protocol(cl, "a reply that nothing has asked for", reply);
         return;
     }
+    cl->leaves |=
+        reply->code < 400 && !mail_reply_is_positive(reply) && !takes_intermediate(head->command);
     if (commands[head->command].on_reply(cl, reply, head->index) && cl->wire.count > 0) {
         smtp_wire_pop(&cl->wire, cl->now);
     } else {

@@ -132,6 +132,16 @@ void smtp_wire_clear(smtp_wire *wire)
     wire->count = 0;
 }
 
+void smtp_wire_wipe(smtp_wire *wire)
+{
+    buffer *out = &wire->out;
+
+    if (out->data != NULL) {
+        explicit_bzero(out->data, out->start);
+        explicit_bzero(out->data + out->end, out->capacity - out->end);
+    }
+}
+
 void smtp_wire_rest(smtp_wire *wire)
 {
     if (buffer_length(&wire->out) == 0) {

@@ -7,6 +7,7 @@
  * Between question and answer, and between messages, `sasl` holds all there is of it.
  */
 #include <assert.h>
+#include <stdio.h>
 
 #include <mail/encode.h>
 
@@ -45,22 +46,10 @@ unsigned smtp_server_mechanisms(const mail_smtp_server *srv)
 /* ` PLAIN LOGIN` …: what stands behind AUTH in the reply to EHLO. */
 void smtp_server_write_mechanisms(const mail_smtp_server *srv, char *to, size_t size)
 {
-    unsigned bits = smtp_server_mechanisms(srv);
+    char names[MAIL_SASL_MECHANISMS_SIZE];
 
-    for (unsigned i = 1; i < MAIL_SASL_MECHANISMS; i++) {
-        if ((bits & 1U << i) != 0) {
-            const char *name = mail_sasl_mechanism_name((mail_sasl_mechanism)i);
-            size_t length = strlen(name);
-
-            if (length + 2 > size) {
-                return;
-            }
-            *to = ' ';
-            memcpy(to + 1, name, length + 1);
-            to += length + 1;
-            size -= length + 1;
-        }
-    }
+    mail_sasl_mechanisms_print(smtp_server_mechanisms(srv), names);
+    snprintf(to, size, "%s%s", names[0] != '\0' ? " " : "", names);
 }
 
 void smtp_server_forget_sasl(mail_smtp_server *srv)

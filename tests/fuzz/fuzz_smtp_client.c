@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The input is what a server says to the client engine. Whatever that is, a message
- * that was begun is done with a verdict for everybody, and the session ends.
+ * that was begun is done with a verdict for everybody, and the session ends. When it wants
+ * TLS, the handshake takes no octets.
  */
 #include <stdlib.h>
 
@@ -28,12 +29,25 @@ enum {
     SLOW = 128 /* what the client says is not always sent before it hears more */
 };
 
+/* Bits of the second octet: what the client wants first. */
+enum {
+    TLS = 3, /* mail_smtp_tls */
+    AUTHENTICATES = 4,
+    BY_TOKEN = 8,
+    BOUND = 16,
+    REFUSES = 32, /* has no credentials, after all, or no TLS */
+    IN_CLEAR = 64,
+    CONFIDENTIAL = 128
+};
+
 typedef struct run {
     mail_smtp_client *client;
     mail_envelope envelope;
     unsigned flags;
+    unsigned wishes;
     unsigned begun;
     unsigned done;
+    bool wants_tls;
     bool is_closed;
 } run;
 
@@ -87,6 +101,40 @@ static void write_body(run *rn)
     require(mail_sink_finish(body, NULL, NULL) == MAIL_OK);
 }
 
+/* What is secret is found nowhere in what the engine says about the session. */
+#define SECRET "tanstaaf"
+
+static void start_tls(run *rn)
+{
+    static const char binding[32] = "0123456789abcdef0123456789abcde";
+    bool is_bound = (rn->wishes & BOUND) != 0;
+    const mail_reply why = MAIL_REPLY(451, 4, 7, 5, "no TLS");
+
+    if ((rn->wishes & REFUSES) != 0) {
+        mail_smtp_client_refuse(rn->client, NOW, &why);
+        return;
+    }
+    mail_smtp_client_tls_started(
+        rn->client, NOW, is_bound ? mail_span_of(binding, sizeof(binding)) : mail_span_of("", 0),
+        is_bound);
+}
+
+static void authenticate(run *rn)
+{
+    mail_smtp_credentials credentials = {
+        .user = MAIL_SPAN("ann"),
+        .mechanisms = (rn->wishes & REFUSES) != 0 ? ~0U : 0,
+        .in_clear = (rn->wishes & IN_CLEAR) != 0,
+    };
+
+    if ((rn->wishes & BY_TOKEN) != 0) {
+        credentials.token = MAIL_SPAN(SECRET);
+    } else {
+        credentials.password = MAIL_SPAN(SECRET);
+    }
+    mail_smtp_client_authenticate(rn->client, NOW, &credentials);
+}
+
 static void take(run *rn, mail_smtp_client_event event)
 {
     require(!rn->is_closed);
@@ -112,6 +160,13 @@ static void take(run *rn, mail_smtp_client_event event)
         break;
     case MAIL_SMTP_CLIENT_CLOSED:
         rn->is_closed = true;
+        break;
+    case MAIL_SMTP_CLIENT_STARTTLS:
+        rn->wants_tls = true;
+        break;
+    case MAIL_SMTP_CLIENT_AUTH:
+        require(rn->begun == 0);
+        authenticate(rn);
         break;
     }
 }
@@ -144,6 +199,10 @@ static size_t feed(run *rn, const uint8_t *in, size_t size)
         used += n;
         take(rn, event);
     }
+    if (rn->wants_tls && !rn->is_closed) {
+        rn->wants_tls = false;
+        start_tls(rn);
+    }
     free(copy);
     return used;
 }
@@ -175,16 +234,19 @@ static void lose(run *rn)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     mail_smtp_client_options opts = MAIL_SMTP_CLIENT_OPTIONS_INIT;
-    run rn = {.flags = size > 0 ? data[0] : 0};
+    run rn = {.flags = size > 0 ? data[0] : 0, .wishes = size > 1 ? data[1] : 0};
 
     opts.hostname = MAIL_SPAN("client.example");
     opts.lmtp = (rn.flags & LMTP) != 0;
     opts.no_pipelining = (rn.flags & NO_PIPELINING) != 0;
     opts.no_chunking = (rn.flags & NO_CHUNKING) != 0;
+    opts.tls = (mail_smtp_tls)(rn.wishes & TLS);
+    opts.authenticates = (rn.wishes & AUTHENTICATES) != 0;
     make_envelope(&rn.envelope);
+    rn.envelope.requiretls = (rn.wishes & CONFIDENTIAL) != 0;
     require(mail_smtp_client_create(&rn.client, &opts, NOW) == MAIL_OK);
-    if (size > 1) {
-        talk(&rn, data + 1, size - 1);
+    if (size > 2) {
+        talk(&rn, data + 2, size - 2);
     }
     lose(&rn);
     mail_smtp_client_destroy(rn.client);

@@ -17,7 +17,10 @@ enum {
     NO_PIPELINING = 2,
     NO_CHUNKING = 4,
     BINARY = 8,
-    SIZE_KNOWN = 16
+    SIZE_KNOWN = 16,
+    TLS = 32,
+    IMPLICIT = 64, /* with TLS: from the start */
+    AUTH = 128
 };
 
 /* The first octets of the input: the flags, then sizes of slices, used over and over. */
@@ -144,6 +147,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     client.no_pipelining = (data[0] & NO_PIPELINING) != 0;
     client.no_chunking = (data[0] & NO_CHUNKING) != 0;
     client.out_bytes = 1; /* the least there is */
+    client.authenticates = (data[0] & AUTH) != 0;
+    if ((data[0] & TLS) != 0) {
+        server.implicit_tls = (data[0] & IMPLICIT) != 0;
+        server.starttls = !server.implicit_tls;
+        client.tls = server.implicit_tls ? MAIL_SMTP_TLS_IMPLICIT : MAIL_SMTP_TLS_REQUIRE;
+    }
+    server.auth_mechanisms =
+        1U << MAIL_SASL_PLAIN | 1U << MAIL_SASL_SCRAM_SHA_256_PLUS | 1U << MAIL_SASL_SCRAM_SHA_256;
     server.hostname = MAIL_SPAN("mx.example");
     server.lmtp = client.lmtp;
     server.error_delay = -1;

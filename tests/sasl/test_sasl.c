@@ -534,6 +534,25 @@ static void survives_every_failed_allocation(void **state)
     }
 }
 
+static void prints_the_names_of_mechanisms(void **state)
+{
+    char names[MAIL_SASL_MECHANISMS_SIZE];
+    size_t length;
+
+    (void)state;
+    assert_int_equal(mail_sasl_mechanisms_print(0, names), 0);
+    assert_string_equal(names, "");
+    assert_int_equal(mail_sasl_mechanisms_print(1U << MAIL_SASL_NONE | 1U << MAIL_SASL_LOGIN |
+                                                    1U << MAIL_SASL_PLAIN,
+                                                names),
+                     11);
+    assert_string_equal(names, "PLAIN LOGIN");
+    length = mail_sasl_mechanisms_print(~0U, names);
+    assert_int_equal(length, strlen(names));
+    assert_non_null(strstr(names, "EXTERNAL SCRAM-SHA-256-PLUS"));
+    assert_non_null(strstr(names, " CRAM-MD5"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -551,6 +570,7 @@ int main(void)
         cmocka_unit_test(chooses_the_best_that_is_offered_allowed_and_possible),
         cmocka_unit_test(refuses_means_that_cannot_work),
         cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(prints_the_names_of_mechanisms),
     };
 
     return mail_test_run(tests);

@@ -5,6 +5,7 @@
  */
 #include <mail/smtp_client.h>
 
+#include "base/random.h"
 #include "support/support.h"
 #include "support/transcript.h"
 
@@ -72,6 +73,14 @@ static void set_option(mail_smtp_client_options *opts, client *cl, mail_span tex
         opts->no_pipelining = true;
     } else if (is_word(text, "no-chunking")) {
         opts->no_chunking = true;
+    } else if (is_word(text, "tls=may")) {
+        opts->tls = MAIL_SMTP_TLS_MAY;
+    } else if (is_word(text, "tls=require")) {
+        opts->tls = MAIL_SMTP_TLS_REQUIRE;
+    } else if (is_word(text, "tls=implicit")) {
+        opts->tls = MAIL_SMTP_TLS_IMPLICIT;
+    } else if (is_word(text, "authenticates")) {
+        opts->authenticates = true;
     } else if (is_word(text, "offer")) {
         cl->shows_offer = true;
     } else if (has_value(text, "hostname=", &value)) {
@@ -95,6 +104,15 @@ static void client_destroy(void *object)
     }
 }
 
+/* Nonces are all the same: replies can be written down. */
+static void fill_with_zeros(void *arg, void *to, size_t size)
+{
+    (void)arg;
+    memset(to, 0, size);
+}
+
+static const mail_random no_chance = {fill_with_zeros, NULL};
+
 static void *client_create(const char *const *options, size_t count, const mail_mem *mem,
                            mail_time now)
 {
@@ -105,6 +123,7 @@ static void *client_create(const char *const *options, size_t count, const mail_
     assert_non_null(cl);
     mail_envelope_init(&cl->envelope, NULL);
     opts.mem = mem;
+    opts.random = &no_chance;
     opts.hostname = MAIL_SPAN("client.example");
     for (size_t i = 0; i < count; i++) {
         set_option(&opts, cl, mail_span_text(options[i]));
@@ -170,20 +189,30 @@ static void print_offer(const client *cl, char *text, size_t size)
 {
     const mail_smtp_offer *offer = mail_smtp_client_offer(cl->engine);
 
-    snprintf(text, size, "ready%s%s%s%s%s%s%s%s%s%s max=%llu rcpts=%u domains=%u mails=%u",
+    snprintf(text, size, "ready%s%s%s%s%s%s%s%s%s%s%s max=%llu rcpts=%u domains=%u mails=%u",
              offer->esmtp ? " esmtp" : "", offer->pipelining ? " pipelining" : "",
              offer->chunking ? " chunking" : "", offer->eightbit ? " 8bitmime" : "",
              offer->binary ? " binarymime" : "", offer->smtputf8 ? " smtputf8" : "",
              offer->dsn ? " dsn" : "", offer->size ? " size" : "",
-             offer->starttls ? " starttls" : "", offer->enhanced ? " enhanced" : "",
-             (unsigned long long)offer->max_size, offer->rcpt_max, offer->rcpt_domain_max,
-             offer->mail_max);
+             offer->starttls ? " starttls" : "", offer->requiretls ? " requiretls" : "",
+             offer->enhanced ? " enhanced" : "", (unsigned long long)offer->max_size,
+             offer->rcpt_max, offer->rcpt_domain_max, offer->mail_max);
+}
+
+/* With the failure, if there was one. */
+static void print_closed(const client *cl, char *text, size_t size)
+{
+    mail_reply failure = mail_smtp_client_failure(cl->engine);
+    size_t length = (size_t)snprintf(text, size, "closed");
+
+    if (failure.code != 0) {
+        text[length++] = ' ';
+        mail_reply_print(&failure, text + length, size - length);
+    }
 }
 
 static void take(client *cl, mail_smtp_client_event event, transcript_event *ev)
 {
-    mail_reply failure = mail_smtp_client_failure(cl->engine);
-
     switch (event) {
     case MAIL_SMTP_CLIENT_NONE:
         break;
@@ -200,12 +229,12 @@ static void take(client *cl, mail_smtp_client_event event, transcript_event *ev)
         print_done(cl, ev);
         break;
     case MAIL_SMTP_CLIENT_CLOSED:
-        strcpy(ev->text, "closed");
-        if (failure.code != 0) {
-            strcat(ev->text, " ");
-            mail_reply_print(&failure, ev->text + 7, sizeof(ev->text) - 7);
-        }
+        print_closed(cl, ev->text, sizeof(ev->text));
         ev->is_last = true;
+        break;
+    case MAIL_SMTP_CLIENT_STARTTLS:
+    case MAIL_SMTP_CLIENT_AUTH:
+        strcpy(ev->text, mail_smtp_client_event_name(event));
         break;
     }
 }
@@ -334,6 +363,77 @@ static char *body_space(client *cl, size_t count)
     return to;
 }
 
+/* `tls`, `tls verified`, `tls bound`: the handshake is done. */
+static void start_tls(client *cl, mail_time now, mail_span text)
+{
+    static const char binding[32] = "0123456789abcdef0123456789abcde";
+    bool is_verified = false;
+    bool is_bound = false;
+    mail_span word;
+
+    while (next_word(&text, &word)) {
+        is_verified |= is_word(word, "verified");
+        is_bound |= is_word(word, "bound");
+    }
+    mail_smtp_client_tls_started(cl->engine, now,
+                                 is_bound ? mail_span_of(binding, sizeof(binding)) : MAIL_SPAN(""),
+                                 is_verified);
+}
+
+static unsigned mechanism_bits(mail_span names)
+{
+    unsigned bits = 0;
+
+    for (unsigned i = MAIL_SASL_NONE + 1; i < MAIL_SASL_MECHANISMS; i++) {
+        mail_span name = mail_span_text(mail_sasl_mechanism_name((mail_sasl_mechanism)i));
+
+        bits |= mail_span_equal(names, name) ? 1U << i : 0;
+    }
+    assert_true(bits != 0);
+    return bits;
+}
+
+static void authenticate(client *cl, mail_time now, mail_span text)
+{
+    mail_smtp_credentials credentials = {.port = 0};
+    char *fill = NULL;
+    mail_span word;
+    mail_span value;
+
+    while (next_word(&text, &word)) {
+        if (has_value(word, "user=", &value)) {
+            credentials.user = value;
+        } else if (has_value(word, "authzid=", &value)) {
+            credentials.authzid = value;
+        } else if (has_value(word, "password=", &value)) {
+            credentials.password = value;
+        } else if (has_value(word, "long-password=", &value)) {
+            fill = malloc(number(value));
+            assert_non_null(fill);
+            memset(fill, 'x', number(value));
+            credentials.password = mail_span_of(fill, number(value));
+        } else if (has_value(word, "token=", &value)) {
+            credentials.token = value;
+        } else if (has_value(word, "mechanism=", &value)) {
+            credentials.mechanisms = mechanism_bits(value);
+        } else if (is_word(word, "in-clear")) {
+            credentials.in_clear = true;
+        } else {
+            fail();
+        }
+    }
+    mail_smtp_client_authenticate(cl->engine, now, &credentials);
+    free(fill);
+}
+
+static void refuse(client *cl, mail_time now, mail_span text)
+{
+    mail_reply why;
+
+    assert_int_equal(mail_reply_parse(text, &why), MAIL_OK);
+    mail_smtp_client_refuse(cl->engine, now, &why);
+}
+
 static int client_act(void *object, mail_time now, mail_span text)
 {
     client *cl = object;
@@ -362,6 +462,12 @@ static int client_act(void *object, mail_time now, mail_span text)
         assert_int_equal(mail_sink_finish(sink, NULL, NULL), MAIL_EINVAL);
     } else if (is_word(word, "abort")) {
         mail_sink_abort(sink);
+    } else if (is_word(word, "tls")) {
+        start_tls(cl, now, text);
+    } else if (is_word(word, "authenticate")) {
+        authenticate(cl, now, text);
+    } else if (is_word(word, "refuse")) {
+        refuse(cl, now, text);
     } else if (is_word(word, "quit")) {
         mail_smtp_client_quit(cl->engine, now);
     } else {

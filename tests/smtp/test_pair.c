@@ -65,13 +65,21 @@ typedef struct manner {
     bool no_pipelining;
     bool no_chunking;
     bool size_is_known;
+    bool tls;         /* by STARTTLS, and with AUTH */
+    bool tls_at_once; /* from the first octet, and with AUTH */
 } manner;
 
 static const manner manners[] = {
-    {"chunks at once", false, false, false, true},    {"chunks", false, false, false, false},
-    {"chunks one by one", false, true, false, false}, {"lines", false, false, true, true},
-    {"lines one by one", false, true, true, false},   {"LMTP chunks", true, false, false, true},
-    {"LMTP lines", true, false, true, false},
+    {"chunks at once", .size_is_known = true},
+    {"chunks", .lmtp = false},
+    {"chunks one by one", .no_pipelining = true},
+    {"lines", .no_chunking = true, .size_is_known = true},
+    {"lines one by one", .no_pipelining = true, .no_chunking = true},
+    {"LMTP chunks", .lmtp = true, .size_is_known = true},
+    {"LMTP lines", .lmtp = true, .no_chunking = true},
+    {"TLS", .tls = true},
+    {"TLS at once", .tls_at_once = true},
+    {"TLS in LMTP", .lmtp = true, .tls = true},
 };
 
 typedef struct message {
@@ -92,6 +100,13 @@ static void open_pair(smtp_pair *pair, const manner *how, uint64_t *seed)
     client.no_pipelining = how->no_pipelining;
     client.no_chunking = how->no_chunking;
     client.out_bytes = 16 * 1024;
+    if (how->tls || how->tls_at_once) {
+        client.tls = how->tls ? MAIL_SMTP_TLS_REQUIRE : MAIL_SMTP_TLS_IMPLICIT;
+        client.authenticates = true;
+        server.starttls = how->tls;
+        server.implicit_tls = how->tls_at_once;
+        server.auth_mechanisms = 1U << MAIL_SASL_PLAIN;
+    }
     server.hostname = MAIL_SPAN("mx.example");
     server.lmtp = how->lmtp;
     server.error_delay = -1;
@@ -202,6 +217,37 @@ static void carries_short_messages_as_they_are(void **state)
     }
 }
 
+/* Both engines' halves of AUTH, by each mechanism that needs a password. */
+static void lets_in_by_each_mechanism(void **state)
+{
+    static const mail_sasl_mechanism mechanisms[] = {
+        MAIL_SASL_SCRAM_SHA_256_PLUS,
+        MAIL_SASL_SCRAM_SHA_256,
+        MAIL_SASL_SCRAM_SHA_1,
+        MAIL_SASL_PLAIN,
+        MAIL_SASL_LOGIN,
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(mechanisms); i++) {
+        mail_smtp_client_options client = MAIL_SMTP_CLIENT_OPTIONS_INIT;
+        mail_smtp_server_options server = MAIL_SMTP_SERVER_OPTIONS_INIT;
+        smtp_pair pair;
+
+        mail_test_case(mail_sasl_mechanism_name(mechanisms[i]));
+        client.hostname = MAIL_SPAN("client.example");
+        client.tls = MAIL_SMTP_TLS_REQUIRE;
+        client.authenticates = true;
+        server.hostname = MAIL_SPAN("mx.example");
+        server.starttls = true;
+        server.auth_mechanisms = 1U << mechanisms[i];
+        assert_null(smtp_pair_open(&pair, &client, &server, whole_slice, NULL));
+        assert_true(mail_span_equal(mail_smtp_server_user(pair.server), MAIL_SPAN("ann")));
+        assert_null(smtp_pair_quit(&pair));
+        smtp_pair_close(&pair);
+    }
+}
+
 static void carries_long_lines(void **state)
 {
     static const size_t lengths[] = {998, LONG_LINE};
@@ -230,6 +276,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(carries_short_messages_as_they_are),
+        cmocka_unit_test(lets_in_by_each_mechanism),
         cmocka_unit_test(carries_long_lines),
         cmocka_unit_test(carries_many_lines),
     };

@@ -35,13 +35,27 @@ static char *copy_of(const buffer *wire)
     return copy;
 }
 
+/* Everybody's password. */
+#define PASSWORD MAIL_SPAN("secret")
+
+static int answer_auth(smtp_pair *pair)
+{
+    const mail_sasl_answer password = {.kind = MAIL_SASL_PASSWORD, .password = PASSWORD};
+
+    return mail_smtp_server_answer_auth(pair->server, NOW, &password);
+}
+
 static void answer(smtp_pair *pair, const mail_smtp_event *ev)
 {
     mail_reply no = MAIL_REPLY(550, 5, 1, 1, "no such user");
     bool refuses = ev->type == MAIL_SMTP_EV_RCPT && ev->path->length > 2 &&
                    memcmp(ev->path->text, "no", 2) == 0;
 
-    if (mail_smtp_server_answer(pair->server, NOW, refuses ? &no : NULL) != MAIL_OK) {
+    int code = ev->type == MAIL_SMTP_EV_AUTH
+                   ? answer_auth(pair)
+                   : mail_smtp_server_answer(pair->server, NOW, refuses ? &no : NULL);
+
+    if (code != MAIL_OK) {
         abort();
     }
 }
@@ -101,6 +115,13 @@ static bool step_server(smtp_pair *pair)
     return moved > 0 || used > 0 || ev.type != MAIL_SMTP_EV_NONE;
 }
 
+static void authenticate(smtp_pair *pair)
+{
+    const mail_smtp_credentials credentials = {.user = MAIL_SPAN("ann"), .password = PASSWORD};
+
+    mail_smtp_client_authenticate(pair->client, NOW, &credentials);
+}
+
 static void on_client_event(smtp_pair *pair, mail_smtp_client_event event)
 {
     switch (event) {
@@ -118,6 +139,12 @@ static void on_client_event(smtp_pair *pair, mail_smtp_client_event event)
         break;
     case MAIL_SMTP_CLIENT_CLOSED:
         pair->is_closed = true;
+        break;
+    case MAIL_SMTP_CLIENT_STARTTLS:
+        pair->wants_tls = true;
+        break;
+    case MAIL_SMTP_CLIENT_AUTH:
+        authenticate(pair);
         break;
     }
 }
@@ -165,6 +192,21 @@ static bool step_body(smtp_pair *pair)
     return true;
 }
 
+/* The handshake: nothing is on the wire, and both say that now it is time. */
+static bool step_tls(smtp_pair *pair)
+{
+    static const char binding[32] = "what both ends know of the TLS";
+
+    if (!pair->wants_tls || !mail_smtp_server_awaits_tls(pair->server) ||
+        mail_smtp_server_out(pair->server).length > 0 || buffer_length(&pair->to_client) > 0) {
+        return false;
+    }
+    pair->wants_tls = false;
+    mail_smtp_server_tls_started(pair->server, NOW, mail_span_of(binding, sizeof(binding)));
+    mail_smtp_client_tls_started(pair->client, NOW, mail_span_of(binding, sizeof(binding)), true);
+    return true;
+}
+
 /* Lets both go on until `*until`. */
 static const char *run(smtp_pair *pair, const bool *until)
 {
@@ -173,6 +215,7 @@ static const char *run(smtp_pair *pair, const bool *until)
 
         moves = step_client(pair) || moves;
         moves = step_body(pair) || moves;
+        moves = step_tls(pair) || moves;
         if (!moves) {
             return "both wait for the other";
         }

@@ -11,7 +11,8 @@
  * The client engine and the server engine, talking to one another in memory. Octets
  * move in slices of the size that `slice` says, in both directions and into the body.
  *
- * The server takes everything, but for recipients whose address begins with `no`.
+ * The server takes everything, but for recipients whose address begins with `no`. TLS
+ * begins where both want it, and is not done; a client that must authenticate is `ann`.
  */
 typedef struct smtp_pair {
     mail_smtp_client *client;
@@ -23,6 +24,7 @@ typedef struct smtp_pair {
     buffer received;   /* the message, as the server saw it */
     unsigned count;    /* of messages that were received whole */
     mail_span message; /* what is still to be written */
+    bool wants_tls;
     bool is_writing;
     bool is_ready;
     bool is_done;
