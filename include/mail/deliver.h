@@ -73,6 +73,7 @@ typedef struct mail_deliver_options {
     const struct mail_sockets *sockets; /* private to libmail's tests */
     mail_metrics *metrics; /* where it counts; NULL: nowhere. Borrowed until destroy */
     const struct mail_random *random;   /* private to libmail's tests: NULL is the system's */
+    mail_duration gather; /* how long a report waits for the message's other recipients; 5 s */
 } mail_deliver_options;
 
 #define MAIL_DELIVER_OPTIONS_INIT                                                                  \

@@ -187,6 +187,19 @@ MAIL_API void mail_lease_report(mail_lease *lease, size_t index, mail_queue_verd
 /** When recipient `index`, reported as RETRY, will be tried next (for the log and notices). */
 MAIL_API mail_wall mail_lease_next_try(const mail_lease *lease, size_t index);
 
+/**
+ * Writes down now what has been reported, and lets those recipients go: for a lease that must
+ * last. Those that nothing was said of stay, each with its index. Without memory nothing
+ * happens: all is written at the end.
+ */
+MAIL_API void mail_lease_settle(mail_lease *lease);
+
+/** How many recipients the lease still holds. */
+MAIL_API size_t mail_lease_held(const mail_lease *lease);
+
+/** How many of the message's other recipients are leased, or could be now: this round isn't over. */
+MAIL_API size_t mail_lease_others(const mail_lease *lease);
+
 /** Writes the reports into the log (not waited for) and ends the lease. */
 MAIL_API void mail_lease_end(mail_lease *lease);
 

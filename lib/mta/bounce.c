@@ -11,27 +11,46 @@
 /* Octets written before the loop gets its turn. */
 #define WRITE_STEP ((size_t)256 * 1024)
 
+/* Jobs that one report gathers: each keeps its lease until the report is safe. */
+#define JOBS_MAX 100
+
+/* How long nothing is told that could as well be told later, once a report could not be queued. */
+#define FAILURE_PAUSE (30 * MAIL_SECOND)
+
 struct bounce_desk {
     mail_deliver *agent;
     mail_intake *intake;
     mail_bell *bell;
     list reports;
+    table gathering; /* those that still wait for jobs, by the message's id */
     size_t count;
+    mail_time stuck_until;
 };
 
 /*
- * One report on its way into the queue. Only once it is safe there the queue hears of what it
- * tells: a crash in between sends it twice, and never not at all (RFC 5321, section 6.1).
+ * One report on its way into the queue. It gathers what becomes of all recipients of a message
+ * that are tried at this time, whichever ways they go (RFC 3461, section 5.2.8): until nothing
+ * of the message is under way any more, or for a short while.
+ *
+ * Only once it is safe in the queue the queue hears of what it tells: a crash in between sends
+ * it twice, and never not at all (RFC 5321, section 6.1). What it need not tell is written down
+ * before, so that waiting repeats no delivery.
+ *
+ *     gathering -> being written -> finishing -> end
  */
 typedef struct report {
     list link;
+    table_entry by_id; /* while it gathers */
     bounce_desk *desk;
-    job *jb;
+    list jobs; /* of one message; the first one's lease describes it */
+    size_t job_count;
+    size_t leased; /* recipients that they hold */
     mail_dsn_recipient *rows;
     size_t count;
     mail_source *text;
     mail_sink *sink;   /* NULL: not begun, or finished */
-    mail_timer *timer; /* to go on writing */
+    mail_timer *timer; /* the end of gathering; then to go on writing */
+    bool is_gathering;
     bool is_finishing;
     char id[MAIL_QUEUE_ID_SIZE];
 } report;
@@ -59,7 +78,9 @@ int bounce_desk_create(bounce_desk **out, mail_deliver *agent)
         return MAIL_ENOMEM;
     }
     desk->agent = agent;
+    desk->stuck_until = INT64_MIN;
     list_init(&desk->reports);
+    table_init(&desk->gathering, agent->mem);
     code = agent->loop->ops->bell(agent->loop, on_bell, desk, &desk->bell);
     if (code == MAIL_OK) {
         code = mail_intake_open(&desk->intake, agent->opts.queue, ring, desk);
@@ -77,11 +98,37 @@ size_t bounce_desk_count(const bounce_desk *desk)
     return desk->count;
 }
 
+bool bounce_desk_is_stuck(const bounce_desk *desk)
+{
+    return mail_loop_now(desk->agent->loop) < desk->stuck_until;
+}
+
+void bounce_desk_stick(bounce_desk *desk)
+{
+    desk->stuck_until = mail_loop_now(desk->agent->loop) + FAILURE_PAUSE;
+}
+
+static mail_lease *lease_of(const report *rp)
+{
+    return LIST_OWNER(rp->jobs.next, job, in_report)->lease;
+}
+
+static void stop_gathering(report *rp)
+{
+    if (rp->is_gathering) {
+        rp->is_gathering = false;
+        rp->desk->agent->loop->ops->timer_set(rp->timer, MAIL_NEVER);
+        table_remove(&rp->desk->gathering, &rp->by_id);
+    }
+}
+
+/* Its jobs must have been taken out. */
 static void free_report(report *rp)
 {
     bounce_desk *desk = rp->desk;
     const mail_deliver *agent = desk->agent;
 
+    stop_gathering(rp);
     if (rp->sink != NULL) {
         mail_sink_abort(rp->sink);
     }
@@ -95,6 +142,15 @@ static void free_report(report *rp)
     mem_free(agent->mem, rp, sizeof(*rp));
 }
 
+static void drop_jobs(report *rp)
+{
+    list *link;
+
+    while ((link = list_pop_front(&rp->jobs)) != NULL) {
+        job_drop(LIST_OWNER(link, job, in_report));
+    }
+}
+
 /* Those that the queue is about to make safe are waited for: it is no more than a flush. */
 static void await_finishing(bounce_desk *desk)
 {
@@ -105,10 +161,8 @@ static void await_finishing(bounce_desk *desk)
 
         link = link->next;
         if (!rp->is_finishing) {
-            job *jb = rp->jb;
-
+            drop_jobs(rp);
             free_report(rp);
-            job_drop(jb);
         }
     }
     while (!list_is_empty(&desk->reports)) {
@@ -128,6 +182,7 @@ void bounce_desk_destroy(bounce_desk *desk)
     if (desk->intake != NULL) {
         mail_intake_close(desk->intake);
     }
+    table_deinit(&desk->gathering);
     desk->agent->loop->ops->unbell(desk->bell);
     mem_free(desk->agent->mem, desk, sizeof(*desk));
 }
@@ -135,9 +190,9 @@ void bounce_desk_destroy(bounce_desk *desk)
 static void tell_end(const report *rp, int code)
 {
     const mail_log_field fields[] = {
-        {"queue_id", mail_span_text(mail_lease_id(rp->jb->lease))},
+        {"queue_id", mail_span_text(mail_lease_id(lease_of(rp)))},
         {"report", mail_span_text(rp->id)},
-        {"to", mail_envelope_sender(mail_lease_envelope(rp->jb->lease))},
+        {"to", mail_envelope_sender(mail_lease_envelope(lease_of(rp)))},
         {"reason", mail_span_text(mail_strerror(code))},
     };
 
@@ -152,12 +207,18 @@ static void tell_end(const report *rp, int code)
 static void end(report *rp, int code)
 {
     mail_deliver *agent = rp->desk->agent;
-    job *jb = rp->jb;
+    /* To a sender that is no address nothing can ever be reported. */
+    bool is_reported = code == MAIL_OK || code == MAIL_EINVAL;
+    list *link;
 
     tell_end(rp, code);
+    if (!is_reported) {
+        bounce_desk_stick(rp->desk);
+    }
+    while ((link = list_pop_front(&rp->jobs)) != NULL) {
+        job_settle(LIST_OWNER(link, job, in_report), is_reported);
+    }
     free_report(rp);
-    /* To a sender that is no address nothing can ever be reported. */
-    job_settle(jb, code == MAIL_OK || code == MAIL_EINVAL);
     deliver_note_end(agent);
 }
 
@@ -184,7 +245,7 @@ static void finish(report *rp)
 }
 
 /* As much as the queue has room for, within one step. */
-static void go_on(void *arg)
+static void write_on(void *arg)
 {
     report *rp = arg;
     mail_loop *loop = rp->desk->agent->loop;
@@ -238,20 +299,35 @@ static mail_dsn_recipient row_of(const job *jb, const notice *nt)
     return row;
 }
 
+static size_t count_notices(const report *rp)
+{
+    size_t count = 0;
+
+    for (const list *at = rp->jobs.next; at != &rp->jobs; at = at->next) {
+        const job *jb = LIST_OWNER(at, job, in_report);
+
+        for (const list *link = jb->notices.next; link != &jb->notices; link = link->next) {
+            count++;
+        }
+    }
+    return count;
+}
+
 static int make_rows(report *rp)
 {
-    const job *jb = rp->jb;
+    size_t n = 0;
 
-    for (const list *link = jb->notices.next; link != &jb->notices; link = link->next) {
-        rp->count++;
-    }
-    rp->rows = mem_alloc(jb->agent->mem, rp->count * sizeof(*rp->rows));
+    rp->count = count_notices(rp);
+    rp->rows = mem_alloc(rp->desk->agent->mem, rp->count * sizeof(*rp->rows));
     if (rp->rows == NULL) {
         return MAIL_ENOMEM;
     }
-    rp->count = 0;
-    for (const list *link = jb->notices.next; link != &jb->notices; link = link->next) {
-        rp->rows[rp->count++] = row_of(jb, LIST_OWNER(link, notice, link));
+    for (const list *at = rp->jobs.next; at != &rp->jobs; at = at->next) {
+        const job *jb = LIST_OWNER(at, job, in_report);
+
+        for (const list *link = jb->notices.next; link != &jb->notices; link = link->next) {
+            rp->rows[n++] = row_of(jb, LIST_OWNER(link, notice, link));
+        }
     }
     return MAIL_OK;
 }
@@ -259,15 +335,16 @@ static int make_rows(report *rp)
 static mail_dsn describe(const report *rp)
 {
     const mail_deliver *agent = rp->desk->agent;
-    const mail_envelope *envelope = mail_lease_envelope(rp->jb->lease);
-    const mail_smtp_content *content = mail_lease_content(rp->jb->lease);
+    const mail_lease *lease = lease_of(rp);
+    const mail_envelope *envelope = mail_lease_envelope(lease);
+    const mail_smtp_content *content = mail_lease_content(lease);
 
     return (mail_dsn){
         .hostname = mail_span_text(agent->hostname),
         .sender = mail_envelope_sender(envelope),
         .envid = mail_envelope_envid(envelope),
-        .queue_id = mail_span_text(mail_lease_id(rp->jb->lease)),
-        .arrival = mail_lease_arrival(rp->jb->lease),
+        .queue_id = mail_span_text(mail_lease_id(lease)),
+        .arrival = mail_lease_arrival(lease),
         .when = deliver_wall(agent),
         .ret = envelope->ret,
         .smtputf8 = envelope->smtputf8,
@@ -287,7 +364,7 @@ static int open_text(report *rp, const mail_dsn *dsn)
     mail_source *original;
     int code;
 
-    if (mail_lease_body(rp->jb->lease, &original) != MAIL_OK) {
+    if (mail_lease_body(lease_of(rp), &original) != MAIL_OK) {
         original = NULL; /* better a report without the message than none */
     }
     code = mail_dsn_open(&rp->text, dsn, original, rp->desk->agent->mem);
@@ -322,29 +399,127 @@ static int begin(report *rp)
     return code;
 }
 
-void bounce_begin(bounce_desk *desk, job *jb)
+static void start(report *rp)
+{
+    int code;
+
+    stop_gathering(rp);
+    code = begin(rp);
+    if (code != MAIL_OK) {
+        end(rp, code);
+        return;
+    }
+    rp->sink->on_room = write_on;
+    rp->sink->on_room_arg = rp;
+    write_on(rp);
+}
+
+static void on_timer(void *arg)
+{
+    report *rp = arg;
+
+    if (rp->is_gathering) {
+        start(rp);
+    } else {
+        write_on(rp);
+    }
+}
+
+/* Whether more is to be told soon. */
+static bool is_worth_waiting(const report *rp)
+{
+    const mail_lease *first = lease_of(rp);
+    size_t gathered = rp->leased - mail_lease_held(first);
+
+    return !rp->desk->agent->is_draining && rp->job_count < JOBS_MAX &&
+           mail_lease_others(first) > gathered;
+}
+
+static uint64_t hash_of(const bounce_desk *desk, const char *id)
+{
+    return hash_bytes(&desk->agent->seed, mail_span_text(id));
+}
+
+static report *find(const bounce_desk *desk, const char *id)
+{
+    if (desk->gathering.count == 0) {
+        return NULL; /* by far the most often */
+    }
+    for (table_entry *e = table_first(&desk->gathering, hash_of(desk, id)); e != NULL;
+         e = table_next(e)) {
+        report *rp = LIST_OWNER(e, report, by_id);
+
+        if (strcmp(mail_lease_id(lease_of(rp)), id) == 0) {
+            return rp;
+        }
+    }
+    return NULL;
+}
+
+static report *make(bounce_desk *desk, const char *id)
 {
     mail_deliver *agent = desk->agent;
     report *rp = mem_alloc(agent->mem, sizeof(*rp));
     int code;
 
     if (rp == NULL) {
+        return NULL;
+    }
+    rp->desk = desk;
+    list_init(&rp->jobs);
+    list_push_back(&desk->reports, &rp->link);
+    desk->count++;
+    code = agent->loop->ops->timer(agent->loop, on_timer, rp, &rp->timer);
+    if (code == MAIL_OK) {
+        code = table_insert(&desk->gathering, &rp->by_id, hash_of(desk, id));
+    }
+    if (code != MAIL_OK) {
+        free_report(rp);
+        return NULL;
+    }
+    rp->is_gathering = true;
+    agent->loop->ops->timer_set(rp->timer, mail_loop_now(agent->loop) + agent->opts.gather);
+    return rp;
+}
+
+void bounce_add(bounce_desk *desk, job *jb)
+{
+    const char *id = mail_lease_id(jb->lease);
+    report *rp = find(desk, id);
+
+    if (rp == NULL) {
+        rp = make(desk, id);
+    }
+    if (rp == NULL) {
+        bounce_desk_stick(desk);
         job_settle(jb, false);
         return;
     }
-    rp->desk = desk;
-    rp->jb = jb;
-    list_push_back(&desk->reports, &rp->link);
-    desk->count++;
-    code = agent->loop->ops->timer(agent->loop, go_on, rp, &rp->timer);
-    if (code == MAIL_OK) {
-        code = begin(rp);
+    list_push_back(&rp->jobs, &jb->in_report);
+    rp->job_count++;
+    rp->leased += mail_lease_held(jb->lease);
+    if (!is_worth_waiting(rp)) {
+        start(rp);
     }
-    if (code != MAIL_OK) {
-        end(rp, code);
-        return;
+}
+
+void bounce_look(bounce_desk *desk, const char *id)
+{
+    report *rp = find(desk, id);
+
+    if (rp != NULL && !is_worth_waiting(rp)) {
+        start(rp);
     }
-    rp->sink->on_room = go_on;
-    rp->sink->on_room_arg = rp;
-    go_on(rp);
+}
+
+void bounce_desk_hurry(bounce_desk *desk)
+{
+    for (list *link = desk->reports.next; link != &desk->reports;) {
+        report *rp = LIST_OWNER(link, report, link);
+
+        link = link->next;
+        if (rp->is_gathering) {
+            start(rp);
+        }
+    }
 }

@@ -15,8 +15,21 @@ int bounce_desk_create(bounce_desk **out, struct mail_deliver *agent);
 /* Reports under way are dropped, and their jobs with them: nothing of them counts. */
 void bounce_desk_destroy(bounce_desk *desk);
 
-/* Reports the notices of `jb` to its sender, then settles it. */
-void bounce_begin(bounce_desk *desk, struct job *jb);
+/*
+ * Reports the notices of `jb` to its sender, with those of other jobs of the same message if any
+ * are under way, then settles it.
+ */
+void bounce_add(bounce_desk *desk, struct job *jb);
+
+/* A job of message `id` has come to an end with nothing to report: others may have waited for it. */
+void bounce_look(bounce_desk *desk, const char *id);
+
+/* Nothing is waited for any more. */
+void bounce_desk_hurry(bounce_desk *desk);
+
+/* Whether a report could not be queued a short while ago. */
+bool bounce_desk_is_stuck(const bounce_desk *desk);
+void bounce_desk_stick(bounce_desk *desk);
 
 /* How many are under way. */
 size_t bounce_desk_count(const bounce_desk *desk);

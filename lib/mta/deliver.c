@@ -259,6 +259,7 @@ static void fill_defaults(mail_deliver_options *opts)
     DEFAULT(opts->backoff_max, MAIL_HOUR);
     DEFAULT(opts->max_local, 16);
     DEFAULT(opts->max_return_bytes, 64 * 1024);
+    DEFAULT(opts->gather, 5 * MAIL_SECOND);
 }
 
 static int fill_agent(mail_deliver *agent, mail_route_table *routes)
@@ -411,6 +412,7 @@ void mail_deliver_drain(mail_deliver *agent, void (*fn)(void *arg), void *arg)
     agent->on_drained_arg = arg;
     table_each(&agent->destinations, go_any, NULL);
     local_go(agent->local);
+    bounce_desk_hurry(agent->bounces);
     while ((link = list_pop_front(&agent->instant)) != NULL) {
         lane_release(LIST_OWNER(link, lane_hold, link), LANE_ANY_TIME);
     }

@@ -147,18 +147,33 @@ static bool goes_here(mail_span domain, void *arg)
     return hop->kind == dest->hop->kind && mail_span_equal(hop->text, dest->hop->text);
 }
 
+/*
+ * The next message of a lane. When nothing can be reached, those that must be told of that
+ * though they are not due come last.
+ */
+static int lease_from(destination *dest, mail_lane *lane, job **out)
+{
+    mail_deliver *agent = dest->agent;
+    bool widen = dest->hop->kind != MAIL_NEXTHOP_MX;
+    int code = agent->is_draining ? MAIL_ENOENT
+                                  : job_lease(out, agent, lane, widen ? goes_here : NULL, dest);
+
+    if (code == MAIL_ENOENT && dest->is_failing && !agent->is_draining &&
+        !bounce_desk_is_stuck(agent->bounces)) {
+        code = job_lease_overdue(out, agent, lane);
+    }
+    return code;
+}
+
 /* Lanes take turns. One in which nothing is due goes back to the queue. */
 static job *lease_next(destination *dest)
 {
-    bool widen = dest->hop->kind != MAIL_NEXTHOP_MX;
     mail_time not_before = dest->is_failing ? dest->not_before : LANE_ANY_TIME;
 
     while (!list_is_empty(&dest->lanes)) {
         lane_hold *hold = LIST_OWNER(list_pop_front(&dest->lanes), lane_hold, link);
         job *jb;
-        int code = dest->agent->is_draining
-                       ? MAIL_ENOENT
-                       : job_lease(&jb, dest->agent, hold->lane, widen ? goes_here : NULL, dest);
+        int code = lease_from(dest, hold->lane, &jb);
 
         if (code == MAIL_OK) {
             list_push_back(&dest->lanes, &hold->link);

@@ -6,27 +6,41 @@
 
 #include "base/mem.h"
 
-int job_lease(job **out, mail_deliver *agent, mail_lane *lane,
-              bool (*same)(mail_span domain, void *arg), void *arg)
+static int make(job **out, mail_deliver *agent, mail_lane *lane,
+                int (*lease)(mail_lane *lane, mail_lease **out))
 {
     job *jb = mem_alloc(agent->mem, sizeof(*jb));
-    int code = jb != NULL ? mail_lane_lease(lane, &jb->lease) : MAIL_ENOMEM;
+    int code = jb != NULL ? lease(lane, &jb->lease) : MAIL_ENOMEM;
 
     while (code == MAIL_EDAMAGED) { /* set aside: the next one may be sound */
-        code = mail_lane_lease(lane, &jb->lease);
+        code = lease(lane, &jb->lease);
     }
     if (code != MAIL_OK) {
         mem_free(agent->mem, jb, sizeof(*jb));
         return code;
     }
-    if (same != NULL) {
-        (void)mail_lease_widen(jb->lease, same, arg); /* without memory they go on their own */
-    }
     jb->agent = agent;
     list_init(&jb->notices);
+    list_init(&jb->in_report);
     list_push_back(&agent->jobs, &jb->link);
     *out = jb;
     return MAIL_OK;
+}
+
+int job_lease(job **out, mail_deliver *agent, mail_lane *lane,
+              bool (*same)(mail_span domain, void *arg), void *arg)
+{
+    int code = make(out, agent, lane, mail_lane_lease);
+
+    if (code == MAIL_OK && same != NULL) {
+        (void)mail_lease_widen((*out)->lease, same, arg); /* without memory they go on their own */
+    }
+    return code;
+}
+
+int job_lease_overdue(job **out, mail_deliver *agent, mail_lane *lane)
+{
+    return make(out, agent, lane, mail_lane_lease_overdue);
 }
 
 void job_drop(job *jb)
@@ -149,21 +163,28 @@ static void tell_failed(job *jb, size_t index, const mail_outcome *outcome, cons
     }
     log_try(jb, index, MAIL_LOG_INFO, "failed", &outcome->reply, site);
     if (!add_notice(jb, index, MAIL_DSN_FAILED, outcome, site)) {
+        bounce_desk_stick(jb->agent->bounces);
         mail_lease_report(jb->lease, index, MAIL_QUEUE_RETRY, &outcome->reply, false);
     }
 }
 
 static void tell_deferred(job *jb, size_t index, const mail_outcome *outcome, const job_site *site)
 {
-    bool warns = mail_lease_warns(jb->lease, index) && is_wanted(jb, index, MAIL_DSN_DELAYED);
+    bool warns = mail_lease_warns(jb->lease, index);
+    bool is_told = warns && is_wanted(jb, index, MAIL_DSN_DELAYED);
 
     log_try(jb, index, MAIL_LOG_INFO,
             outcome->kind == MAIL_OUTCOME_AMBIGUOUS ? "deferred, may come twice" : "deferred",
             &outcome->reply, site);
     mail_metric_count(jb->agent->measure.deferred, 1);
-    if (!warns || !add_notice(jb, index, MAIL_DSN_DELAYED, outcome, site)) {
-        mail_lease_report(jb->lease, index, MAIL_QUEUE_RETRY, &outcome->reply, false);
+    if (is_told && add_notice(jb, index, MAIL_DSN_DELAYED, outcome, site)) {
+        return;
     }
+    if (is_told) {
+        bounce_desk_stick(jb->agent->bounces);
+    }
+    /* A sender who wants no notice has had all that he is to have. */
+    mail_lease_report(jb->lease, index, MAIL_QUEUE_RETRY, &outcome->reply, warns && !is_told);
 }
 
 static void tell_observer(const job *jb, size_t index, const mail_outcome *outcome,
@@ -225,11 +246,17 @@ void job_hold_all(job *jb, const mail_reply *reply)
 
 void job_end(job *jb)
 {
-    if (list_is_empty(&jb->notices)) {
-        job_drop(jb);
-    } else {
-        bounce_begin(jb->agent->bounces, jb);
+    bounce_desk *bounces = jb->agent->bounces;
+    char id[MAIL_QUEUE_ID_SIZE];
+
+    if (!list_is_empty(&jb->notices)) {
+        mail_lease_settle(jb->lease);
+        bounce_add(bounces, jb);
+        return;
     }
+    memcpy(id, mail_lease_id(jb->lease), sizeof(id));
+    job_drop(jb);
+    bounce_look(bounces, id);
 }
 
 /* What is told once the report is safe; if it could not be queued, all comes again. */

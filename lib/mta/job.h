@@ -20,7 +20,8 @@ typedef struct notice {
 
 /* A message leased for some of its recipients, until the queue has been told of each. */
 typedef struct job {
-    list link; /* in the agent's jobs */
+    list link;      /* in the agent's jobs */
+    list in_report; /* with others of the same message */
     mail_deliver *agent;
     mail_lease *lease;
     list notices;
@@ -40,6 +41,9 @@ typedef struct job_site {
  */
 int job_lease(job **out, mail_deliver *agent, mail_lane *lane,
               bool (*same)(mail_span domain, void *arg), void *arg);
+
+/* The same of what is overdue (mail_lane_lease_overdue), to be told without a try. */
+int job_lease_overdue(job **out, mail_deliver *agent, mail_lane *lane);
 
 static inline size_t job_count(const job *jb)
 {

@@ -9,6 +9,7 @@
 typedef struct leased {
     queue_recipient *recipient;
     bool is_reported;
+    bool is_settled; /* the lease has it no more */
     bool warned;
     mail_queue_verdict verdict;
     mail_time next;
@@ -358,7 +359,7 @@ void mail_lease_report(mail_lease *lease, size_t index, mail_queue_verdict verdi
     leased *row = &lease->rows[index];
     queue_recipient after = *row->recipient;
 
-    assert(index < lease->count);
+    assert(index < lease->count && !row->is_settled);
     row->is_reported = true;
     row->verdict = verdict;
     row->warned = warned;
@@ -417,21 +418,82 @@ static bool apply(mail_lease *lease, const leased *row)
     return true;
 }
 
-void mail_lease_end(mail_lease *lease)
+/* The recipient is the lease's no more. */
+static void settle(mail_lease *lease, leased *row)
 {
-    mail_queue *queue = lease->queue;
-    queue_message *message = lease->message;
+    row->is_settled = true;
+    lease->message->leased--;
+    lease->queue->stats.leased--;
+    if (apply(lease, row)) {
+        queue_note_add(lease->queue, lease->note, row->recipient, row->reply);
+    }
+}
+
+size_t mail_lease_held(const mail_lease *lease)
+{
+    size_t held = 0;
 
     for (size_t i = 0; i < lease->count; i++) {
-        leased *row = &lease->rows[i];
+        held += lease->rows[i].is_settled ? 0 : 1;
+    }
+    return held;
+}
 
-        message->leased--;
-        queue->stats.leased--;
-        if (apply(lease, row)) {
-            queue_note_add(queue, lease->note, row->recipient, row->reply);
+void mail_lease_settle(mail_lease *lease)
+{
+    mail_queue *queue = lease->queue;
+    size_t reported = 0;
+    queue_record *rest;
+
+    for (size_t i = 0; i < lease->count; i++) {
+        reported += lease->rows[i].is_reported && !lease->rows[i].is_settled ? 1 : 0;
+    }
+    if (reported == 0 || reported == mail_lease_held(lease)) {
+        return; /* nothing to write, or nothing to go on with */
+    }
+    rest = queue_note_begin(queue, lease->message, (uint32_t)lease->capacity);
+    if (rest == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < lease->count; i++) {
+        if (lease->rows[i].is_reported && !lease->rows[i].is_settled) {
+            settle(lease, &lease->rows[i]);
         }
     }
-    queue_note_commit(queue, lease->note, message);
+    queue_note_commit(queue, lease->note, lease->message);
+    lease->note = rest;
+}
+
+/* Whether it would be given to whoever asked for it. */
+static bool could_be_leased(const queue_recipient *recipient, mail_time now)
+{
+    return due_is_in(&recipient->due) && recipient->due.key <= now &&
+           (recipient->lane->is_taken || recipient->lane->not_before <= now);
+}
+
+size_t mail_lease_others(const mail_lease *lease)
+{
+    const queue_message *message = lease->message;
+    size_t others = message->leased - mail_lease_held(lease);
+    mail_time now = queue_now(lease->queue);
+
+    if (message->leased == message->open) {
+        return others; /* nobody waits */
+    }
+    for (uint32_t i = 0; i < message->count; i++) {
+        others += could_be_leased(&message->recipients[i], now) ? 1 : 0;
+    }
+    return others;
+}
+
+void mail_lease_end(mail_lease *lease)
+{
+    for (size_t i = 0; i < lease->count; i++) {
+        if (!lease->rows[i].is_settled) {
+            settle(lease, &lease->rows[i]);
+        }
+    }
+    queue_note_commit(lease->queue, lease->note, lease->message);
     lease->note = NULL;
     lease_free(lease);
 }

@@ -79,6 +79,73 @@ static void widens_a_lease_to_domains_of_the_same_host(void **state)
     kit_close(&k);
 }
 
+/* What must not be repeated is written down while the rest of a lease goes on. */
+static void lets_go_of_what_is_settled_while_a_lease_goes_on(void **state)
+{
+    mail_queue_stats stats;
+    mail_lease *lease;
+    mail_lane *lane;
+    kit k;
+
+    (void)state;
+    open_kit(&k);
+    accept_text(&k, "a@one.example b@one.example c@one.example");
+    lease = kit_lease(&k, &lane);
+    mail_lease_settle(lease); /* nothing has been said yet */
+    assert_int_equal(mail_lease_held(lease), 3);
+    mail_lease_report(lease, 0, MAIL_QUEUE_DONE, NULL, false);
+    mail_lease_report(lease, 1, MAIL_QUEUE_RETRY, NULL, false);
+    mail_lease_settle(lease);
+    mail_lease_settle(lease);
+    assert_int_equal(mail_lease_held(lease), 1);
+    mail_queue_stats_read(k.queue, &stats);
+    assert_int_equal(stats.done, 1);
+    assert_int_equal(stats.retried, 1);
+    assert_int_equal(stats.leased, 1);
+    assert_int_equal(mail_envelope_count(mail_lease_envelope(lease)), 3);
+    mail_lease_report(lease, 2, MAIL_QUEUE_DONE, NULL, false);
+    mail_lease_settle(lease); /* all that is left: the end will do it */
+    assert_int_equal(mail_lease_held(lease), 1);
+    mail_lease_end(lease);
+    mail_lane_give_back(lane, INT64_MIN);
+    kit_later(&k, MAIL_HOUR);
+    lease = kit_lease(&k, &lane);
+    assert_span_equal(mail_envelope_recipient(mail_lease_envelope(lease), 0).address,
+                      "b@one.example");
+    end_as(lease, MAIL_QUEUE_DONE);
+    mail_lane_give_back(lane, INT64_MIN);
+    mail_queue_stats_read(k.queue, &stats);
+    assert_int_equal(stats.messages, 0);
+    assert_int_equal(stats.done, 3);
+    kit_close(&k);
+}
+
+static void knows_what_else_of_a_message_is_under_way(void **state)
+{
+    mail_lease *one;
+    mail_lease *two;
+    mail_lane *lane_one;
+    mail_lane *lane_two;
+    kit k;
+
+    (void)state;
+    open_kit(&k);
+    accept_text(&k, "a@one.example b@two.example c@three.example");
+    one = kit_lease(&k, &lane_one);
+    assert_int_equal(mail_lease_others(one), 2);
+    two = kit_lease(&k, &lane_two);
+    assert_int_equal(mail_lease_others(one), 2);
+    assert_int_equal(mail_lease_others(two), 2);
+    mail_lane_give_back(mail_queue_take_lane(k.queue), k.now + MAIL_HOUR); /* a host that rests */
+    assert_int_equal(mail_lease_others(one), 1);
+    end_as(two, MAIL_QUEUE_RETRY);
+    assert_int_equal(mail_lease_others(one), 0);
+    end_as(one, MAIL_QUEUE_DONE);
+    mail_lane_give_back(lane_one, INT64_MIN);
+    mail_lane_give_back(lane_two, INT64_MIN);
+    kit_close(&k);
+}
+
 static void never_gives_a_lane_or_a_recipient_twice(void **state)
 {
     mail_lease *lease;
@@ -224,6 +291,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gathers_the_recipients_of_one_domain_whatever_its_case),
         cmocka_unit_test(widens_a_lease_to_domains_of_the_same_host),
+        cmocka_unit_test(lets_go_of_what_is_settled_while_a_lease_goes_on),
+        cmocka_unit_test(knows_what_else_of_a_message_is_under_way),
         cmocka_unit_test(never_gives_a_lane_or_a_recipient_twice),
         cmocka_unit_test(puts_off_a_lane_as_a_whole),
         cmocka_unit_test(keeps_a_lane_put_off_for_ever_until_it_is_flushed),

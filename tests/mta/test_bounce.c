@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+#include "mta/post.h"
+
+#include "queue/queue.h"
+
+/* Rules for two remote hosts, and what is here. */
+typedef struct rules {
+    char one[100];
+    char two[100];
+} rules;
+
+static void lead_to(char *rule, size_t size, const char *pattern, const remote *r)
+{
+    char at[MAIL_IP_TEXT_SIZE];
+
+    at[mail_endpoint_print(&r->at, at)] = '\0';
+    snprintf(rule, size, "%s=%s", pattern, at);
+}
+
+static void assert_report_has(post *p, const char *const *texts)
+{
+    for (; *texts != NULL; texts++) {
+        post_assert_mailbox(p, "/mail/here.example/me", 1, *texts);
+    }
+}
+
+/* QR-008, DS-021: whichever ways they went. */
+static void shares_one_report_among_all_that_fail_in_one_round(void **state)
+{
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_deliver_options opts;
+        rules to;
+        post p;
+        remote one;
+        remote two;
+
+        (void)state;
+        post_open(&p, kind);
+        remote_open(&one, &p.k, false, NULL, NULL);
+        remote_open(&two, &p.k, false, NULL, NULL);
+        lead_to(to.one, sizeof(to.one), "one.example", &one);
+        lead_to(to.two, sizeof(to.two), "two.example", &two);
+        opts = post_options(&p);
+        opts.gather = MAIL_HOUR; /* no clock ends the wait */
+        SEND(&p, "me@here.example", "perm@one.example", "good@one.example", "perm@two.example",
+             "a@gone.example", "none@there.example", "you@there.example");
+        post_start(&p, ROUTES(to.one, to.two, "gone.example=error:550 5.1.6 Moved away", "*=local"),
+                   &opts);
+        world_until(&p.k.w, post_queued(&p) == 0);
+        assert_report_has(&p, (const char *const[]){"rfc822; perm@one.example\r\n",
+                                                    "rfc822; perm@two.example\r\n",
+                                                    "rfc822; a@gone.example\r\n",
+                                                    "rfc822; none@there.example\r\n", NULL});
+        assert_int_equal(one.count, 1);
+        post_assert_mailbox(&p, "/mail/there.example/you", 1, MESSAGE);
+        remote_close(&one);
+        remote_close(&two);
+        post_close(&p);
+    }
+}
+
+static unsigned open_recipients(post *p)
+{
+    mail_queue_stats stats;
+
+    mail_queue_stats_read(p->k.queue, &stats);
+    return (unsigned)stats.recipients;
+}
+
+/* QR-009, QR-010: a crash in the meantime must repeat nothing. */
+static void writes_down_deliveries_before_a_report_waits(void **state)
+{
+    mail_deliver_options opts;
+    rules to;
+    post p;
+    remote one;
+    remote two;
+
+    (void)state;
+    post_open(&p, WORLD_POLL);
+    remote_open(&one, &p.k, false, NULL, NULL);
+    remote_open(&two, &p.k, false, NULL, NULL);
+    two.is_slow = true;
+    lead_to(to.one, sizeof(to.one), "one.example", &one);
+    lead_to(to.two, sizeof(to.two), "two.example", &two);
+    opts = post_options(&p);
+    opts.gather = MAIL_HOUR;
+    SEND(&p, "me@here.example", "good@one.example", "perm@one.example", "perm@two.example");
+    post_start(&p, ROUTES(to.one, to.two, "*=local"), &opts);
+    world_until(&p.k.w, strstr(p.k.log, "failed") != NULL && two.ticket.service != NULL);
+    assert_int_equal(open_recipients(&p), 2);
+    post_assert_mailbox(&p, "/mail/here.example/me", 0, NULL);
+
+    mail_deliver_destroy(p.deliver); /* nothing is lost, and nothing was told */
+    assert_int_equal(open_recipients(&p), 2);
+    two.is_slow = false;
+    post_start(&p, ROUTES(to.one, to.two, "*=local"), &opts);
+    world_until(&p.k.w, post_queued(&p) == 0);
+    assert_int_equal(one.count, 1);
+    assert_report_has(&p, (const char *const[]){"perm@one.example", "perm@two.example", NULL});
+    remote_close(&one);
+    remote_close(&two);
+    post_close(&p);
+}
+
+static void reports_what_there_is_when_a_host_takes_long(void **state)
+{
+    static const char *const names[] = {"after a while", "when the agent drains"};
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(names); i++) {
+        bool is_drained = false;
+        mail_deliver_options opts;
+        rules to;
+        post p;
+        remote one;
+        remote two;
+
+        mail_test_case(names[i]);
+        post_open(&p, WORLD_POLL);
+        remote_open(&one, &p.k, false, NULL, NULL);
+        remote_open(&two, &p.k, false, NULL, NULL);
+        two.is_slow = true;
+        lead_to(to.one, sizeof(to.one), "one.example", &one);
+        lead_to(to.two, sizeof(to.two), "two.example", &two);
+        opts = post_options(&p);
+        opts.gather = i == 0 ? MAIL_MILLISECOND : MAIL_HOUR;
+        SEND(&p, "me@here.example", "perm@one.example", "perm@two.example");
+        post_start(&p, ROUTES(to.one, to.two, "*=local"), &opts);
+        world_until(&p.k.w, strstr(p.k.log, "failed") != NULL && two.ticket.service != NULL);
+        if (i == 1) {
+            mail_deliver_drain(p.deliver, post_stopped, &is_drained);
+        }
+        world_until(&p.k.w, strstr(p.k.log, "reported to sender") != NULL);
+        mail_smtp_service_answer(two.ticket, NULL);
+        if (i == 1) {
+            world_until(&p.k.w, is_drained);
+            mail_deliver_destroy(p.deliver);
+            post_start(&p, ROUTES(to.one, to.two, "*=local"), &opts);
+        }
+        world_until(&p.k.w, post_queued(&p) == 0);
+        post_assert_mailbox(&p, "/mail/here.example/me", 2, "perm@one.example");
+        post_assert_mailbox(&p, "/mail/here.example/me", 2, "perm@two.example");
+        remote_close(&one);
+        remote_close(&two);
+        post_close(&p);
+    }
+}
+
+/* How often the log has it. */
+static size_t lines_with(post *p, const char *text)
+{
+    size_t count = 0;
+
+    for (const char *at = p->k.log; (at = strstr(at, text)) != NULL; at++) {
+        count++;
+    }
+    return count;
+}
+
+/* QR-004, QR-015: those that wait behind a dead host hear of it without a try of their own. */
+static void tells_what_is_overdue_behind_a_dead_host(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *action;
+        uint8_t notify;
+        bool expires;
+        size_t told; /* of two */
+    } cases[] = {
+        {"delayed", "Action: delayed", 0, false, 2},
+        {"given up", "Action: failed", 0, true, 2},
+        {"delayed, which nobody wants to hear of", NULL, MAIL_NOTIFY_FAILURE, false, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        const mail_recipient rcpt = {.address = MAIL_SPAN("a@one.example"),
+                                     .notify = cases[i].notify};
+        mail_deliver_options opts;
+        rules to;
+        post p;
+        remote r;
+
+        mail_test_case(cases[i].name);
+        post_open(&p, WORLD_POLL);
+        remote_open(&r, &p.k, false, NULL, NULL);
+        lead_to(to.one, sizeof(to.one), "one.example", &r);
+        remote_close(&r); /* nobody listens there any more */
+        opts = post_options(&p);
+        post_start(&p, ROUTES(to.one, "*=local"), &opts);
+        post_send(&p, "me@here.example", &rcpt, 1);
+        post_send(&p, "me@here.example", &rcpt, 1);
+        world_until(&p.k.w, lines_with(&p, "deferred") == 2);
+        world_idle(&p.k.w);
+
+        /* They are due in five minutes, and overdue before. */
+        p.k.later += MAIL_MINUTE;
+        p.k.queue->opts.warn_after = MAIL_SECOND;
+        p.k.queue->opts.give_up = cases[i].expires ? MAIL_SECOND : MAIL_DAY;
+        p.k.log[0] = '\0';
+        SEND(&p, "", "young@one.example"); /* is tried, and tells no sender */
+        world_until(&p.k.w, lines_with(&p, "to=a@one.example") == 2 &&
+                                lines_with(&p, " delivered ") == cases[i].told);
+        world_idle(&p.k.w);
+        assert_int_equal(lines_with(&p, "to=a@one.example"), 2);
+        post_assert_mailbox(&p, "/mail/here.example/me", cases[i].told, cases[i].action);
+        post_close(&p);
+    }
+}
+
+static int no_room(queue_store *store, uint64_t expected)
+{
+    (void)store;
+    (void)expected;
+    return MAIL_ENOSPC;
+}
+
+/* QR-008: what can't be reported now stays in the queue, and nobody is busy with it. */
+static void keeps_a_failed_recipient_until_the_queue_takes_its_report(void **state)
+{
+    const queue_store_ops *normal;
+    queue_store_ops full;
+    post p;
+
+    (void)state;
+    post_open(&p, WORLD_POLL);
+    SEND(&p, "me@here.example", "a@gone.example");
+    normal = p.k.queue->store->ops;
+    full = *normal;
+    full.room = no_room;
+    p.k.queue->store->ops = &full;
+    post_start(&p, ROUTES("gone.example=error:550 5.1.6 Moved away", "*=local"), NULL);
+    world_until(&p.k.w, strstr(p.k.log, "not reported to sender") != NULL);
+    world_idle(&p.k.w);
+    assert_int_equal(lines_with(&p, "not reported to sender"), 1);
+    assert_int_equal(post_queued(&p), 1);
+    p.k.queue->store->ops = normal;
+    p.k.later += MAIL_HOUR;
+    mail_deliver_wake(p.deliver);
+    world_until(&p.k.w, post_queued(&p) == 0);
+    post_assert_mailbox(&p, "/mail/here.example/me", 1, "Status: 5.1.6");
+    post_close(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shares_one_report_among_all_that_fail_in_one_round),
+        cmocka_unit_test(writes_down_deliveries_before_a_report_waits),
+        cmocka_unit_test(reports_what_there_is_when_a_host_takes_long),
+        cmocka_unit_test(tells_what_is_overdue_behind_a_dead_host),
+        cmocka_unit_test(keeps_a_failed_recipient_until_the_queue_takes_its_report),
+    };
+
+    return mail_test_run(tests);
+}
