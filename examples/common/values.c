@@ -244,6 +244,34 @@ int option_set_duration(void *field, const char *value, mail_error *err)
     return MAIL_OK;
 }
 
+/* `N/TIME`: so many at once, and as many again in that time. */
+int option_set_rate(void *field, const char *value, mail_error *err)
+{
+    mail_rate_options *rate = field;
+    const char *slash = strchr(value, '/');
+    char count[16] = "";
+    mail_duration time;
+    mail_rate trial;
+
+    if (strcmp(value, "none") == 0) {
+        *rate = (mail_rate_options){.interval = -1};
+        return MAIL_OK;
+    }
+    if (slash != NULL && (size_t)(slash - value) < sizeof(count)) {
+        memcpy(count, value, (size_t)(slash - value));
+    }
+    if (option_set_count(&rate->burst, count, NULL) != MAIL_OK ||
+        !read_duration(slash + 1, &time) || time < rate->burst) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no rate such as 600/1m or 5000/1h",
+                              value);
+    }
+    rate->interval = time / rate->burst;
+    if (mail_rate_init(&trial, rate) != MAIL_OK) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is a rate of more than a year", value);
+    }
+    return MAIL_OK;
+}
+
 int option_set_durations(void *field, const char *value, mail_error *err)
 {
     option_durations list = {.count = 0};

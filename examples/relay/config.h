@@ -4,6 +4,7 @@
 
 #include <mail/accounts.h>
 #include <mail/aliases.h>
+#include <mail/limits.h>
 #include <mail/log.h>
 #include <mail/receive.h>
 #include <mail/route.h>
@@ -53,6 +54,13 @@ typedef struct relay_config {
     uint32_t max_recipients;
     uint32_t max_sessions;
     uint32_t max_sessions_per_client;
+    mail_limits limits;
+    bool limit_loopback;
+    bool allow_early_talk;
+    uint32_t max_errors;
+    uint32_t max_unknown_recipients;
+    uint32_t min_rate;
+    mail_duration session_timeout;
     uint32_t max_out_per_destination;
     mail_duration idle;
     mail_duration out_timeout;

@@ -174,6 +174,13 @@ static int make_receive(relay *rl)
     opts.engine.data_timeout = config->idle;
     opts.max_sessions = config->max_sessions;
     opts.max_sessions_per_client = config->max_sessions_per_client;
+    opts.limits = config->limits;
+    opts.limit_loopback = config->limit_loopback;
+    opts.engine.max_errors = config->max_errors;
+    opts.engine.max_refused = config->max_unknown_recipients;
+    opts.engine.min_data_rate = config->min_rate;
+    opts.engine.session_timeout = config->session_timeout;
+    opts.engine.allow_early_talk = config->allow_early_talk;
     code = mail_receive_create(&rl->receive, rl->loop, &opts);
     free(domains);
     if (code == MAIL_OK) {

@@ -39,6 +39,7 @@
 #include <mail/encode.h>
 #include <mail/envelope.h>
 #include <mail/header.h>
+#include <mail/limits.h>
 #include <mail/log.h>
 #include <mail/login.h>
 #include <mail/loop.h>

@@ -5,6 +5,7 @@
 #include <mail/address.h>
 #include <mail/aliases.h>
 #include <mail/base.h>
+#include <mail/limits.h>
 #include <mail/log.h>
 #include <mail/loop.h>
 #include <mail/metrics.h>
@@ -59,6 +60,8 @@ typedef struct mail_receive_options {
     const mail_network *proxy_from;     /* as in mail_smtp_service_options */
     size_t proxy_count;
     const struct mail_files *files; /* private to libmail's tests: of `drop` */
+    mail_limits limits; /* likewise */
+    bool limit_loopback;
 } mail_receive_options;
 
 #define MAIL_RECEIVE_OPTIONS_INIT                                                                  \

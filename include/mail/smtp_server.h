@@ -122,6 +122,11 @@ typedef struct mail_smtp_server_options {
     bool auth_in_clear;        /* also those that show a secret, without TLS */
     bool requires_auth;        /* submission: 530 5.7.0 to MAIL before AUTH has succeeded */
     uint8_t auth_disguise[32]; /* a lasting secret: unknown users look like known ones (SCRAM) */
+    /* Of one session: what passes them is answered 421 4.7.0, between messages. */
+    uint32_t max_commands;         /* default 1000000 */
+    uint32_t max_refused;          /* recipients for good, without a message; default 100 */
+    uint64_t max_session_bytes;    /* from the peer; default 16 GiB */
+    mail_duration session_timeout; /* a message under way has as long again; default 6 h */
 } mail_smtp_server_options;
 
 /** The longest command line, CRLF included: what a caller's input buffer must at least hold. */
@@ -231,7 +236,8 @@ MAIL_API void mail_smtp_server_sent(mail_smtp_server *srv, size_t n);
 
 /**
  * What the engine waits for; WRITE means that `out` is not empty, TIME that a reply is
- * delayed. 0: the session is over and `out` empty.
+ * delayed. READ with an open EV_CONNECT: feed what comes; nothing of it is used, but the peer has
+ * then spoken before its turn. 0: the session is over and `out` empty.
  */
 MAIL_API unsigned mail_smtp_server_wants(const mail_smtp_server *srv);
 

@@ -3,8 +3,10 @@
 #define MAIL_SMTP_SERVICE_H
 
 #include <mail/base.h>
+#include <mail/limits.h>
 #include <mail/log.h>
 #include <mail/loop.h>
+#include <mail/metrics.h>
 #include <mail/sink.h>
 #include <mail/smtp_server.h>
 #include <mail/tls.h>
@@ -63,6 +65,8 @@ typedef struct mail_smtp_service_options {
      * 2): what they say is the `peer` from then on. Copied; default: nobody may. */
     const mail_network *proxy_from;
     size_t proxy_count;
+    mail_limits limits;    /* past a rate 421 4.7.0 and close, or 450 4.7.1 to MAIL or RCPT */
+    mail_metrics *metrics; /* where limits that were met are counted; NULL: nowhere. Borrowed */
     const struct mail_sockets *sockets; /* private to libmail's tests */
 } mail_smtp_service_options;
 

@@ -257,6 +257,9 @@ static int make_parts(mail_receive *rcv)
     service.sockets = rcv->opts.sockets;
     service.proxy_from = rcv->opts.proxy_from;
     service.proxy_count = rcv->opts.proxy_count;
+    service.limits = rcv->opts.limits;
+    service.limit_loopback = rcv->opts.limit_loopback;
+    service.metrics = rcv->opts.metrics;
     return mail_smtp_service_create(&rcv->service, rcv->loop, &service);
 }
 

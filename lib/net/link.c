@@ -166,14 +166,15 @@ static bool take_in(net_link *ln, turn *tn, bool first)
     if (ln->saw_eof) {
         return false;
     }
-    /* Once a turn the owner is called without input too: it may have more to say. */
-    if (has_input(ln) || (first && !tn->readable)) {
+    if (has_input(ln)) {
+        first = false;
         moved = give_held(ln, tn);
     }
     if (tn->readable && tn->reads > 0 && wants_read(ln)) {
         moved = read_some(ln, tn) || moved;
     }
-    return moved;
+    /* Once a turn the owner is called without input too: it may have more to say. */
+    return !moved && first ? give_held(ln, tn) : moved;
 }
 
 /* Moves what the owner says into the filter, as far as there is room. */
@@ -435,6 +436,11 @@ void net_link_close(net_link *ln)
 void net_link_run(net_link *ln)
 {
     make_turn(ln, false, false);
+}
+
+void net_link_start(net_link *ln)
+{
+    make_turn(ln, true, false);
 }
 
 void net_link_soon(net_link *ln)

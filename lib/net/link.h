@@ -66,6 +66,9 @@ void net_link_preload(net_link *ln, mail_span bytes);
 /* Makes a turn now. Only from a callback of the loop. */
 void net_link_run(net_link *ln);
 
+/* The same for the first turn, which looks for what came before anything was said. */
+void net_link_start(net_link *ln);
+
 /* Makes a turn in the next round. From anywhere. */
 void net_link_soon(net_link *ln);
 

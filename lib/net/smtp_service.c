@@ -5,11 +5,13 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "base/random.h"
 #include "net/smtp_session.h"
 
 #define MAX_SESSIONS            10000
 #define MAX_SESSIONS_PER_CLIENT 200
+
+/* Whoever does not read them for so long does not want to hear our last words. */
+#define LAST_WORDS (30 * MAIL_SECOND)
 
 static void on_drained(void *arg)
 {
@@ -21,14 +23,33 @@ static void on_drained(void *arg)
 static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg);
 static void on_unproxied(const mail_endpoint *proxy, const char *why, void *arg);
 
-static int make_proxies(mail_smtp_service *service)
+/* Who may come in, and how much of it. */
+static int make_doors(mail_smtp_service *service)
 {
+    const mail_smtp_service_options *opts = &service->opts;
     int code = net_proxies_init(&service->proxies, service->net, service->loop, service->mem,
-                                service->opts.proxy_from, service->opts.proxy_count);
+                                opts->proxy_from, opts->proxy_count);
 
     service->proxies.proxied = on_proxied;
     service->proxies.unproxied = on_unproxied;
+    if (code == MAIL_OK) {
+        code = net_quotas_init(&service->quotas, service->mem, opts->max_sessions_per_client,
+                               &opts->limits);
+    }
+    if (code == MAIL_OK) {
+        code = net_limit_measure_init(&service->measure, opts->metrics);
+    }
     return code;
+}
+
+static void free_service(mail_smtp_service *service)
+{
+    net_proxies_deinit(&service->proxies);
+    net_quotas_deinit(&service->quotas);
+    service->loop->ops->untimer(service->drained);
+    mail_tls_context_unref(service->tls);
+    mem_free(service->mem, service->slots, service->slot_capacity * sizeof(*service->slots));
+    mem_free(service->mem, service, sizeof(*service));
 }
 
 int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
@@ -54,20 +75,16 @@ int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
     service->loop = loop;
     service->mem = opts->mem;
     service->net = service->opts.sockets != NULL ? service->opts.sockets : &net_system_sockets;
-    code = make_proxies(service);
-    if (code != MAIL_OK) {
-        mem_free(service->mem, service, sizeof(*service));
-        return code;
-    }
+    service->last_words = LAST_WORDS;
     service->first_free = SLOT_NONE;
     list_init(&service->listeners);
     list_init(&service->orphans);
-    table_init(&service->clients, service->mem);
-    random_fill(NULL, &service->seed, sizeof(service->seed));
-    code = loop->ops->timer(loop, on_drained, service, &service->drained);
+    code = make_doors(service);
+    if (code == MAIL_OK) {
+        code = loop->ops->timer(loop, on_drained, service, &service->drained);
+    }
     if (code != MAIL_OK) {
-        net_proxies_deinit(&service->proxies);
-        mem_free(service->mem, service, sizeof(*service));
+        free_service(service);
         return code;
     }
     *out = service;
@@ -90,7 +107,7 @@ void mail_smtp_service_destroy(mail_smtp_service *service)
         return;
     }
     assert(service->calling == 0);
-    net_proxies_deinit(&service->proxies);
+    net_proxies_close_all(&service->proxies);
     while (!list_is_empty(&service->listeners)) {
         close_listener(LIST_OWNER(service->listeners.next, smtp_listener, link));
     }
@@ -102,11 +119,7 @@ void mail_smtp_service_destroy(mail_smtp_service *service)
     while (!list_is_empty(&service->orphans)) {
         LIST_OWNER(list_pop_front(&service->orphans), smtp_session, orphan)->service = NULL;
     }
-    service->loop->ops->untimer(service->drained);
-    mail_tls_context_unref(service->tls);
-    table_deinit(&service->clients);
-    mem_free(service->mem, service->slots, service->slot_capacity * sizeof(*service->slots));
-    mem_free(service->mem, service, sizeof(*service));
+    free_service(service);
 }
 
 void mail_smtp_service_set_tls(mail_smtp_service *service, mail_tls_context *context)
@@ -209,65 +222,44 @@ int mail_smtp_service_take_asking(mail_ticket ticket, mail_sink *sink)
 
 /* Clients: who has how many sessions. */
 
-/* An IPv6 host has a whole /64 of addresses to come from. */
-static mail_ip key_of(const mail_ip *ip)
-{
-    mail_ip key = {.family = ip->family};
+/* Limits. */
 
-    memcpy(key.bytes, ip->bytes, ip->family == 6 ? 8 : 4);
-    return key;
+static bool is_free(const mail_smtp_service *service, const mail_endpoint *peer)
+{
+    return peer->ip.family == 0 ||
+           (mail_ip_is_loopback(&peer->ip) && !service->opts.limit_loopback);
 }
 
-static smtp_client_count *find_client(mail_smtp_service *service, const mail_ip *key, uint64_t hash)
+/* Whether one more session of `peer` may begin: `*limit` is what forbids it. MAIL_ENOMEM. */
+static int admit(mail_smtp_service *service, const mail_endpoint *peer, net_guest *guest,
+                 net_limit *limit)
 {
-    for (table_entry *e = table_first(&service->clients, hash); e != NULL; e = table_next(e)) {
-        smtp_client_count *client = LIST_OWNER(e, smtp_client_count, entry);
-
-        if (mail_ip_equal(&client->key, key)) {
-            return client;
-        }
-    }
-    return NULL;
-}
-
-/* Counts one more session of `peer`; `*out` NULL: it is not counted. MAIL_ELIMIT, MAIL_ENOMEM. */
-static int count_client(mail_smtp_service *service, const mail_endpoint *peer,
-                        smtp_client_count **out)
-{
-    mail_ip key = key_of(&peer->ip);
-    uint64_t hash = hash_bytes(&service->seed, mail_span_of(key.bytes, sizeof(key.bytes)));
-    smtp_client_count *client;
-
-    *out = NULL;
-    if (peer->ip.family == 0 || (mail_ip_is_loopback(&peer->ip) && !service->opts.limit_loopback)) {
+    *guest = (net_guest){{NULL}};
+    *limit = NET_LIMIT_NONE;
+    if (service->sessions >= service->opts.max_sessions || service->draining) {
+        *limit = NET_LIMIT_SESSIONS;
         return MAIL_OK;
     }
-    client = find_client(service, &key, hash);
-    if (client != NULL && client->count >= service->opts.max_sessions_per_client) {
-        return MAIL_ELIMIT;
+    if (is_free(service, peer)) {
+        return MAIL_OK;
     }
-    if (client == NULL) {
-        client = mem_alloc(service->mem, sizeof(*client));
-        if (client == NULL) {
-            return MAIL_ENOMEM;
-        }
-        client->key = key;
-        if (table_insert(&service->clients, &client->entry, hash) != MAIL_OK) {
-            mem_free(service->mem, client, sizeof(*client));
-            return MAIL_ENOMEM;
-        }
-    }
-    client->count++;
-    *out = client;
-    return MAIL_OK;
+    return net_quotas_enter(&service->quotas, &peer->ip, mail_loop_now(service->loop), guest,
+                            limit);
 }
 
-static void uncount_client(mail_smtp_service *service, smtp_client_count *client)
+void smtp_service_limited(mail_smtp_service *service, const mail_endpoint *peer, net_limit limit,
+                          const char *what, const char *why)
 {
-    if (client != NULL && --client->count == 0) {
-        table_remove(&service->clients, &client->entry);
-        mem_free(service->mem, client, sizeof(*client));
+    char text[MAIL_IP_TEXT_SIZE] = "unix";
+    mail_log_field fields[2] = {{.key = "client"}, {.key = "reason"}};
+
+    if (peer->ip.family != 0) {
+        mail_endpoint_print(peer, text);
     }
+    fields[0].value = mail_span_text(text);
+    fields[1].value = mail_span_text(why);
+    mail_metric_count(service->measure.met[limit], 1);
+    mail_log_line(service->opts.log, MAIL_LOG_WARN, what, fields, 2);
 }
 
 /* Sessions come and go. */
@@ -276,7 +268,7 @@ void smtp_service_forget(mail_smtp_service *service, smtp_session *ss)
 {
     smtp_slot *slot = &service->slots[ss->slot];
 
-    uncount_client(service, ss->client);
+    net_quotas_leave(&service->quotas, &ss->guest);
     slot->session = NULL;
     slot->next_free = service->first_free;
     service->first_free = ss->slot;
@@ -289,31 +281,23 @@ void smtp_service_forget(mail_smtp_service *service, smtp_session *ss)
 
 static int open_session(mail_smtp_service *service, int fd, const mail_endpoint *peer,
                         const mail_smtp_server_options *engine, void *listener_arg,
-                        smtp_session **out)
+                        const net_guest *guest, smtp_session **out)
 {
     mail_smtp_server_options opts = *engine;
-    int64_t slot = service->sessions < service->opts.max_sessions && !service->draining
-                       ? find_slot(service)
-                       : MAIL_ELIMIT;
-    smtp_client_count *client;
+    int64_t slot = find_slot(service);
     smtp_session *ss;
     int code;
 
     if (slot < 0) {
         return (int)slot;
     }
-    code = count_client(service, peer, &client);
-    if (code != MAIL_OK) {
-        return code == MAIL_ELIMIT ? MAIL_EBUSY : code;
-    }
     opts.starttls = opts.starttls && service->tls != NULL;
     code = smtp_session_open(&ss, service, (uint32_t)slot, fd, &opts);
     if (code != MAIL_OK) {
-        uncount_client(service, client);
         return code;
     }
     take_slot(service, (uint32_t)slot, ss);
-    ss->client = client;
+    ss->guest = *guest;
     ss->shown.peer = *peer;
     ss->shown.peer_is_unix = peer->ip.family == 0;
     ss->shown.listener_arg = listener_arg;
@@ -321,47 +305,54 @@ static int open_session(mail_smtp_service *service, int fd, const mail_endpoint 
     return MAIL_OK;
 }
 
-static void log_refused(mail_smtp_service *service, const mail_endpoint *peer, const char *why)
+/* A session, if it may begin; else MAIL_ELIMIT with the limit that forbids it, or another code. */
+static int begin_session(mail_smtp_service *service, int fd, const mail_endpoint *peer,
+                         const mail_smtp_server_options *engine, void *listener_arg,
+                         net_limit *limit, smtp_session **out)
 {
-    char text[MAIL_IP_TEXT_SIZE] = "unix";
-    mail_log_field fields[2] = {{.key = "client"}, {.key = "reason"}};
+    net_guest guest;
+    int code = admit(service, peer, &guest, limit);
 
-    if (peer->ip.family != 0) {
-        mail_endpoint_print(peer, text);
+    if (code == MAIL_OK && *limit != NET_LIMIT_NONE) {
+        return MAIL_ELIMIT;
     }
-    fields[0].value = mail_span_text(text);
-    fields[1].value = mail_span_text(why);
-    mail_log_line(service->opts.log, MAIL_LOG_WARN, "connection refused", fields, 2);
+    if (code == MAIL_OK) {
+        code = open_session(service, fd, peer, engine, listener_arg, &guest, out);
+    }
+    if (code != MAIL_OK) {
+        net_quotas_leave(&service->quotas, &guest);
+    }
+    return code;
 }
 
 /* RFC 5321, section 3.8: who can't be served is told so, if that is possible in one write. */
-static void refuse(mail_smtp_service *service, int fd, const mail_endpoint *peer, bool in_tls,
-                   int code)
+static void refuse(smtp_listener *ls, int fd, const mail_endpoint *peer, net_limit limit)
 {
     static const char busy[] = "421 4.3.2 Too many connections, try again later\r\n";
     static const char yours[] = "421 4.7.0 Too many connections from you, try again later\r\n";
-    const char *text = code == MAIL_EBUSY ? yours : busy;
+    mail_smtp_service *service = ls->service;
+    const char *text = limit <= NET_LIMIT_SESSIONS ? busy : yours;
 
-    if (!in_tls) {
+    if (!ls->engine.implicit_tls) {
         service->net->ops->write(service->net, fd, text, strlen(text));
     }
     service->net->ops->close(service->net, fd);
-    log_refused(service, peer,
-                code == MAIL_EBUSY ? "too many connections of this client" : mail_strerror(code));
+    smtp_service_limited(service, peer, limit, "connection refused", net_limit_text(limit));
 }
 
 /* `said` is what the client has said already. */
 static void serve(smtp_listener *ls, int fd, const mail_endpoint *peer, mail_span said)
 {
+    net_limit limit;
     smtp_session *ss;
-    int code = open_session(ls->service, fd, peer, &ls->engine, ls->arg, &ss);
+    int code = begin_session(ls->service, fd, peer, &ls->engine, ls->arg, &limit, &ss);
 
     if (code != MAIL_OK) {
-        refuse(ls->service, fd, peer, ls->engine.implicit_tls, code);
+        refuse(ls, fd, peer, limit);
         return;
     }
     net_link_preload(&ss->link, said);
-    net_link_run(&ss->link);
+    net_link_start(&ss->link);
 }
 
 static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg)
@@ -373,7 +364,7 @@ static void on_unproxied(const mail_endpoint *proxy, const char *why, void *arg)
 {
     const smtp_listener *ls = arg;
 
-    log_refused(ls->service, proxy, why);
+    smtp_service_limited(ls->service, proxy, NET_LIMIT_PROXY, "connection refused", why);
 }
 
 /* The client of a proxy is counted once it is known; till then all that there are count. */
@@ -390,17 +381,13 @@ static int await_proxy(smtp_listener *ls, int fd, const mail_endpoint *peer)
 static void on_accept(int fd, const mail_endpoint *peer, bool is_last, void *arg)
 {
     smtp_listener *ls = arg;
-    int code = MAIL_ELIMIT;
 
-    if (!is_last) {
-        if (!net_proxies_has(&ls->service->proxies, peer)) {
-            serve(ls, fd, peer, MAIL_SPAN(""));
-            return;
-        }
-        code = await_proxy(ls, fd, peer);
-    }
-    if (code != MAIL_OK) {
-        refuse(ls->service, fd, peer, ls->engine.implicit_tls, code);
+    if (is_last) {
+        refuse(ls, fd, peer, NET_LIMIT_SESSIONS);
+    } else if (!net_proxies_has(&ls->service->proxies, peer)) {
+        serve(ls, fd, peer, MAIL_SPAN(""));
+    } else if (await_proxy(ls, fd, peer) != MAIL_OK) {
+        refuse(ls, fd, peer, NET_LIMIT_SESSIONS);
     }
 }
 
@@ -423,14 +410,15 @@ int mail_smtp_service_adopt(mail_smtp_service *service, int fd,
 {
     mail_endpoint peer = net_socket_peer(fd);
     mail_smtp_server_options opts;
+    net_limit limit;
     smtp_session *ss;
     int code = copy_options(service, engine, &opts);
 
     if (code == MAIL_OK) {
-        code = open_session(service, fd, &peer, &opts, listener_arg, &ss);
+        code = begin_session(service, fd, &peer, &opts, listener_arg, &limit, &ss);
     }
     if (code != MAIL_OK) {
-        return code == MAIL_EBUSY ? MAIL_ELIMIT : code;
+        return code;
     }
     net_link_soon(&ss->link);
     return MAIL_OK;

@@ -78,6 +78,7 @@ static void tell_tls(smtp_session *ss, mail_time now)
     ss->shown.helo = mail_span_of(NULL, 0);
     ss->shown.esmtp = false;
     ss->shown.authenticated = mail_span_of(NULL, 0);
+    net_quotas_log_in(&ss->service->quotas, &ss->guest, ss->shown.authenticated);
     mail_smtp_server_tls_started(ss->engine, now, shown);
 }
 
@@ -230,6 +231,7 @@ int smtp_session_answer_auth(smtp_session *ss, const mail_sasl_answer *answer)
     code = mail_smtp_server_answer_auth(ss->engine, mail_loop_now(ss->service->loop), answer);
     ss->starved = ss->starved || code != MAIL_OK;
     ss->shown.authenticated = mail_smtp_server_user(ss->engine);
+    net_quotas_log_in(&ss->service->quotas, &ss->guest, ss->shown.authenticated);
     resume(ss, MAIL_SMTP_EV_AUTH);
     return code;
 }
@@ -325,6 +327,38 @@ static void ask(smtp_session *ss, const mail_smtp_event *ev)
     }
 }
 
+/* The client has had too much of what it asks for: the answer is ours. */
+static void refuse_more(smtp_session *ss, net_resource resource, mail_smtp_event_type question)
+{
+    static const struct {
+        mail_reply reply;
+        net_limit limit;
+    } rows[] = {
+        [NET_MESSAGES] = {{450, {4, 7, 1}, {"Too many messages of late, try again later", 42}},
+                          NET_LIMIT_MESSAGES},
+        [NET_RECIPIENTS] = {{450, {4, 7, 1}, {"Too many recipients of late, try again later", 44}},
+                            NET_LIMIT_RECIPIENTS},
+    };
+    const mail_reply *reply = &rows[resource].reply;
+    mail_smtp_event refused = {.type = MAIL_SMTP_EV_REFUSED, .reply = reply};
+
+    mail_metric_count(ss->service->measure.met[rows[resource].limit], 1);
+    ss->question = question;
+    smtp_session_answer(ss, reply);
+    tell_policy(ss, no_ticket, &refused);
+}
+
+static void ask_within(smtp_session *ss, net_resource resource, const mail_smtp_event *ev)
+{
+    mail_smtp_service *service = ss->service;
+
+    if (net_quotas_take(&service->quotas, &ss->guest, resource, mail_loop_now(service->loop))) {
+        ask(ss, ev);
+    } else {
+        refuse_more(ss, resource, ev->type);
+    }
+}
+
 static void on_helo(smtp_session *ss, const mail_smtp_event *ev)
 {
     ss->next_helo = mem_text(ss->mem, ev->name);
@@ -371,14 +405,40 @@ static void on_starttls(smtp_session *ss)
                                           is_made ? NULL : &not_now) != MAIL_OK;
 }
 
+/* The engine has its own limits: what it said last tells which was met. */
+static void note_limit(smtp_session *ss, const mail_reply *reply)
+{
+    static const struct {
+        uint16_t code;
+        uint8_t subject;
+        net_limit limit;
+    } rows[] = {
+        {421, 7, NET_LIMIT_SESSION},
+        {421, 4, NET_LIMIT_TIME},
+        {500, 5, NET_LIMIT_MANNERS},
+        {554, 5, NET_LIMIT_MANNERS},
+    };
+    char text[MAIL_REPLY_TEXT_SIZE];
+
+    for (size_t i = 0; reply != NULL && i < MAIL_COUNT(rows); i++) {
+        if (reply->code == rows[i].code && reply->status[1] == rows[i].subject) {
+            text[mail_reply_print(reply, text, sizeof(text))] = '\0';
+            smtp_service_limited(ss->service, &ss->shown.peer, rows[i].limit, "session ended",
+                                 text);
+        }
+    }
+}
+
 static void on_close(smtp_session *ss, const mail_smtp_event *ev)
 {
     bool is_orderly = ev->reply != NULL && ev->reply->code == 221;
 
     ss->is_over = true;
+    ss->gone_at = mail_loop_now(ss->service->loop) + ss->service->last_words;
     ss->question = MAIL_SMTP_EV_NONE;
     smtp_service_ticket(ss->service, ss->slot); /* as is any that is still out */
     drop_sink(ss);
+    note_limit(ss, ev->reply);
     if (!is_orderly) {
         net_link_linger(&ss->link);
     }
@@ -393,9 +453,13 @@ static void on_event(smtp_session *ss, const mail_smtp_event *ev)
     case MAIL_SMTP_EV_HELO:
         on_helo(ss, ev);
         break;
-    case MAIL_SMTP_EV_CONNECT:
     case MAIL_SMTP_EV_MAIL:
+        ask_within(ss, NET_MESSAGES, ev);
+        break;
     case MAIL_SMTP_EV_RCPT:
+        ask_within(ss, NET_RECIPIENTS, ev);
+        break;
+    case MAIL_SMTP_EV_CONNECT:
     case MAIL_SMTP_EV_VRFY:
     case MAIL_SMTP_EV_EXPN:
     case MAIL_SMTP_EV_AUTH:
@@ -507,6 +571,10 @@ static void session_tick(void *arg, mail_time now)
     smtp_session *ss = arg;
     mail_smtp_event ev = {.type = MAIL_SMTP_EV_ABORT};
 
+    if (ss->is_over) {
+        net_link_close(&ss->link);
+        return;
+    }
     if (shakes_hands(ss)) { /* nothing can be said to the peer */
         if (now >= mail_smtp_server_deadline(ss->engine)) {
             end_mute(ss);
@@ -558,7 +626,9 @@ static unsigned session_wants(void *arg)
 
 static mail_time session_deadline(void *arg)
 {
-    return mail_smtp_server_deadline(((smtp_session *)arg)->engine);
+    smtp_session *ss = arg;
+
+    return ss->is_over ? ss->gone_at : mail_smtp_server_deadline(ss->engine);
 }
 
 static void session_closed(void *arg)

@@ -5,20 +5,12 @@
 #include <mail/smtp_service.h>
 
 #include "base/buffer.h"
-#include "base/hash.h"
 #include "base/list.h"
-#include "base/table.h"
 #include "net/link.h"
 #include "net/listener.h"
 #include "net/proxies.h"
+#include "net/quotas.h"
 #include "net/tls_filter.h"
-
-/* How many sessions one client has; freed with the last. */
-typedef struct smtp_client_count {
-    table_entry entry;
-    mail_ip key;
-    uint32_t count;
-} smtp_client_count;
 
 /* What becomes of the message that is coming in. */
 typedef enum smtp_taking {
@@ -37,7 +29,7 @@ typedef struct smtp_session {
     mail_smtp_server *engine;
     net_tls *tls; /* NULL: in clear. Used once the link has it as its filter */
     mail_tls_facts facts;
-    smtp_client_count *client; /* NULL: not counted */
+    net_guest guest; /* what it counts for */
     uint32_t slot;
     mail_smtp_event_type question; /* open; EV_NONE: none */
     smtp_taking taking;
@@ -51,12 +43,13 @@ typedef struct smtp_session {
     char *accepted;
     size_t accepted_length;
     bool next_esmtp;
-    bool has_verdict; /* LMTP: `failure` answers the other recipients */
-    bool feeding;     /* in a turn: what comes next is looked at anyway */
-    bool finishing;   /* the sink's `finish` is under way */
-    bool starved;     /* no memory: the session is to end */
-    bool is_over;     /* EV_CLOSE was given */
-    bool is_mute;     /* nothing more is sent */
+    bool has_verdict;  /* LMTP: `failure` answers the other recipients */
+    bool feeding;      /* in a turn: what comes next is looked at anyway */
+    bool finishing;    /* the sink's `finish` is under way */
+    bool starved;      /* no memory: the session is to end */
+    mail_time gone_at; /* once it is over: when the rest of `out` is not waited for any more */
+    bool is_over;      /* EV_CLOSE was given */
+    bool is_mute;      /* nothing more is sent */
 } smtp_session;
 
 typedef struct smtp_slot {
@@ -89,8 +82,9 @@ struct mail_smtp_service {
     list orphans; /* sessions that are gone but for their `finish` */
     uint64_t last_serial;
     net_proxies proxies;
-    table clients;
-    hash_seed seed;
+    net_quotas quotas;
+    net_limit_measure measure;
+    mail_duration last_words; /* how long a client may take to hear them */
     mail_timer *drained;
     void (*drain_fn)(void *arg);
     void *drain_arg;
@@ -130,6 +124,10 @@ mail_ticket smtp_service_ticket(mail_smtp_service *service, uint32_t slot);
 
 /* The connection has gone: frees the slot. One whose `finish` is under way becomes an orphan. */
 void smtp_service_forget(mail_smtp_service *service, smtp_session *ss);
+
+/* Counts and logs that a client met a limit, and what is done about it. */
+void smtp_service_limited(mail_smtp_service *service, const mail_endpoint *peer, net_limit limit,
+                          const char *what, const char *why);
 
 /* Calls `drain_fn` soon if that was the last one. */
 void smtp_service_check_drained(mail_smtp_service *service);

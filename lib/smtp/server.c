@@ -76,6 +76,7 @@ int mail_smtp_server_create(mail_smtp_server **out, const mail_smtp_server_optio
     srv->extensions = smtp_extensions_of(srv);
     srv->now = now;
     srv->since = now;
+    srv->begun_at = now;
     srv->paused_at = MAIL_NEVER;
     buffer_init(&srv->out, own.mem, SIZE_MAX / 2);
     *out = srv;
@@ -254,6 +255,7 @@ static int run(mail_smtp_server *srv, mail_span in, size_t *used, mail_smtp_even
         int code = step(srv, mail_span_from(in, *used), &n, ev);
 
         *used += n;
+        srv->octets += n;
         if (code != MAIL_OK || ev->type != MAIL_SMTP_EV_NONE) {
             return code == MAIL_EAGAIN ? MAIL_OK : code;
         }
@@ -301,7 +303,7 @@ int mail_smtp_server_tick(mail_smtp_server *srv, mail_time now, mail_smtp_event 
         return MAIL_OK;
     }
     if (is_late && srv->state < SMTP_CLOSING) {
-        int code = smtp_server_hang_up(srv, &TOO_LATE);
+        int code = smtp_server_hang_up(srv, smtp_server_is_old(srv) ? &smtp_too_much : &TOO_LATE);
 
         if (code != MAIL_OK) {
             return code;
@@ -344,12 +346,19 @@ void mail_smtp_server_sent(mail_smtp_server *srv, size_t n)
     }
 }
 
+/* Whether somebody speaks before the greeting is known only to those who listen. */
+static bool listens_for_early_talk(const mail_smtp_server *srv)
+{
+    return srv->question == MAIL_SMTP_EV_CONNECT && !srv->talked_early &&
+           !srv->opts.allow_early_talk;
+}
+
 unsigned mail_smtp_server_wants(const mail_smtp_server *srv)
 {
     unsigned wants = buffer_length(&srv->out) > srv->held ? MAIL_WANTS_WRITE : 0;
 
     if (srv->question != MAIL_SMTP_EV_NONE) {
-        return wants | MAIL_WANTS_ANSWER;
+        return wants | MAIL_WANTS_ANSWER | (listens_for_early_talk(srv) ? MAIL_WANTS_READ : 0U);
     }
     if (takes_input(srv) || srv->state == SMTP_CLOSING) {
         wants |= MAIL_WANTS_READ;

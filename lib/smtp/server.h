@@ -77,15 +77,19 @@ struct mail_smtp_server {
     mail_smtp_event_type owed;     /* RESET or ABORT, to be told before anything else */
     unsigned extensions;           /* that EHLO offers */
 
-    mail_time now;        /* as last heard */
+    mail_time now; /* as last heard */
+    mail_time begun_at;
     mail_time since;      /* what is awaited has been awaited since */
     mail_time data_since; /* the message began */
     mail_time data_last;  /* its last octets came */
     mail_time paused_at;  /* MAIL_NEVER: not paused */
     mail_time release_at; /* when a refusal that is delayed may go */
 
-    uint32_t errors; /* since the last message */
-    uint32_t junk;   /* since the last message */
+    uint32_t errors;  /* since the last message */
+    uint32_t junk;    /* since the last message */
+    uint32_t refused; /* recipients, for good, since the last message */
+    uint32_t commands;
+    uint64_t octets; /* from the peer */
     uint32_t rcpt_count;
     uint32_t verdict_index;
     uint64_t message_size;
@@ -178,7 +182,10 @@ const mail_reply *smtp_server_skipped_auth(mail_smtp_server *srv);
 /* server_options.c. Checks options, and fills in what is left to us. */
 int smtp_options_read(mail_smtp_server_options *own, const mail_smtp_server_options *opts);
 
-/* server_clock.c. Ends a pause, as if it had not been. */
+/* server_clock.c. Whether the session has lasted for as long as one may. */
+bool smtp_server_is_old(const mail_smtp_server *srv);
+
+/* Ends a pause, as if it had not been. */
 void smtp_server_resume(mail_smtp_server *srv);
 
 /* Puts a question to the embedder; what goes with it is in `*ev` already. */
@@ -217,6 +224,7 @@ int smtp_extensions_say(mail_smtp_server *srv);
 int smtp_server_say(mail_smtp_server *srv, const mail_reply *reply);
 
 extern const mail_reply smtp_too_big;
+extern const mail_reply smtp_too_much; /* for one session */
 
 /* Our name, then what the embedder says, on a line: the greeting, and HELO's reply or its first line. */
 int smtp_server_say_name(mail_smtp_server *srv, uint16_t code, mail_span text, bool is_last);
@@ -229,6 +237,9 @@ int smtp_server_refuse(mail_smtp_server *srv, const mail_reply *reply, mail_smtp
 
 /* Says the last word. */
 int smtp_server_hang_up(mail_smtp_server *srv, const mail_reply *reply);
+
+/* Counts a command; false: the session has had all that one may. */
+bool smtp_server_bears_command(mail_smtp_server *srv);
 
 /* Counts a command that furthers nothing; false: too many. */
 bool smtp_server_bears_junk(mail_smtp_server *srv);

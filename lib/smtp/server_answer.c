@@ -40,8 +40,23 @@ static int on_mail(mail_smtp_server *srv, const mail_reply *reply)
     return smtp_server_say(srv, reply);
 }
 
+/* Whoever guesses which recipients there are guesses in vain, and gets no answer in the end. */
+static int refuse_rcpt(mail_smtp_server *srv, const mail_reply *reply)
+{
+    static const mail_reply enough = SMTP_REPLY(421, 4, 7, 0, "Too many unknown recipients");
+    int code = smtp_server_say(srv, reply);
+
+    if (code == MAIL_OK && ++srv->refused >= srv->opts.max_refused) {
+        code = smtp_server_hang_up(srv, &enough);
+    }
+    return code;
+}
+
 static int on_rcpt(mail_smtp_server *srv, const mail_reply *reply)
 {
+    if (mail_reply_is_permanent(reply)) {
+        return refuse_rcpt(srv, reply);
+    }
     if (mail_reply_is_positive(reply)) {
         srv->state = SMTP_EXPECT_DATA;
         srv->rcpt_count++;
@@ -86,6 +101,7 @@ static int on_end(mail_smtp_server *srv, const mail_reply *reply)
     if (mail_reply_is_positive(reply)) {
         srv->errors = 0;
         srv->junk = 0;
+        srv->refused = 0;
     }
     srv->verdict_index++;
     if (!srv->opts.lmtp || srv->verdict_index == srv->rcpt_count) {

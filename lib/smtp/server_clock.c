@@ -15,6 +15,7 @@ void smtp_server_resume(mail_smtp_server *srv)
         mail_duration pause = srv->now - srv->paused_at;
 
         srv->since += pause;
+        srv->begun_at += pause;
         srv->data_since += pause;
         srv->data_last += pause;
         srv->paused_at = MAIL_NEVER;
@@ -42,6 +43,16 @@ static mail_time rate_deadline(const mail_smtp_server *srv)
     return after(srv->data_since + MAIL_MINUTE, (mail_duration)seconds * MAIL_SECOND);
 }
 
+static mail_time session_end(const mail_smtp_server *srv)
+{
+    return after(srv->begun_at, srv->opts.session_timeout);
+}
+
+bool smtp_server_is_old(const mail_smtp_server *srv)
+{
+    return srv->now >= session_end(srv);
+}
+
 static mail_time earlier(mail_time a, mail_time b)
 {
     return a < b ? a : b;
@@ -51,22 +62,24 @@ static mail_time earlier(mail_time a, mail_time b)
 mail_time mail_smtp_server_deadline(const mail_smtp_server *srv)
 {
     mail_time command_end = after(srv->since, srv->opts.command_timeout);
+    mail_time late_end = after(session_end(srv), srv->opts.session_timeout);
 
     if (srv->question != MAIL_SMTP_EV_NONE || srv->state >= SMTP_CLOSING ||
         srv->paused_at != MAIL_NEVER) {
         return MAIL_NEVER;
     }
     if (srv->discards) {
-        return command_end;
+        return earlier(command_end, late_end);
     }
     if (srv->held > 0) {
         return srv->release_at;
     }
     if (srv->state == SMTP_EXPECT_DOT || srv->state == SMTP_EXPECT_OCTETS) {
-        return earlier(after(srv->data_last, srv->opts.data_timeout), rate_deadline(srv));
+        return earlier(late_end,
+                       earlier(after(srv->data_last, srv->opts.data_timeout), rate_deadline(srv)));
     }
     if (srv->state == SMTP_EXPECT_CHUNK) {
-        return earlier(command_end, rate_deadline(srv));
+        return earlier(late_end, earlier(command_end, rate_deadline(srv)));
     }
-    return command_end;
+    return earlier(command_end, session_end(srv));
 }

@@ -169,6 +169,9 @@ static int run_line(mail_smtp_server *srv, mail_span line, mail_smtp_event *ev)
     if (has_controls(line)) {
         return smtp_server_refuse(srv, &NOT_TEXT, ev);
     }
+    if (srv->state != SMTP_EXPECT_CHUNK && !smtp_server_bears_command(srv)) {
+        return smtp_server_hang_up(srv, &smtp_too_much);
+    }
     name = smtp_take_word(&line);
     verb = find_verb(srv, name);
     if (verb == NULL) {

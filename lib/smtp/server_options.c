@@ -30,6 +30,18 @@ static void set_defaults(mail_smtp_server_options *opts)
     if (opts->min_data_rate == 0) {
         opts->min_data_rate = 100;
     }
+    if (opts->max_commands == 0) {
+        opts->max_commands = 1000000;
+    }
+    if (opts->max_refused == 0) {
+        opts->max_refused = 100;
+    }
+    if (opts->max_session_bytes == 0) {
+        opts->max_session_bytes = (uint64_t)16 << 30;
+    }
+    if (opts->session_timeout == 0) {
+        opts->session_timeout = 6 * MAIL_HOUR;
+    }
     if (opts->error_delay == 0) {
         opts->error_delay = MAIL_SECOND;
     }
@@ -56,7 +68,7 @@ static bool are_valid(const mail_smtp_server_options *opts)
     return is_hostname(opts->hostname) &&
            (opts->max_recipients == 0 || opts->max_recipients >= MIN_RECIPIENTS) &&
            (opts->auth_mechanisms & ~AUTH_KNOWN) == 0 && opts->command_timeout >= 0 &&
-           opts->data_timeout >= 0 && opts->error_delay <= MAIL_HOUR;
+           opts->data_timeout >= 0 && opts->session_timeout >= 0 && opts->error_delay <= MAIL_HOUR;
 }
 
 /* A caller built against an older header has fewer options; those it lacks are 0. */

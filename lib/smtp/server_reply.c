@@ -10,6 +10,8 @@
 
 const mail_reply smtp_too_big = SMTP_REPLY(552, 5, 3, 4, "Message too big");
 
+const mail_reply smtp_too_much = SMTP_REPLY(421, 4, 7, 0, "Enough for one session, connect anew");
+
 static const mail_reply TOO_MANY_ERRORS = SMTP_REPLY(421, 4, 7, 0, "Too many errors, closing");
 
 /* What can be written as it is, on one line: what nearly all replies are. */
@@ -140,6 +142,12 @@ int smtp_server_hang_up(mail_smtp_server *srv, const mail_reply *reply)
 
     smtp_server_close(srv, reply);
     return code;
+}
+
+bool smtp_server_bears_command(mail_smtp_server *srv)
+{
+    return srv->commands++ < srv->opts.max_commands && srv->octets <= srv->opts.max_session_bytes &&
+           !smtp_server_is_old(srv);
 }
 
 bool smtp_server_bears_junk(mail_smtp_server *srv)

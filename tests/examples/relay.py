@@ -164,6 +164,30 @@ def believes_a_proxy_that_is_listed():
         assert heard.startswith(b"220") and b"\r\n554" in heard, heard
 
 
+def holds_clients_to_their_limits():
+    """Rates by client, counted where they can be seen; a /24 is a network."""
+    with relay(*ANY, "--metrics", "127.0.0.1:0", "--limit-loopback", "--route", "*=hold",
+               "--max-messages-per-client", "2/1h", "--max-sessions-per-network", "1") as r:
+        r.send("a@near.test", ["b@there.test"])
+        r.send("a@near.test", ["b@there.test"])
+        try:
+            r.send("a@near.test", ["b@there.test"])
+            raise AssertionError("a third message")
+        except smtplib.SMTPSenderRefused as refused:
+            assert refused.smtp_code == 450 and b"4.7.1" in refused.smtp_error
+        with r.smtp(), socket.create_connection(("127.0.0.1", r.port()), PATIENCE,
+                                                ("127.0.0.9", 0)) as neighbour:
+            assert neighbour.recv(100).startswith(b"421 4.7.0")
+        with socket.create_connection(("127.0.0.1", r.port(1)), PATIENCE) as wire:
+            wire.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            numbers = wire.makefile().read()
+        assert 'libmail_limited_total{limit="messages"} 1\n' in numbers, numbers
+        assert 'libmail_limited_total{limit="network_sessions"} 1\n' in numbers, numbers
+    for bad in ("0/1h", "5", "5/", "/1h", "5/1x", "-1/1h", "4294967296/1h", "5/1h/2", "1/500d"):
+        done = run("--max-messages-per-client", bad, "--check")
+        assert done.returncode == 64 and "rate" in done.stderr, (bad, done)
+
+
 def loses_nothing_that_it_has_accepted():
     """DESIGN: 250 is said after the message is on the disk."""
     with tempfile.TemporaryDirectory() as home:
@@ -346,6 +370,7 @@ TESTS = [
     delivers_locally_and_returns_what_it_cannot,
     relays_through_another_and_waits_for_it,
     believes_a_proxy_that_is_listed,
+    holds_clients_to_their_limits,
     loses_nothing_that_it_has_accepted,
     captures_whatever_comes,
     takes_what_is_dropped,

@@ -151,8 +151,38 @@ static void never_is_late_when_it_may_wait_for_ever(void **state)
     (void)state;
     opts.command_timeout = MAIL_NEVER;
     opts.data_timeout = MAIL_NEVER;
+    opts.session_timeout = MAIL_NEVER;
     srv = create_ready(&opts);
     assert_int_equal(mail_smtp_server_deadline(srv), MAIL_NEVER);
+    mail_smtp_server_destroy(srv);
+}
+
+/* SS-008, SS-053: while whether to greet is still being decided. */
+static void hears_who_speaks_before_the_greeting_is_decided(void **state)
+{
+    mail_smtp_server_options opts = options(NULL);
+    mail_smtp_server *srv = create(&opts);
+    mail_span in = MAIL_SPAN("");
+    size_t used;
+    mail_smtp_event ev;
+
+    (void)state;
+    assert_int_equal(next(srv, &in).type, MAIL_SMTP_EV_CONNECT);
+    assert_int_equal(mail_smtp_server_feed(srv, NOW, MAIL_SPAN("EHLO x\r\n"), &used, &ev), MAIL_OK);
+    assert_int_equal(used, 0);
+    assert_int_equal(ev.type, MAIL_SMTP_EV_NONE);
+    assert_int_equal(mail_smtp_server_wants(srv), MAIL_WANTS_ANSWER);
+    accept(srv);
+    send_all(srv);
+    in = MAIL_SPAN("EHLO x\r\n");
+    assert_int_equal(next(srv, &in).type, MAIL_SMTP_EV_CLOSE);
+    assert_span_equal(mail_smtp_server_out(srv), "554 You spoke before the greeting\r\n");
+    mail_smtp_server_destroy(srv);
+    opts.allow_early_talk = true;
+    srv = create(&opts);
+    in = MAIL_SPAN("");
+    assert_int_equal(next(srv, &in).type, MAIL_SMTP_EV_CONNECT);
+    assert_int_equal(mail_smtp_server_wants(srv), MAIL_WANTS_ANSWER);
     mail_smtp_server_destroy(srv);
 }
 
@@ -166,7 +196,8 @@ static void says_what_it_wants(void **state)
     assert_int_equal(mail_smtp_server_wants(srv), MAIL_WANTS_READ);
     assert_int_equal(next(srv, &in).type, MAIL_SMTP_EV_CONNECT);
     assert_true(mail_smtp_server_asks(srv));
-    assert_int_equal(mail_smtp_server_wants(srv), MAIL_WANTS_ANSWER);
+    /* Who speaks before the greeting is to be heard; that once is enough. */
+    assert_int_equal(mail_smtp_server_wants(srv), MAIL_WANTS_ANSWER | MAIL_WANTS_READ);
     assert_int_equal(mail_smtp_server_deadline(srv), MAIL_NEVER);
     accept(srv);
     assert_false(mail_smtp_server_asks(srv));
@@ -315,6 +346,7 @@ int main(void)
         cmocka_unit_test(takes_options_of_a_caller_with_fewer),
         cmocka_unit_test(copies_the_name),
         cmocka_unit_test(names_every_event),
+        cmocka_unit_test(hears_who_speaks_before_the_greeting_is_decided),
         cmocka_unit_test(says_what_it_wants),
         cmocka_unit_test(never_is_late_when_it_may_wait_for_ever),
         cmocka_unit_test(takes_no_more_commands_while_its_replies_are_not_read),
