@@ -105,6 +105,9 @@ typedef struct mail_smtp_offer {
 
 MAIL_API const mail_smtp_offer *mail_smtp_client_offer(const mail_smtp_client *cl);
 
+/** Whether EV_STARTTLS is open: the session may have ended after it. */
+MAIL_API bool mail_smtp_client_awaits_tls(const mail_smtp_client *cl);
+
 /**
  * Answers EV_STARTTLS: the handshake is done, and all octets from now on go through TLS. What the
  * peer offered in clear is forgotten; EHLO comes again. `binding` is the session's tls-exporter

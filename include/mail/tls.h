@@ -81,6 +81,7 @@ typedef struct mail_tls_options {
     const mail_mem *mem;
     bool server;
     mail_tls_verification verification; /* of the peer, by either end */
+    bool is_lenient;         /* a peer that is not verified is only said to be so, in the facts */
     mail_span name;          /* client: the peer's name (A-labels), sent as SNI and verified; copied */
     const uint8_t (*pins)[32]; /* copied */
     size_t pin_count;        /* at most 8 */
@@ -144,7 +145,8 @@ typedef struct mail_tls_facts {
     const char *server_name; /* the SNI, either end; empty: none */
     bool resumed;
     bool has_peer_certificate;
-    bool is_verified;        /* by PKIX or pin, as asked for */
+    bool is_verified;        /* by PKIX, pin or answer, as asked for */
+    const char *doubt;       /* why not, if it was tried; else empty */
     uint8_t peer_pin[32];    /* SHA-256 of the peer's public key, if it has a certificate */
 } mail_tls_facts;
 
@@ -157,10 +159,55 @@ MAIL_API void mail_tls_facts_read(const mail_tls *tls, mail_tls_facts *out);
 MAIL_API mail_span mail_tls_peer_certificate(const mail_tls *tls, size_t index);
 
 /**
- * A client's key to resume this session later, `*length` octets of at most `size` (2,048 will do).
+ * A client's key to resume this session later, `*length` octets of at most `size`. It grows with the
+ * peer's certificates: see MAIL_TLS_RESUMPTION_SIZE. Who is resumed is verified like any other.
  * TLS 1.3 has it only once plain bytes have come. Errors: MAIL_ENOENT none yet; MAIL_ELIMIT.
  */
 MAIL_API int mail_tls_resumption(const mail_tls *tls, void *out, size_t size, size_t *length);
+
+/** Room for any key that is worth keeping. */
+#define MAIL_TLS_RESUMPTION_SIZE 16384
+
+/**
+ * Keys to resume sessions with, kept in memory for a client, each by what it was made for. Belongs
+ * to one thread.
+ */
+typedef struct mail_tls_cache mail_tls_cache;
+
+typedef struct mail_tls_cache_options {
+    size_t size; /* MAIL_TLS_CACHE_OPTIONS_INIT */
+    const mail_mem *mem;
+    uint32_t max_entries;   /* the oldest goes first; default 1000 */
+    mail_duration lifetime; /* default 1 h */
+} mail_tls_cache_options;
+
+#define MAIL_TLS_CACHE_OPTIONS_INIT                                                                \
+    {                                                                                              \
+        .size = sizeof(mail_tls_cache_options)                                                     \
+    }
+
+/** Errors: MAIL_ENOMEM. */
+MAIL_API int mail_tls_cache_create(mail_tls_cache **out, const mail_tls_cache_options *opts);
+MAIL_API void mail_tls_cache_destroy(mail_tls_cache *cache);
+
+/** Forgets all: another context, or other demands, are in force. */
+MAIL_API void mail_tls_cache_clear(mail_tls_cache *cache);
+
+/**
+ * Keeps `session` (what mail_tls_resumption gave) for `key`, which names the host and what is
+ * demanded of it, in place of what was kept for it. Without memory it does not.
+ *
+ * Ownership: copies.
+ */
+MAIL_API void mail_tls_cache_put(mail_tls_cache *cache, mail_time now, mail_span key,
+                                 mail_span session);
+
+/**
+ * Takes what is kept for `key`: it resumes one session, so that nobody who reads along can tell
+ * two by it (RFC 8446, appendix C.4). Errors: MAIL_ENOENT, also for what is too old or too long.
+ */
+MAIL_API int mail_tls_cache_take(mail_tls_cache *cache, mail_time now, mail_span key, void *out,
+                                 size_t size, size_t *length);
 
 /** The length of a tls-exporter channel binding (RFC 9266). */
 #define MAIL_TLS_BINDING_SIZE 32

@@ -108,7 +108,8 @@ static void name_place(session *ss)
 
 static int connect_to(session *ss)
 {
-    static const mail_smtp_connection_ops ops = {on_ready, on_done, on_closed};
+    static const mail_smtp_connection_ops ops = {
+        .on_ready = on_ready, .on_done = on_done, .on_closed = on_closed};
     const mail_deliver *agent = ss->dest->agent;
     mail_smtp_connection_options opts = MAIL_SMTP_CONNECTION_OPTIONS_INIT;
 

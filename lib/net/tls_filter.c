@@ -13,6 +13,7 @@ struct net_tls {
     mail_tls *tls;
     buffer plain; /* what the owner left of a record, once there is more behind it */
     bool is_ready;
+    bool asks; /* whether the peer is who it should be */
     bool has_failed;
 };
 
@@ -58,6 +59,8 @@ static int tls_feed(mail_filter *filter, mail_time now, mail_span in, size_t *us
     case MAIL_TLS_END:
         return MAIL_EPROTO;
     case MAIL_TLS_VERIFY:
+        ts->asks = true;
+        return MAIL_OK;
     case MAIL_TLS_FAILED:
         break;
     }
@@ -163,6 +166,21 @@ mail_filter *net_tls_filter(net_tls *ts)
 bool net_tls_is_ready(const net_tls *ts)
 {
     return ts->is_ready;
+}
+
+bool net_tls_asks(const net_tls *ts)
+{
+    return ts->asks;
+}
+
+void net_tls_answer(net_tls *ts, bool accept)
+{
+    size_t used;
+
+    ts->asks = false;
+    mail_tls_answer(ts->tls, accept);
+    ts->is_ready = mail_tls_feed(ts->tls, mail_span_of(NULL, 0), &used) == MAIL_TLS_READY;
+    ts->has_failed = !ts->is_ready;
 }
 
 const mail_tls *net_tls_session(const net_tls *ts)

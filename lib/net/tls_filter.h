@@ -9,10 +9,7 @@
 /* A TLS session as the filter of a link, either end. */
 typedef struct net_tls net_tls;
 
-/*
- * MAIL_TLS_VERIFY_ASK is not for here: nobody would answer. `opts->mem` is the filter's too.
- * MAIL_EINVAL for a bad name, MAIL_ENOMEM.
- */
+/* `opts->mem` is the filter's too. MAIL_EINVAL for a bad name, MAIL_ENOMEM. */
 int net_tls_create(net_tls **out, mail_tls_context *context, const mail_tls_options *opts);
 
 /* Only once no link uses it any more. */
@@ -22,6 +19,13 @@ mail_filter *net_tls_filter(net_tls *ts);
 
 /* The handshake is done: what is said now is private. The owner of the link looks when it is fed. */
 bool net_tls_is_ready(const net_tls *ts);
+
+/*
+ * MAIL_TLS_VERIFY_ASK: the handshake waits for net_tls_answer; to be looked for as the end of it.
+ * A refusal makes it fail at once, with an alert on its way.
+ */
+bool net_tls_asks(const net_tls *ts);
+void net_tls_answer(net_tls *ts, bool accept);
 
 /* For facts, the binding, and why it failed. */
 const mail_tls *net_tls_session(const net_tls *ts);

@@ -59,6 +59,11 @@ mail_time smtp_client_tls_deadline(const mail_smtp_client *cl)
     return cl->tls_since + (is_bounded ? cl->max_timeout : HANDSHAKE_TIMEOUT);
 }
 
+bool mail_smtp_client_awaits_tls(const mail_smtp_client *cl)
+{
+    return cl->state == SMTP_CLIENT_AWAIT_TLS;
+}
+
 /* RFC 3207, section 4.2: nothing that was learned before counts. */
 void mail_smtp_client_tls_started(mail_smtp_client *cl, mail_time now, mail_span binding,
                                   bool is_verified)

@@ -228,7 +228,7 @@ static mail_tls_event judge(mail_tls *tls)
         tls->state = AWAIT_VERDICT;
         return MAIL_TLS_VERIFY;
     }
-    if (!tls_policy_holds(&tls->policy, tls->session)) {
+    if (!tls_policy_holds(&tls->policy, tls->session) && !tls->policy.is_lenient) {
         (void)gnutls_alert_send(tls->session, GNUTLS_AL_FATAL, GNUTLS_A_BAD_CERTIFICATE);
         return fail(tls, "certificate", tls->policy.reason);
     }
@@ -433,6 +433,7 @@ void mail_tls_facts_read(const mail_tls *tls, mail_tls_facts *out)
         .server_name = tls->server ? tls->server_name : tls->policy.name,
         .resumed = gnutls_session_is_resumed(tls->session) != 0,
         .is_verified = tls->policy.verified,
+        .doubt = tls->policy.reason,
     };
     if (out->version == NULL) {
         out->version = "";

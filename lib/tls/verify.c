@@ -14,6 +14,7 @@ int tls_policy_init(tls_policy *policy, const mail_tls_options *opts)
     *policy = (tls_policy){
         .verification = opts->verification,
         .server = opts->server,
+        .is_lenient = opts->is_lenient,
         .pin_count = opts->pin_count,
     };
     if (opts->name.length >= sizeof(policy->name) || opts->pin_count > TLS_PINS_MAX ||

@@ -12,6 +12,7 @@
 typedef struct tls_policy {
     mail_tls_verification verification;
     bool server;
+    bool is_lenient;
     bool verified;
     char name[256]; /* client: the peer's; empty: none */
     uint8_t pins[TLS_PINS_MAX][32];

@@ -115,7 +115,8 @@ static void close_world(world *w)
 
 static void connect_client(world *w)
 {
-    static const mail_smtp_connection_ops ops = {on_ready, on_done, on_closed};
+    static const mail_smtp_connection_ops ops = {
+        .on_ready = on_ready, .on_done = on_done, .on_closed = on_closed};
     mail_smtp_connection_options opts = MAIL_SMTP_CONNECTION_OPTIONS_INIT;
     mail_endpoint to = mail_server_endpoint(w->server);
 

@@ -153,7 +153,8 @@ static void on_closed(mail_smtp_connection *conn, void *arg)
 static int sender_open(sender *s, world *w, const mail_mem *mem, const mail_endpoint *at,
                        const char *path, const mail_smtp_connection_options *change)
 {
-    static const mail_smtp_connection_ops ops = {on_ready, on_done, on_closed};
+    static const mail_smtp_connection_ops ops = {
+        .on_ready = on_ready, .on_done = on_done, .on_closed = on_closed};
     mail_smtp_connection_options opts = MAIL_SMTP_CONNECTION_OPTIONS_INIT;
     mail_recipient to = {.address = MAIL_SPAN("b@mx.example")};
     int code;
@@ -605,7 +606,8 @@ static void refuses_bad_options(void **state)
 {
     (void)state;
     for (int kind = 0; kind < WORLD_LOOPS; kind++) {
-        static const mail_smtp_connection_ops ops = {on_ready, on_done, on_closed};
+        static const mail_smtp_connection_ops ops = {
+            .on_ready = on_ready, .on_done = on_done, .on_closed = on_closed};
         mail_smtp_connection_options opts = MAIL_SMTP_CONNECTION_OPTIONS_INIT;
         mail_smtp_connection *conn;
         world w;

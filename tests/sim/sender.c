@@ -94,7 +94,8 @@ static void on_closed(mail_smtp_connection *conn, void *arg)
 
 static void try_to_send(void *arg)
 {
-    static const mail_smtp_connection_ops ops = {on_ready, on_done, on_closed};
+    static const mail_smtp_connection_ops ops = {
+        .on_ready = on_ready, .on_done = on_done, .on_closed = on_closed};
     sim_sender *sender = arg;
     const sim_sender_options so = sender->opts;
     mail_smtp_connection_options opts = MAIL_SMTP_CONNECTION_OPTIONS_INIT;

@@ -386,6 +386,45 @@ static void resumes_both_versions(void **state)
     }
 }
 
+/* HOSTILE, section 11: what was believed once is judged anew. */
+static void verifies_who_is_resumed(void **state)
+{
+    mail_tls_options opts = client_options(MAIL_TLS_VERIFY_NONE, "mx.b.example");
+    mail_tls_context *server = server_context(&certs.mx, NULL);
+    mail_tls_context *client = client_context(NULL);
+    char key[MAIL_TLS_RESUMPTION_SIZE];
+    size_t length = 0;
+    wire *w;
+
+    (void)state;
+    w = connect_ends(mail_tls_context_ref(client), &opts, mail_tls_context_ref(server), NULL, 0);
+    assert_int_equal(mail_tls_write(w->ends[SERVER], MAIL_SPAN("250 OK\r\n")), MAIL_OK);
+    run(w);
+    assert_int_equal(mail_tls_resumption(w->ends[CLIENT], key, sizeof(key), &length), MAIL_OK);
+    disconnect(w);
+    opts = client_options(MAIL_TLS_VERIFY_PKIX, "other.example");
+    opts.resume = mail_span_of(key, length);
+    w = connect_ends(client, &opts, server, NULL, 0);
+    assert_int_equal(w->last[CLIENT], MAIL_TLS_FAILED);
+    disconnect(w);
+}
+
+static void goes_on_unverified_where_that_may_be(void **state)
+{
+    mail_tls_options opts = client_options(MAIL_TLS_VERIFY_PKIX, "other.example");
+    mail_tls_facts facts;
+    wire *w;
+
+    (void)state;
+    opts.is_lenient = true;
+    w = connect_ends(client_context(NULL), &opts, server_context(&certs.mx, NULL), NULL, 0);
+    assert_int_equal(w->last[CLIENT], MAIL_TLS_READY);
+    mail_tls_facts_read(w->ends[CLIENT], &facts);
+    assert_false(facts.is_verified);
+    assert_string_equal(facts.doubt, "the name does not match");
+    disconnect(w);
+}
+
 static void tells_an_end_from_a_cut(void **state)
 {
     mail_tls_options opts = client_options(MAIL_TLS_VERIFY_NONE, "mx.b.example");
@@ -580,6 +619,8 @@ int main(void)
         cmocka_unit_test(waits_for_the_verdict_it_asks_for),
         cmocka_unit_test(chooses_the_certificate_by_name),
         cmocka_unit_test(resumes_both_versions),
+        cmocka_unit_test(verifies_who_is_resumed),
+        cmocka_unit_test(goes_on_unverified_where_that_may_be),
         cmocka_unit_test(tells_an_end_from_a_cut),
         cmocka_unit_test(refuses_old_versions_and_other_protocols),
         cmocka_unit_test(keeps_old_sessions_when_a_context_is_replaced),
