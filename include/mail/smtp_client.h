@@ -175,7 +175,7 @@ MAIL_API int mail_smtp_client_begin(mail_smtp_client *cl, mail_time now,
  * `feed`. `finish` gives MAIL_OK (the verdict comes as EV_DONE); `abort` ends the session, since
  * a half-sent message can only be cut off. A last line without CRLF gets one.
  *
- * Errors: a bare CR or LF, unless `has_nul` was said, makes `write` or `finish` fail with
+ * Errors: a NUL, bare CR or LF, unless `has_nul` was said, makes `write` or `finish` fail with
  * MAIL_EINVAL; every recipient then ends as PERMANENT 5.6.0. MAIL_ENOMEM; MAIL_ECONN once the
  * transaction is over. After a failed `write` abort it.
  */

@@ -123,7 +123,7 @@ static void body_abort(mail_sink *sink)
         return;
     }
     if (cl->tx.broken == MAIL_EINVAL) {
-        reply = MAIL_REPLY(554, 5, 6, 0, "The message has a CR or LF that stands alone");
+        reply = MAIL_REPLY(554, 5, 6, 0, "The message has a NUL, or a CR or LF that stands alone");
     }
     verdict = smtp_outcomes_verdict(&cl->outcomes,
                                     mail_reply_is_permanent(&reply) ? MAIL_OUTCOME_PERMANENT

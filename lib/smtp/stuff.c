@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "smtp/stuff.h"
 
+/* What drops it makes another line of the rest: one with a dot alone, perhaps. */
+static bool has_nul(mail_span in)
+{
+    return in.length > 0 && memchr(in.data, '\0', in.length) != NULL;
+}
+
 /*
  * Whether the line that lies in `line` (its LF left out, the state being inside it)
  * has its only CR at the end, where it belongs to the CRLF.
@@ -56,6 +62,7 @@ size_t stuff_copy(stuff_state *state, mail_span in, char *out)
     size_t length = 0;
     size_t from = 0;
 
+    *state = has_nul(in) ? STUFF_BROKEN : *state;
     while (from < in.length && *state != STUFF_BROKEN) {
         size_t to = walk(state, in, from);
 
@@ -76,6 +83,7 @@ bool stuff_check(stuff_state *state, mail_span in)
 {
     size_t from = 0;
 
+    *state = has_nul(in) ? STUFF_BROKEN : *state;
     while (from < in.length && *state != STUFF_BROKEN) {
         from = walk(state, in, from);
         if (from < in.length && *state != STUFF_BROKEN) {

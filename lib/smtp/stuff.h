@@ -5,7 +5,7 @@
 #include <mail/base.h>
 
 /*
- * Makes a message fit to be sent under DATA: holds it to CRLF line ends and
+ * Makes a message fit to be sent under DATA: holds it to CRLF line ends and no NUL, and
  * doubles the dot at the start of a line (RFC 5321, section 4.5.2), however the
  * message is sliced.
  */
@@ -13,7 +13,7 @@ typedef enum stuff_state {
     STUFF_LINE_START, /* also before the first octet */
     STUFF_IN_LINE,
     STUFF_AFTER_CR, /* LF must follow */
-    STUFF_BROKEN    /* a CR or LF stood alone */
+    STUFF_BROKEN    /* a CR or LF stood alone, or there was a NUL */
 } stuff_state;
 
 /* How many octets at most `n` octets become. */
@@ -35,7 +35,7 @@ static inline size_t stuff_fit(size_t room)
  */
 size_t stuff_copy(stuff_state *state, mail_span in, char *out);
 
-/* The same for octets that need no dots doubled: whether their line ends are CRLF so far. */
+/* The same for octets that need no dots doubled: whether all is well with them so far. */
 bool stuff_check(stuff_state *state, mail_span in);
 
 #endif

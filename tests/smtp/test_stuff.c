@@ -34,6 +34,9 @@ static const struct {
     {"LF.LF", TEXT("a\n.\nb"), NULL, STUFF_BROKEN},
     {"CRLF.CR", TEXT("a\r\n.\rb"), NULL, STUFF_BROKEN},
     {"CRLF.LF", TEXT("a\r\n.\nb"), NULL, STUFF_BROKEN},
+    {"a NUL", TEXT("a\0b\r\n"), NULL, STUFF_BROKEN},
+    {"a NUL before a dot", TEXT("\0.\r\n"), NULL, STUFF_BROKEN},
+    {"a NUL in a line end", TEXT("a\r\0\n"), NULL, STUFF_BROKEN},
 };
 
 static void expect(size_t i, stuff_state state, const char *out, size_t length)
