@@ -66,8 +66,8 @@ typedef void mail_send_fn(const mail_send_results *results, void *arg);
  * Sends `message` (wire form, CRLF line ends: see mail_draft_compose) to the recipients of `envelope`;
  * both are copied.
  *
- * Errors: MAIL_EINVAL for no recipients or a bad smart host; MAIL_ENOMEM, MAIL_ESYS. What the network
- * says is a result.
+ * Errors: MAIL_EINVAL for no recipients, what is no address, or a bad smart host; MAIL_ENOMEM, MAIL_ESYS.
+ * What the network says is a result.
  */
 MAIL_API int mail_send(mail_sending **out, mail_loop *loop, const mail_envelope *envelope,
                        mail_span message, const mail_send_options *opts, mail_send_fn *fn,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <mail/address.h>
 #include <mail/deliver.h>
 #include <mail/loop_poll.h>
 #include <mail/queue.h>
@@ -357,14 +358,37 @@ static int set_up(mail_sending *sending, const mail_envelope *envelope, mail_spa
     return code == MAIL_OK ? put_message(sending, envelope, message) : code;
 }
 
+/* What a program was given may be anything: `a@b\r\nRCPT TO:<c@d>` is no address, and an error. */
+static int check_envelope(const mail_envelope *envelope, mail_error *err)
+{
+    const unsigned flags = MAIL_PATH_UTF8 | MAIL_PATH_BARE;
+    mail_path path;
+    int code = mail_path_from_text(mail_envelope_sender(envelope), flags | MAIL_PATH_NULL, &path);
+
+    if (code != MAIL_OK) {
+        return mail_error_set(err, code == MAIL_ENOMEM ? code : MAIL_EINVAL,
+                              "the sender is no address");
+    }
+    for (size_t i = 0; i < mail_envelope_count(envelope); i++) {
+        code = mail_path_from_text(mail_envelope_recipient(envelope, i).address, flags, &path);
+        if (code != MAIL_OK) {
+            return mail_error_set(err, code == MAIL_ENOMEM ? code : MAIL_EINVAL,
+                                  "recipient %zu is no address", i + 1);
+        }
+    }
+    return mail_envelope_count(envelope) > 0 ? MAIL_OK
+                                             : mail_error_set(err, MAIL_EINVAL, "no recipients");
+}
+
 int mail_send(mail_sending **out, mail_loop *loop, const mail_envelope *envelope, mail_span message,
               const mail_send_options *opts, mail_send_fn *fn, void *arg, mail_error *err)
 {
     mail_sending *sending;
     int code;
 
-    if (mail_envelope_count(envelope) == 0) {
-        return mail_error_set(err, MAIL_EINVAL, "no recipients");
+    code = check_envelope(envelope, err);
+    if (code != MAIL_OK) {
+        return code;
     }
     sending = mem_alloc(opts->mem, sizeof(*sending));
     if (sending == NULL) {

@@ -252,6 +252,88 @@ static void refuses_what_cannot_be_sent(void **state)
     close_world(&w);
 }
 
+/* HOSTILE section 4: what breaks out of its command is an error, and nobody hears a word of it. */
+static void refuses_what_is_no_address(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *sender;
+        const char *rcpt;
+        const char *why;
+    } cases[] = {
+        {"a command in the sender", "alice@a.example\r\nRCPT TO:<evil@x.example>", "bob@b.example",
+         "the sender is no address"},
+        {"a parameter in the sender", "alice@a.example> SIZE=1", "bob@b.example",
+         "the sender is no address"},
+        {"a blank in the sender", "a b@a.example", "bob@b.example", "the sender is no address"},
+        {"a command", "", "bob@b.example\r\nDATA", "recipient 2 is no address"},
+        {"a command behind a lone LF", "", "bob@b.example\nRCPT TO:<evil@x.example>",
+         "recipient 2 is no address"},
+        {"half a line end", "", "bob@b.example\r", "recipient 2 is no address"},
+        {"a parameter", "", "bob@b.example> NOTIFY=NEVER", "recipient 2 is no address"},
+        {"brackets", "", "<bob@b.example>", "recipient 2 is no address"},
+        {"two", "", "bob@b.example, evil@x.example", "recipient 2 is no address"},
+        {"a line end in quotes", "", "\"bob\n\"@b.example", "recipient 2 is no address"},
+        {"nothing", "", "", "recipient 2 is no address"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_sending *sending;
+        mail_error err;
+        world w;
+
+        mail_test_case(cases[i].name);
+        open_world(&w);
+        mail_envelope_reset(&w.envelope);
+        mail_envelope_set_sender(&w.envelope, mail_span_text(cases[i].sender), (mail_span){0});
+        add(&w, "carol@c.example");
+        add(&w, cases[i].rcpt);
+        assert_int_equal(mail_send(&sending, mail_loop_poll_loop(w.loop), &w.envelope,
+                                   MAIL_SPAN(MESSAGE), &w.opts, note_results, &w, &err),
+                         MAIL_EINVAL);
+        assert_string_equal(err.text, cases[i].why);
+        close_world(&w);
+    }
+}
+
+/* What travels with an address can't break out either. */
+static void lets_no_parameter_break_out(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *envid;
+        const char *orcpt;
+    } cases[] = {
+        {"ENVID", "a\r\nRCPT TO:<evil@x.example>", NULL},
+        {"ORCPT", NULL, "rfc822;a\r\nDATA"},
+        {"ORCPT with a blank", NULL, "rfc822;a NOTIFY=NEVER"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_recipient rcpt = {.address = MAIL_SPAN("bob@b.example"),
+                               .orcpt = mail_span_text(cases[i].orcpt)};
+        mail_sending *sending;
+        world w;
+
+        mail_test_case(cases[i].name);
+        open_world(&w);
+        mail_envelope_reset(&w.envelope);
+        mail_envelope_set_sender(&w.envelope, MAIL_SPAN("a@a.example"),
+                                 mail_span_text(cases[i].envid));
+        assert_int_equal(mail_envelope_add(&w.envelope, &rcpt), MAIL_OK);
+        assert_int_equal(mail_send(&sending, mail_loop_poll_loop(w.loop), &w.envelope,
+                                   MAIL_SPAN(MESSAGE), &w.opts, note_results, &w, NULL),
+                         MAIL_OK);
+        assert_int_equal(mail_loop_poll_run(w.loop), MAIL_OK);
+        assert_int_equal(w.received, 0);
+        assert_int_equal(w.kinds[0], MAIL_OUTCOME_PERMANENT);
+        assert_memory_equal(w.replies[0], "553 5.1.3", 9);
+        close_world(&w);
+    }
+}
+
 static void survives_every_failed_allocation(void **state)
 {
     world w;
@@ -283,6 +365,8 @@ int main(void)
         cmocka_unit_test(can_be_broken_off_at_any_time),
         cmocka_unit_test(waits_where_there_is_no_loop),
         cmocka_unit_test(refuses_what_cannot_be_sent),
+        cmocka_unit_test(refuses_what_is_no_address),
+        cmocka_unit_test(lets_no_parameter_break_out),
         cmocka_unit_test(survives_every_failed_allocation),
     };
 
