@@ -119,6 +119,43 @@ static void refuses_what_is_not_meant_literally(void **state)
     }
 }
 
+/* Each text that ends up in the header, with each way to begin a field of one's own. */
+static void lets_no_text_add_a_field(void **state)
+{
+    static const char *const tails[] = {
+        "\r\nX: y", "\nX: y",    "\rX: y",       "\r\n\r\nbody",     "\r\n",     "\n",
+        "\r",       "\r\n X: y", "\xc2\x85X: y", "\x0bX: y",         "\x0cX: y", "\x1b[2J",
+        "\x7f",     "\x01",      "\xc0\x8aX: y", "\xe0\x80\x8aX: y",
+    };
+    static const char *const fields[] = {"From",     "To",      "Cc",         "Bcc",
+                                         "Reply-To", "Subject", "X-Own-Name", "X-Own-Value"};
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(fields) * MAIL_COUNT(tails); i++) {
+        const char *field = fields[i / MAIL_COUNT(tails)];
+        char address[64];
+        char name[64];
+        mail_draft_field own = {.name = "X-Own", .value = "v"};
+        mail_draft draft = {
+            .from = "a@b.example", .to = "c@d.example", .fields = &own, .field_count = 1};
+        const char **texts[] = {&draft.from,     &draft.to,      &draft.cc, &draft.bcc,
+                                &draft.reply_to, &draft.subject, &own.name, &own.value};
+        mail_envelope envelope;
+        mail_sink_memory out;
+        mail_error err;
+
+        snprintf(name, sizeof(name), "%s %zu", field, i % MAIL_COUNT(tails));
+        mail_test_case(name);
+        snprintf(address, sizeof(address), "%s%s",
+                 i / MAIL_COUNT(tails) < 5 ? "e@f.example" : "text", tails[i % MAIL_COUNT(tails)]);
+        *texts[i / MAIL_COUNT(tails)] = address;
+        assert_int_equal(compose(&draft, &out, &envelope, &err), MAIL_EINVAL);
+        assert_int_equal(mail_envelope_count(&envelope), 0);
+        mail_envelope_deinit(&envelope);
+        mail_sink_memory_deinit(&out);
+    }
+}
+
 /* The value of a field as written, or the body for NULL. */
 static void check_piece(const mail_draft *draft, const char *name, const char *want)
 {
@@ -248,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_a_plain_message_and_its_envelope),
         cmocka_unit_test(refuses_what_is_not_meant_literally),
+        cmocka_unit_test(lets_no_text_add_a_field),
         cmocka_unit_test(encodes_what_is_not_ascii_and_folds_what_is_long),
         cmocka_unit_test(encodes_lines_that_are_too_long),
         cmocka_unit_test(says_when_an_address_needs_smtputf8),
