@@ -131,6 +131,19 @@ static int parse_sender(mail_path *sender, const sendmail_options *opts, const c
     return 0;
 }
 
+/* RFC 3461, section 4.4: printable ASCII, and not more than 100 octets as it is sent. */
+static bool is_envid(const char *text)
+{
+    char encoded[100];
+
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c < ' ' || *c > '~') {
+            return false;
+        }
+    }
+    return mail_xtext_encode(mail_span_text(text), encoded, sizeof(encoded)) >= 0;
+}
+
 static int set_parameters(mail_envelope *envelope, const sendmail_options *opts,
                           const mail_path *sender, mail_error *err)
 {
@@ -143,8 +156,8 @@ static int set_parameters(mail_envelope *envelope, const sendmail_options *opts,
         }
         envelope->ret = full ? MAIL_RET_FULL : MAIL_RET_HDRS;
     }
-    if (opts->envid != NULL && strlen(opts->envid) > 100) {
-        mail_error_set(err, MAIL_EINVAL, "the envelope id is longer than 100 characters");
+    if (opts->envid != NULL && !is_envid(opts->envid)) {
+        mail_error_set(err, MAIL_EINVAL, "bad -V: not printable ASCII, or more than 100 octets");
         return EX_USAGE;
     }
     if (mail_envelope_set_sender(envelope, mail_path_text(sender), mail_span_text(opts->envid)) !=

@@ -53,9 +53,11 @@ class Sendmail(World):
         super().setUp()
         self.server = self.relay("--capture")
 
-    def call(self, arguments, stdin=TEXT, code=0, spool=None):
+    def call(self, arguments, stdin=TEXT, code=0, spool=None, name=None):
         env = dict(os.environ, LIBMAIL_SPOOL=str(spool or self.server.spool))
         env.pop("NAME", None)
+        if name is not None:
+            env["NAME"] = name
         done = subprocess.run([str(SENDMAIL), *map(str, arguments)], input=stdin, env=env, timeout=PATIENCE,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.assertEqual(done.returncode, code, done.stderr.decode(errors="replace"))
@@ -136,6 +138,26 @@ class Sendmail(World):
         self.call(["x@b.example"], b"Subject: ab\n\nx\0y\n", code=65)
         self.call(["x@b.example"], b"Subject: ab\n\nx\ry\n", code=65)
         self.assertEqual(list((self.server.mail).glob("*/*/new/*")), [])
+
+    def test_no_argument_adds_a_line(self):
+        """MF-013 HOSTILE section 4: each argument, with each way to begin a line of one's own."""
+        judged = (["-f", "x@a.example"], ["-r", "x@a.example"], ["-N", "failure"], ["-V", "env"], ["-R", "full"], ["x@b.example"])
+        ignored = (["-B", "8BITMIME"], ["-h", "5"], ["-L", "tag"], ["-X", "/dev/null"], ["-oMr", "smtp"], ["-O", "ErrorMode=m"])
+        count = 0
+        for tail in ("\nBcc: evil@b.example", "\r\nBcc: evil@b.example", "\rBcc: evil@b.example", "\n\nbody", "\r\n", "\n", "\1", "\33[2J"):
+            for *flag, value in judged:
+                with self.subTest(flag, tail=tail):
+                    self.assertEqual(self.call([*flag, value + tail, "x@b.example"], code=64).count("\n"), 1)
+            with self.subTest("-F and NAME", tail=tail):
+                self.call(["-F", "Name" + tail, "x@b.example"], b"no header\n", code=65)
+                self.call(["x@b.example"], b"no header\n", code=65, name="Name" + tail)
+            for flag, value in ignored:
+                with self.subTest(flag, tail=tail):
+                    self.call([flag, value + tail, "b1@b.example"])
+                    count += 1
+        for message in self.wait_messages(self.box("b1@b.example"), count):
+            self.assertNotIn(b"evil", message)
+        self.assertEqual({p.name for p in self.server.mail.glob("*/*")}, {"b1"})
 
     def test_options_that_look_like_recipients_are_recipients_behind_two_dashes(self):
         self.call(["-i", "--", "-x@b.example"])
