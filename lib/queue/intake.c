@@ -137,7 +137,9 @@ static void distribute(mail_queue *queue, queue_record *record)
         sink->message->place = record->place;
         list_push_back(&queue->arrived, &sink->message->in_order);
     }
-    list_push_back(&sink->intake->done, &record->link);
+    if (!record->is_alone) {
+        list_push_back(&sink->intake->done, &record->link);
+    }
 }
 
 /* How many intakes are woken between two looks at what else has to be. */

@@ -66,8 +66,8 @@ static void log_submit(queue_store *base, queue_record *record)
     } else {
         list_push_back(&log->pending, &record->link);
         log->is_stuck = false;
-        must_wake = log->writer_waits;
-        log->writer_waits = false;
+        must_wake = log->writer_waits && !log->is_lent;
+        log->writer_waits = log->writer_waits && !must_wake;
     }
     pthread_mutex_unlock(&log->lock);
     if (must_wake) {
@@ -76,6 +76,17 @@ static void log_submit(queue_store *base, queue_record *record)
     if (log->queue->opts.on_work != NULL) {
         log->queue->opts.on_work(log->queue->opts.on_work_arg);
     }
+}
+
+static int log_submit_alone(queue_store *base, queue_record *record)
+{
+    int code;
+
+    if (queue_writer_lend((queue_log *)base, record, &code)) {
+        return code;
+    }
+    log_submit(base, record);
+    return MAIL_EAGAIN;
 }
 
 static int log_read(queue_store *base, queue_place place, uint64_t offset, void *to, size_t size)
@@ -270,6 +281,7 @@ static int init(queue_log *log, mail_queue *queue)
     static const queue_store_ops ops = {
         .room = log_room,
         .submit = log_submit,
+        .submit_alone = log_submit_alone,
         .read = log_read,
         .release = log_release,
         .pin = log_pin,
@@ -290,6 +302,7 @@ static int init(queue_log *log, mail_queue *queue)
     log->mem = queue->mem;
     log->dir = log->lock_fd = log->log_dir = log->damaged_dir = -1;
     log->next_serial = 1;
+    log->doubts = 1;
     atomic_store(&log->free_seen, INT64_MIN / 2);
     list_init(&log->pending);
     list_init(&log->large);

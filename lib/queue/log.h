@@ -89,6 +89,7 @@ typedef struct queue_log {
     unsigned threads; /* how many of them run */
     bool must_stop;
     bool writer_waits;
+    bool is_lent; /* another thread does the writer's work for a record of its own */
     bool wants_sync;
     bool is_stuck; /* what is pending can't be written for now */
     list pending;  /* records to be written */
@@ -109,7 +110,7 @@ typedef struct queue_log {
     bool wants_segment;
     int make_code; /* why no segment could be made; MAIL_OK: not tried, or it worked */
 
-    /* The writer's alone. */
+    /* The writer's alone, or of whom its work is lent to. */
     queue_segment *active;  /* NULL: to be chosen */
     uint64_t sequence;      /* of the last record written */
     uint64_t safe_sequence; /* of the last record synced */
@@ -118,6 +119,8 @@ typedef struct queue_log {
     uint64_t last_end;    /* … and how much of it counts */
     list unsynced;
     bool unsynced_urgent;
+    int failure;     /* of such a one, which the writer has to see to */
+    unsigned doubts; /* quick syncs to come before one may hold up a thread that brings mail */
     struct iovec parts[QUEUE_BATCH_RECORDS];
     uint64_t syncs; /* guarded by the lock */
     uint64_t bytes_written;
@@ -167,7 +170,12 @@ int queue_segment_fd(queue_log *log, queue_segment *segment);
 /* It has just been opened: another may be closed. */
 void queue_segment_used(queue_log *log, queue_segment *segment);
 
-/* writer.c: what each thread does once; false: nothing was left to do. */
+/*
+ * writer.c: writes and syncs a record on the thread that brings it. false: it was not taken,
+ * since others wait as well or the disk is not quick; else `*code` as submit_alone.
+ */
+bool queue_writer_lend(queue_log *log, queue_record *record, int *code);
+/* What each thread does once; false: nothing was left to do. */
 bool queue_writer_round(queue_log *log);
 void *queue_writer_run(void *arg);
 

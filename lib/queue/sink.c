@@ -177,6 +177,25 @@ static void complete_head(queue_sink *sink)
     memset(sink->record.data + sink->length, 0, QUEUE_RECORD_ALIGN); /* the padding */
 }
 
+/* If no other message is on its way in here, none would share the sync. */
+static int submit(queue_sink *sink)
+{
+    queue_store *store = sink->intake->queue->store;
+    int code = MAIL_EAGAIN;
+
+    if (sink->intake->begun > 1 || sink->intake->queue->opts.hand_over ||
+        store->ops->submit_alone == NULL) {
+        store->ops->submit(store, &sink->record);
+    } else {
+        code = store->ops->submit_alone(store, &sink->record);
+    }
+    if (code == MAIL_OK) {
+        sink->message = NULL; /* the index has it */
+        queue_sink_release(sink);
+    }
+    return code;
+}
+
 static int sink_finish(mail_sink *base, mail_finish_fn *fn, void *arg)
 {
     queue_sink *sink = (queue_sink *)base;
@@ -199,8 +218,7 @@ static int sink_finish(mail_sink *base, mail_finish_fn *fn, void *arg)
     atomic_fetch_sub(&queue->filling_bytes, sink->record.capacity);
     atomic_fetch_add(&queue->waiting_bytes, queue_header_total(&sink->record.header));
     sink->promised = 0;
-    queue->store->ops->submit(queue->store, &sink->record);
-    return MAIL_EAGAIN;
+    return submit(sink);
 }
 
 static void sink_abort(mail_sink *base)
@@ -287,6 +305,7 @@ static void set_up(queue_sink *sink, uint64_t id, size_t head_length, uint64_t e
     };
     sink->record.sink = sink;
     sink->record.is_urgent = true;
+    sink->record.is_alone = false;
     sink->record.large_fd = -1;
     sink->content = (queue_content){0};
     sink->head_length = head_length;

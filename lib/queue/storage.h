@@ -20,6 +20,7 @@ typedef struct queue_record {
     size_t capacity;
     uint32_t weight;         /* how many octets of the log it keeps from being thrown away */
     bool is_urgent;          /* somebody waits for it */
+    bool is_alone;           /* and will see how it ended: its intake need not be told */
     bool ends_large;         /* once it is safe, the large body of its id must go */
     int large_fd;            /* its body's file, to be synced first; -1: none */
     int code;                /* how it ended */
@@ -46,6 +47,11 @@ typedef struct queue_store_ops {
     int (*room)(queue_store *store, uint64_t expected);
     /* Takes a record and hands it to queue_settle once it is safe or has failed. Any thread. */
     void (*submit)(queue_store *store, queue_record *record);
+    /*
+     * The same for a record that would share its sync with no other. MAIL_OK: the caller's own
+     * thread has made it safe. MAIL_EAGAIN: it was submitted. NULL: always.
+     */
+    int (*submit_alone)(queue_store *store, queue_record *record);
     /* Reads `size` octets from `offset` of a record on. The owner's thread, as all below. */
     int (*read)(queue_store *store, queue_place place, uint64_t offset, void *to, size_t size);
     /* `weight` octets of what a record weighs are of no more use. */

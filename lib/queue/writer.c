@@ -9,6 +9,10 @@
  * so to all who wait. Nothing waits on purpose: while one batch is on its way to the disk
  * the next gathers.
  *
+ * A message that comes alone would pay more for the way to this thread and back than for
+ * its sync. While the writer rests and the disk is quick, its work is lent to the thread
+ * that brings such a message. If that fails, the writer itself sees to what follows.
+ *
  * What nobody waits for is written at once, so that it outlives the process, and synced
  * with the next batch that must be, or a moment later.
  *
@@ -18,6 +22,10 @@
  */
 
 #define LAZY_NS 50000000L
+
+/* What a sync may take for a disk to count as quick, and how many must, after one that took more. */
+#define QUICK_SYNC (500 * MAIL_MICROSECOND)
+#define DOUBTS     32
 
 /* The end of each segment is for what nobody may refuse: the outcomes of deliveries. */
 static uint64_t room_for(const queue_segment *segment, const queue_record *record)
@@ -262,21 +270,25 @@ static void on_failure(queue_log *log, list *group, int code)
     settle(log, &failed);
 }
 
-static int sync_active(queue_log *log)
+/* Syncs what is written, and remembers how quick the disk was. MAIL_… code. */
+static int sync_written(queue_log *log)
 {
-    list none;
-    list safe;
-    int code;
+    mail_time start = queue_now(log->queue);
+    int code = log->files->ops->sync_data(log->files, log->active->fd);
 
-    if (list_is_empty(&log->unsynced)) {
-        return MAIL_OK;
+    if (queue_now(log->queue) - start > QUICK_SYNC) {
+        log->doubts = DOUBTS;
+    } else if (log->doubts > 0) {
+        log->doubts--;
     }
-    code = log->files->ops->sync_data(log->files, log->active->fd);
-    list_init(&none);
-    if (code < 0) {
-        on_failure(log, &none, queue_code(code));
-        return queue_code(code);
-    }
+    return queue_code(code);
+}
+
+/* All that was written is on the disk. */
+static void settle_safe(queue_log *log)
+{
+    list safe;
+
     mark_safe(log);
     list_take_all(&safe, &log->unsynced);
     log->unsynced_urgent = false;
@@ -284,16 +296,34 @@ static int sync_active(queue_log *log)
     log->syncs++;
     pthread_mutex_unlock(&log->lock);
     settle(log, &safe);
-    return MAIL_OK;
 }
 
-static int write_group(queue_log *log, list *group, int count)
+static int sync_active(queue_log *log)
+{
+    list none;
+    int code;
+
+    if (list_is_empty(&log->unsynced)) {
+        return MAIL_OK;
+    }
+    code = sync_written(log);
+    list_init(&none);
+    if (code != MAIL_OK) {
+        on_failure(log, &none, code);
+    } else {
+        settle_safe(log);
+    }
+    return code;
+}
+
+/* Writes the records that were placed in `group`. MAIL_… code. */
+static int write_group(queue_log *log, const list *group, int count)
 {
     uint64_t offset = log->active->end;
     uint64_t length = 0;
     int code;
 
-    for (list *at = group->next; at != group; at = at->next) {
+    for (const list *at = group->next; at != group; at = at->next) {
         queue_record *record = LIST_OWNER(at, queue_record, link);
 
         record->code = MAIL_OK;
@@ -301,16 +331,19 @@ static int write_group(queue_log *log, list *group, int count)
         length += queue_header_total(&record->header);
     }
     code = file_write_all(log->files, log->active->fd, log->parts, count, offset - length);
-    if (code < 0) {
-        on_failure(log, group, queue_code(code));
-        return queue_code(code);
+    if (code >= 0) {
+        pthread_mutex_lock(&log->lock);
+        log->bytes_written += length;
+        pthread_mutex_unlock(&log->lock);
     }
+    return queue_code(code);
+}
+
+/* The group lies in the segment now, if not yet on the disk. */
+static void note_written(queue_log *log, list *group)
+{
     weigh(log, group, true);
     append(&log->unsynced, group);
-    pthread_mutex_lock(&log->lock);
-    log->bytes_written += length;
-    pthread_mutex_unlock(&log->lock);
-    return MAIL_OK;
 }
 
 /* No segment can be had: those who wait are told; the rest stays until there is one. */
@@ -340,6 +373,11 @@ static void write_batch(queue_log *log, list *batch)
         count = place_all(log, batch, &group);
         if (count > 0) {
             code = write_group(log, &group, count);
+            if (code == MAIL_OK) {
+                note_written(log, &group);
+            } else {
+                on_failure(log, &group, code);
+            }
             continue;
         }
         code = sync_active(log); /* what lies in one segment is safe before the next begins */
@@ -374,7 +412,7 @@ static void take_batch(queue_log *log, list *batch)
 
 static void wait_for_work(queue_log *log)
 {
-    bool is_timed = !list_is_empty(&log->unsynced) || log->is_stuck;
+    bool is_timed = !log->is_lent && (!list_is_empty(&log->unsynced) || log->is_stuck);
     struct timespec until;
     long wait = log->is_stuck ? 20 * LAZY_NS : LAZY_NS;
 
@@ -394,8 +432,85 @@ static void wait_for_work(queue_log *log)
     log->writer_waits = false;
 }
 
+/* Whether the writer's work is done, and the next record would be all of it; the lock is held. */
+static bool may_lend(const queue_log *log, const queue_record *record)
+{
+    bool rests = log->queue->opts.manual || log->writer_waits;
+
+    return rests && !log->is_lent && !log->is_stuck && !log->wants_sync &&
+           list_is_empty(&log->pending) && record->large_fd < 0 && log->failure == MAIL_OK &&
+           log->doubts == 0 && fits(log, record);
+}
+
+static void take_back(queue_log *log)
+{
+    bool must_wake;
+
+    pthread_mutex_lock(&log->lock);
+    log->is_lent = false;
+    must_wake = log->wants_sync || log->must_stop || log->failure != MAIL_OK ||
+                !list_is_empty(&log->pending);
+    pthread_mutex_unlock(&log->lock);
+    if (must_wake) {
+        pthread_cond_signal(&log->work);
+    }
+}
+
+/* Writes and syncs the one record. MAIL_… code; what is not safe then lies in `unsynced`. */
+static int write_alone(queue_log *log, queue_record *record)
+{
+    list batch;
+    list group;
+    int code;
+
+    list_init(&batch);
+    list_init(&group);
+    list_push_back(&batch, &record->link);
+    code = write_group(log, &group, place_all(log, &batch, &group));
+    note_written(log, &group);
+    return code == MAIL_OK ? sync_written(log) : code;
+}
+
+bool queue_writer_lend(queue_log *log, queue_record *record, int *code)
+{
+    bool may;
+
+    pthread_mutex_lock(&log->lock);
+    may = may_lend(log, record);
+    log->is_lent = log->is_lent || may;
+    log->submitted += may;
+    pthread_mutex_unlock(&log->lock);
+    if (!may) {
+        return false;
+    }
+    log->failure = write_alone(log, record);
+    *code = log->failure == MAIL_OK ? MAIL_OK : MAIL_EAGAIN;
+    if (log->failure == MAIL_OK) {
+        record->is_alone = true;
+        settle_safe(log);
+    }
+    take_back(log);
+    return true;
+}
+
+/* What a thread that the work was lent to could not bring to the disk. */
+static bool mend_failure(queue_log *log)
+{
+    int code = log->failure;
+    list none;
+
+    if (code == MAIL_OK) {
+        return false;
+    }
+    list_init(&none);
+    log->failure = MAIL_OK;
+    on_failure(log, &none, code);
+    return true;
+}
+
 bool queue_writer_round(queue_log *log)
 {
+    bool had_failure = mend_failure(log);
     bool wants_sync;
     bool has_work;
     list batch;
@@ -411,7 +526,13 @@ bool queue_writer_round(queue_log *log)
         log->sequence - log->safe_sequence > QUEUE_UNSAFE_MAX / 2) {
         (void)sync_active(log);
     }
-    return has_work;
+    return has_work || had_failure;
+}
+
+static bool must_work(const queue_log *log)
+{
+    return (!list_is_empty(&log->pending) && !log->is_stuck) || log->wants_sync ||
+           log->failure != MAIL_OK;
 }
 
 void *queue_writer_run(void *arg)
@@ -420,7 +541,7 @@ void *queue_writer_run(void *arg)
 
     pthread_mutex_lock(&log->lock);
     while (!log->must_stop) {
-        if ((list_is_empty(&log->pending) || log->is_stuck) && !log->wants_sync) {
+        if (log->is_lent || !must_work(log)) {
             wait_for_work(log);
             continue;
         }

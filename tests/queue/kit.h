@@ -58,6 +58,7 @@ static inline void kit_init(kit *k, const mail_queue_options *opts)
     k->opts = opts != NULL ? *opts : in_memory;
     k->opts.size = sizeof(k->opts);
     k->opts.manual = true;
+    k->opts.hand_over = true;
     k->opts.now = kit_now;
     k->opts.wall = kit_wall;
     k->opts.clock_arg = k;

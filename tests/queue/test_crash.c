@@ -96,7 +96,7 @@ static void hand_in(story *s)
         mail_sink_abort(sink);
         return;
     }
-    (void)mail_sink_finish(sink, on_finished, e);
+    e->acknowledged = mail_sink_finish(sink, on_finished, e) == MAIL_OK;
 }
 
 /* Some messages that share a sync. */
@@ -381,6 +381,7 @@ static void begin(story *s, uint64_t seed, uint64_t crash_after)
     fault_files_set_short_writes(s->disk, seed % 2 == 0);
     fault_files_crash_after(s->disk, crash_after);
     kit_init(&s->kit, &opts);
+    s->kit.opts.hand_over = seed % 3 == 0;
 }
 
 /* Goes on with the story for so many steps or until the power goes. */

@@ -127,6 +127,7 @@ static void *produce(void *arg)
     for (int i = 0; i < EACH; i++) {
         char id[MAIL_QUEUE_ID_SIZE];
         mail_sink *sink;
+        int code;
 
         if (mail_intake_begin(p->intake, &envelope, 0, id, &sink) != MAIL_OK) {
             break;
@@ -136,8 +137,9 @@ static void *produce(void *arg)
             break;
         }
         p->code = MAIL_EAGAIN;
-        if (mail_sink_finish(sink, on_finished, p) != MAIL_EAGAIN) {
-            break;
+        code = mail_sink_finish(sink, on_finished, p);
+        if (code != MAIL_EAGAIN) {
+            on_finished(code, p);
         }
         while (p->code == MAIL_EAGAIN) {
             wait_for_ring(p);

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+#include "kit.h"
+
+#include <errno.h>
+
+#include "support/fault_files.h"
+
+/* A message that comes alone is synced by the thread that brings it. */
+
+typedef struct bench {
+    kit k;
+    fault_files *disk;
+    mail_duration pace; /* what a sync takes */
+    int failing;        /* what fails from now on; 0: nothing */
+    fault_op which;
+} bench;
+
+static int disturb(fault_op op, const char *name, void *arg)
+{
+    bench *b = arg;
+
+    (void)name;
+    if (op == FAULT_SYNC) {
+        b->k.now += b->pace;
+    }
+    if (b->failing > 0 && op == b->which) {
+        b->failing--;
+        return -EIO;
+    }
+    return 0;
+}
+
+static void set_up(bench *b)
+{
+    mail_queue_options opts = MAIL_QUEUE_OPTIONS_INIT;
+
+    memset(b, 0, sizeof(*b));
+    b->disk = fault_files_create(1);
+    opts.files = fault_files_table(b->disk);
+    opts.random = fault_files_random(b->disk);
+    opts.segment_bytes = 64 << 10;
+    kit_init(&b->k, &opts);
+    b->k.opts.hand_over = false;
+    assert_int_equal(kit_open(&b->k, "spool"), MAIL_OK);
+    fault_files_set(b->disk, disturb, b);
+}
+
+static void tear_down(bench *b)
+{
+    kit_close(&b->k);
+    assert_int_equal(fault_files_handles(b->disk), 0);
+    fault_files_destroy(b->disk);
+}
+
+/* What `finish` gives; what has come later is in `k.code`. */
+static int hand_in(bench *b)
+{
+    mail_sink *sink;
+
+    assert_int_equal(kit_begin(&b->k, "a@x.example", "b@y.example", 0, &sink), MAIL_OK);
+    assert_int_equal(mail_sink_write(sink, MAIL_SPAN("Subject: x\r\n\r\nHello\r\n")), MAIL_OK);
+    b->k.code = MAIL_EAGAIN;
+    return mail_sink_finish(sink, kit_finished, &b->k);
+}
+
+static int settle(bench *b)
+{
+    queue_step(b->k.queue);
+    mail_intake_poll(b->k.intake);
+    return b->k.code;
+}
+
+/* The first sync tells how quick the disk is. */
+static void get_to_know(bench *b)
+{
+    assert_int_equal(hand_in(b), MAIL_EAGAIN);
+    assert_int_equal(settle(b), MAIL_OK);
+}
+
+static uint64_t count(bench *b)
+{
+    mail_queue_stats stats;
+
+    mail_queue_stats_read(b->k.queue, &stats);
+    return stats.messages;
+}
+
+/* As after a loss of power. */
+static uint64_t count_after_reboot(bench *b)
+{
+    fault_files_set(b->disk, NULL, NULL);
+    fault_files_crash(b->disk);
+    kit_close(&b->k);
+    fault_files_reboot(b->disk);
+    assert_int_equal(kit_open(&b->k, "spool"), MAIL_OK);
+    return count(b);
+}
+
+/* QR-010: it is on the disk when `finish` says so, though nobody else has done a thing. */
+static void is_safe_at_once_on_a_quick_disk(void **state)
+{
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    get_to_know(&b);
+    b.k.wakes = 0;
+    b.k.finished = 0;
+    b.k.dues = 0;
+    assert_int_equal(hand_in(&b), MAIL_OK);
+    assert_int_equal(b.k.finished, 0);
+    assert_int_equal(b.k.wakes, 0);
+    assert_int_equal(count(&b), 2);
+    assert_int_equal(hand_in(&b), MAIL_OK);
+    assert_int_equal(b.k.dues, 1); /* the owner had looked in between */
+    assert_int_equal(count_after_reboot(&b), 3);
+    tear_down(&b);
+}
+
+static void shares_the_sync_when_another_is_on_its_way_in(void **state)
+{
+    mail_sink *other;
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    get_to_know(&b);
+    assert_int_equal(kit_begin(&b.k, "a@x.example", "b@y.example", 0, &other), MAIL_OK);
+    assert_int_equal(hand_in(&b), MAIL_EAGAIN);
+    mail_sink_abort(other);
+    assert_int_equal(hand_in(&b), MAIL_EAGAIN); /* the first has not been told yet */
+    assert_int_equal(settle(&b), MAIL_OK);
+    assert_int_equal(hand_in(&b), MAIL_OK);
+    tear_down(&b);
+}
+
+static void goes_behind_what_is_to_be_written_already(void **state)
+{
+    mail_lane *lane;
+    mail_lease *lease;
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    get_to_know(&b);
+    lease = kit_lease(&b.k, &lane);
+    mail_lease_report(lease, 0, MAIL_QUEUE_DONE, NULL, false);
+    mail_lease_end(lease);
+    mail_lane_give_back(lane, INT64_MIN);
+    assert_int_equal(hand_in(&b), MAIL_EAGAIN);
+    assert_int_equal(settle(&b), MAIL_OK);
+    assert_int_equal(count_after_reboot(&b), 1);
+    tear_down(&b);
+}
+
+static void leaves_a_slow_disk_to_the_writer(void **state)
+{
+    unsigned left = 0;
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    get_to_know(&b);
+    b.pace = MAIL_MILLISECOND;
+    assert_int_equal(hand_in(&b), MAIL_OK); /* nobody could know */
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(hand_in(&b), MAIL_EAGAIN);
+        assert_int_equal(settle(&b), MAIL_OK);
+    }
+    b.pace = 100 * MAIL_MICROSECOND;
+    while (hand_in(&b) != MAIL_OK) { /* one quick sync says little */
+        assert_int_equal(settle(&b), MAIL_OK);
+        left++;
+    }
+    assert_in_range(left, 10, 100);
+    tear_down(&b);
+}
+
+/* QR-011: whether the write or the sync fails, it is not accepted, and the next segment is good. */
+static void hears_later_of_what_went_wrong(void **state)
+{
+    static const fault_op ops[] = {FAULT_WRITE, FAULT_SYNC};
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(ops); i++) {
+        bench b;
+
+        set_up(&b);
+        get_to_know(&b);
+        b.which = ops[i];
+        b.failing = 1;
+        assert_int_equal(hand_in(&b), MAIL_EAGAIN);
+        assert_int_equal(b.failing, 0);
+        assert_int_equal(b.k.code, MAIL_EAGAIN);
+        assert_int_equal(settle(&b), MAIL_EIO);
+        assert_int_equal(count(&b), 1);
+        assert_int_equal(hand_in(&b), MAIL_OK);
+        assert_int_equal(count_after_reboot(&b), 2);
+        tear_down(&b);
+    }
+}
+
+/* Its place is not made while a thread that brings mail waits. */
+static void leaves_it_to_the_writer_to_begin_a_segment(void **state)
+{
+    unsigned handed_over = 0;
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    get_to_know(&b);
+    for (unsigned i = 0; i < 1000; i++) {
+        if (hand_in(&b) == MAIL_EAGAIN) {
+            assert_int_equal(settle(&b), MAIL_OK);
+            handed_over++;
+        }
+    }
+    assert_in_range(handed_over, 2, 10);
+    assert_int_equal(count_after_reboot(&b), 1001);
+    tear_down(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(is_safe_at_once_on_a_quick_disk),
+        cmocka_unit_test(shares_the_sync_when_another_is_on_its_way_in),
+        cmocka_unit_test(goes_behind_what_is_to_be_written_already),
+        cmocka_unit_test(leaves_a_slow_disk_to_the_writer),
+        cmocka_unit_test(hears_later_of_what_went_wrong),
+        cmocka_unit_test(leaves_it_to_the_writer_to_begin_a_segment),
+    };
+
+    return mail_test_run(tests);
+}
