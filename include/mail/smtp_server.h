@@ -209,6 +209,15 @@ MAIL_API int mail_smtp_server_answer(mail_smtp_server *srv, mail_time now, const
 MAIL_API int mail_smtp_server_answer_auth(mail_smtp_server *srv, mail_time now,
                                           const mail_sasl_answer *answer);
 
+/** Whether an exchange of AUTH is under way, be it that the peer or the embedder is awaited. */
+MAIL_API bool mail_smtp_server_authenticates(const mail_smtp_server *srv);
+
+/**
+ * Holds back the refusal that the engine has just given, as for an AUTH that came to nothing, until
+ * `when`. Until then it takes no input.
+ */
+MAIL_API void mail_smtp_server_delay(mail_smtp_server *srv, mail_time when);
+
 /** As whom the peer may act, after AUTH; empty: it has not. Lends until the next call. */
 MAIL_API mail_span mail_smtp_server_user(const mail_smtp_server *srv);
 

@@ -5,6 +5,7 @@
 #include <mail/base.h>
 #include <mail/limits.h>
 #include <mail/log.h>
+#include <mail/login.h>
 #include <mail/loop.h>
 #include <mail/metrics.h>
 #include <mail/sink.h>
@@ -36,8 +37,8 @@ typedef struct mail_smtp_session {
 } mail_smtp_session;
 
 /**
- * Called from the loop for each event but STARTTLS, which the service answers itself, BODY, which goes
- * to the sink, and END, which the sink's
+ * Called from the loop for each event but STARTTLS and, where there are accounts, AUTH, which the
+ * service answers itself, BODY, which goes to the sink, and END, which the sink's
  * `finish` answers (without a sink, and after mail_smtp_service_take_asking, it comes too).
  * For a question use `ticket` at once or keep it for later. `session` lends until EV_CLOSE, which
  * is a session's last event and comes exactly once: free `session->user` there. The service must
@@ -67,6 +68,10 @@ typedef struct mail_smtp_service_options {
     size_t proxy_count;
     mail_limits limits;    /* past a rate 421 4.7.0 and close, or 450 4.7.1 to MAIL or RCPT */
     mail_metrics *metrics; /* where limits that were met are counted; NULL: nowhere. Borrowed */
+    mail_accounts *accounts; /* who may log in by AUTH; held. NULL: see `login` */
+    /* How logins are judged; copied. With neither this nor accounts EV_AUTH is the policy's; with
+     * them listeners offer of their `auth_mechanisms` those that can succeed. */
+    const mail_login_options *login;
     const struct mail_sockets *sockets; /* private to libmail's tests */
 } mail_smtp_service_options;
 
@@ -75,7 +80,7 @@ typedef struct mail_smtp_service_options {
         .size = sizeof(mail_smtp_service_options)                                                  \
     }
 
-/** Errors: MAIL_ENOMEM, MAIL_EINVAL for a size that is not known. */
+/** Errors: MAIL_ENOMEM; MAIL_EINVAL for a size that is not known, or bad `login` options. */
 MAIL_API int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
                                       const mail_smtp_service_options *opts);
 
@@ -92,6 +97,9 @@ MAIL_API void mail_smtp_service_destroy(mail_smtp_service *service);
  * Ownership: keeps a reference of `context`.
  */
 MAIL_API void mail_smtp_service_set_tls(mail_smtp_service *service, mail_tls_context *context);
+
+/** Other accounts for logins to come, where there were some. Ownership: takes another hold. */
+MAIL_API void mail_smtp_service_set_accounts(mail_smtp_service *service, mail_accounts *accounts);
 
 /**
  * Listens on `endpoint` (port 0: a free one), with an engine of `engine` options for

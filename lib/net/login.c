@@ -200,9 +200,8 @@ void net_logins_set_accounts(net_logins *ls, mail_accounts *accounts)
 unsigned net_logins_mechanisms(const net_logins *ls)
 {
     unsigned all = (1U << MAIL_SASL_MECHANISMS) - 1U - (1U << MAIL_SASL_NONE);
-    unsigned tokens = 1U << MAIL_SASL_OAUTHBEARER | 1U << MAIL_SASL_XOAUTH2;
 
-    return ls->opts.ask != NULL ? all : all & ~tokens;
+    return ls->opts.ask != NULL ? all : accounts_mechanisms(ls->accounts);
 }
 
 bool net_logins_are_busy(const net_logins *ls)

@@ -23,6 +23,22 @@ static void on_drained(void *arg)
 static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg);
 static void on_unproxied(const mail_endpoint *proxy, const char *why, void *arg);
 
+static void on_logins_idle(void *arg)
+{
+    smtp_service_check_drained(arg);
+}
+
+static int make_logins(mail_smtp_service *service)
+{
+    const mail_smtp_service_options *opts = &service->opts;
+
+    if (opts->accounts == NULL && opts->login == NULL) {
+        return MAIL_OK;
+    }
+    return net_logins_create(&service->logins, service->loop, service->mem, opts->accounts,
+                             opts->login, on_logins_idle, service);
+}
+
 /* Who may come in, and how much of it. */
 static int make_doors(mail_smtp_service *service)
 {
@@ -48,6 +64,7 @@ static void free_service(mail_smtp_service *service)
     net_quotas_deinit(&service->quotas);
     service->loop->ops->untimer(service->drained);
     mail_tls_context_unref(service->tls);
+    net_logins_destroy(service->logins);
     mem_free(service->mem, service->slots, service->slot_capacity * sizeof(*service->slots));
     mem_free(service->mem, service, sizeof(*service));
 }
@@ -80,6 +97,9 @@ int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
     list_init(&service->listeners);
     list_init(&service->orphans);
     code = make_doors(service);
+    if (code == MAIL_OK) {
+        code = make_logins(service);
+    }
     if (code == MAIL_OK) {
         code = loop->ops->timer(loop, on_drained, service, &service->drained);
     }
@@ -129,6 +149,12 @@ void mail_smtp_service_set_tls(mail_smtp_service *service, mail_tls_context *con
     assert(context != NULL);
     service->tls = mail_tls_context_ref(context);
     mail_tls_context_unref(before);
+}
+
+void mail_smtp_service_set_accounts(mail_smtp_service *service, mail_accounts *accounts)
+{
+    assert(service->logins != NULL);
+    net_logins_set_accounts(service->logins, accounts);
 }
 
 /* Slots and tickets. */
@@ -279,6 +305,17 @@ void smtp_service_forget(mail_smtp_service *service, smtp_session *ss)
     smtp_service_check_drained(service);
 }
 
+/* A session offers what the service can do by now. */
+static void fit_options(const mail_smtp_service *service, mail_smtp_server_options *opts)
+{
+    opts->starttls = opts->starttls && service->tls != NULL;
+    if (service->logins != NULL) {
+        opts->auth_mechanisms &= net_logins_mechanisms(service->logins);
+        memcpy(opts->auth_disguise, net_logins_disguise(service->logins),
+               sizeof(opts->auth_disguise));
+    }
+}
+
 static int open_session(mail_smtp_service *service, int fd, const mail_endpoint *peer,
                         const mail_smtp_server_options *engine, void *listener_arg,
                         const net_guest *guest, smtp_session **out)
@@ -291,7 +328,7 @@ static int open_session(mail_smtp_service *service, int fd, const mail_endpoint 
     if (slot < 0) {
         return (int)slot;
     }
-    opts.starttls = opts.starttls && service->tls != NULL;
+    fit_options(service, &opts);
     code = smtp_session_open(&ss, service, (uint32_t)slot, fd, &opts);
     if (code != MAIL_OK) {
         return code;
@@ -527,7 +564,8 @@ int mail_smtp_service_listen_unix(mail_smtp_service *service, const char *path,
 
 void smtp_service_check_drained(mail_smtp_service *service)
 {
-    if (service->draining && service->sessions == 0 && list_is_empty(&service->orphans)) {
+    if (service->draining && service->sessions == 0 && list_is_empty(&service->orphans) &&
+        (service->logins == NULL || !net_logins_are_busy(service->logins))) {
         service->loop->ops->timer_set(service->drained, mail_loop_now(service->loop));
     }
 }

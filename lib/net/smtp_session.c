@@ -221,6 +221,18 @@ int smtp_session_answer(smtp_session *ss, const mail_reply *reply)
     return code;
 }
 
+/* AUTH ends with an answer, or with what the peer says after one. */
+static void note_user(smtp_session *ss)
+{
+    mail_span user = mail_smtp_server_user(ss->engine);
+
+    if (user.length > 0 && ss->shown.authenticated.length == 0) {
+        net_quotas_log_in(&ss->service->quotas, &ss->guest, user);
+    }
+    ss->shown.authenticated = user;
+    smtp_login_settle(ss);
+}
+
 int smtp_session_answer_auth(smtp_session *ss, const mail_sasl_answer *answer)
 {
     int code;
@@ -230,8 +242,7 @@ int smtp_session_answer_auth(smtp_session *ss, const mail_sasl_answer *answer)
     smtp_service_ticket(ss->service, ss->slot); /* the one that is out is used up */
     code = mail_smtp_server_answer_auth(ss->engine, mail_loop_now(ss->service->loop), answer);
     ss->starved = ss->starved || code != MAIL_OK;
-    ss->shown.authenticated = mail_smtp_server_user(ss->engine);
-    net_quotas_log_in(&ss->service->quotas, &ss->guest, ss->shown.authenticated);
+    note_user(ss);
     resume(ss, MAIL_SMTP_EV_AUTH);
     return code;
 }
@@ -429,6 +440,15 @@ static void note_limit(smtp_session *ss, const mail_reply *reply)
     }
 }
 
+static void on_auth(smtp_session *ss, const mail_smtp_event *ev)
+{
+    if (ss->service->logins != NULL) {
+        smtp_login_begin(ss, ev->auth);
+    } else {
+        ask(ss, ev);
+    }
+}
+
 static void on_close(smtp_session *ss, const mail_smtp_event *ev)
 {
     bool is_orderly = ev->reply != NULL && ev->reply->code == 221;
@@ -439,6 +459,7 @@ static void on_close(smtp_session *ss, const mail_smtp_event *ev)
     smtp_service_ticket(ss->service, ss->slot); /* as is any that is still out */
     drop_sink(ss);
     note_limit(ss, ev->reply);
+    smtp_login_drop(ss);
     if (!is_orderly) {
         net_link_linger(&ss->link);
     }
@@ -462,8 +483,10 @@ static void on_event(smtp_session *ss, const mail_smtp_event *ev)
     case MAIL_SMTP_EV_CONNECT:
     case MAIL_SMTP_EV_VRFY:
     case MAIL_SMTP_EV_EXPN:
-    case MAIL_SMTP_EV_AUTH:
         ask(ss, ev);
+        break;
+    case MAIL_SMTP_EV_AUTH:
+        on_auth(ss, ev);
         break;
     case MAIL_SMTP_EV_STARTTLS:
         on_starttls(ss);
@@ -551,6 +574,7 @@ static void session_feed(void *arg, mail_time now, mail_span in, size_t *used)
                                             &ev) != MAIL_OK;
         *used += n;
         if (!ss->starved) {
+            note_user(ss);
             on_event(ss, &ev);
         }
     }

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "net/link.h"
 #include "net/listener.h"
+#include "net/login.h"
 #include "net/proxies.h"
 #include "net/quotas.h"
 #include "net/tls_filter.h"
@@ -29,7 +30,8 @@ typedef struct smtp_session {
     mail_smtp_server *engine;
     net_tls *tls; /* NULL: in clear. Used once the link has it as its filter */
     mail_tls_facts facts;
-    net_guest guest; /* what it counts for */
+    net_guest guest;  /* what it counts for */
+    net_login *login; /* NULL: no AUTH is under way, or it is the policy's */
     uint32_t slot;
     mail_smtp_event_type question; /* open; EV_NONE: none */
     smtp_taking taking;
@@ -73,6 +75,7 @@ struct mail_smtp_service {
     const mail_mem *mem;
     const mail_sockets *net;
     mail_tls_context *tls; /* NULL: none */
+    net_logins *logins;    /* NULL: AUTH is the policy's */
     list listeners;
     smtp_slot *slots;
     uint32_t slot_count; /* ever used */
@@ -116,6 +119,17 @@ int smtp_session_answer_auth(smtp_session *ss, const mail_sasl_answer *answer);
 
 /* Answers EV_DATA with yes. */
 int smtp_session_take(smtp_session *ss, mail_sink *sink, smtp_taking taking, mail_span accepted);
+
+/* smtp_login.c */
+
+/* Answers EV_AUTH by the service's accounts. */
+void smtp_login_begin(smtp_session *ss, const mail_sasl_question *question);
+
+/* Looks whether the engine has come to an end with AUTH. */
+void smtp_login_settle(smtp_session *ss);
+
+/* The session ends. */
+void smtp_login_drop(smtp_session *ss);
 
 /* smtp_service.c */
 

@@ -70,7 +70,8 @@ struct mail_smtp_server {
     const mail_mem *mem;
     size_t block_size;
     buffer out;
-    size_t held; /* octets at the end of `out` that must not be seen yet */
+    size_t refusal_length; /* octets of the last refusal, while it is the last of `out` */
+    size_t held;           /* octets at the end of `out` that must not be seen yet */
 
     smtp_state state;
     mail_smtp_event_type question; /* open now; EV_NONE: none */

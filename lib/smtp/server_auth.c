@@ -262,6 +262,11 @@ int smtp_server_auth_refused(mail_smtp_server *srv, const mail_reply *reply)
     return end_refused(srv, reply, &ev);
 }
 
+bool mail_smtp_server_authenticates(const mail_smtp_server *srv)
+{
+    return srv->sasl != NULL;
+}
+
 mail_span mail_smtp_server_user(const mail_smtp_server *srv)
 {
     return mail_span_of(srv->user, srv->user_length);

@@ -123,17 +123,30 @@ int smtp_server_refuse(mail_smtp_server *srv, const mail_reply *reply, mail_smtp
     size_t before = buffer_length(&srv->out);
     int code;
 
+    srv->refusal_length = 0;
     if (is_error(reply) && ++srv->errors >= srv->opts.max_errors) {
         return smtp_server_hang_up(srv, &TOO_MANY_ERRORS);
     }
     code = smtp_server_say(srv, reply);
+    srv->refusal_length = buffer_length(&srv->out) - before;
     if (is_error(reply) && srv->errors >= DELAYED_FROM && srv->opts.error_delay > 0) {
-        srv->held = buffer_length(&srv->out) - before;
-        srv->release_at = srv->now + srv->opts.error_delay;
+        mail_smtp_server_delay(srv, srv->now + srv->opts.error_delay);
     }
     ev->type = MAIL_SMTP_EV_REFUSED;
     ev->reply = reply;
     return code;
+}
+
+void mail_smtp_server_delay(mail_smtp_server *srv, mail_time when)
+{
+    if (srv->refusal_length == 0 || srv->refusal_length > buffer_length(&srv->out) ||
+        when <= srv->now) {
+        return;
+    }
+    if (srv->held == 0 || when > srv->release_at) {
+        srv->release_at = when;
+    }
+    srv->held = srv->refusal_length;
 }
 
 int smtp_server_hang_up(mail_smtp_server *srv, const mail_reply *reply)

@@ -31,6 +31,7 @@ struct mail_accounts {
     table by_key;
     record **all; /* those first to which one can log in */
     size_t login_count;
+    unsigned kinds; /* of secrets, as bits 1 << secret_kind */
     size_t count;
     size_t capacity;
 };
@@ -125,6 +126,7 @@ static int add(mail_accounts *accounts, const record *parsed)
         return MAIL_ENOMEM;
     }
     accounts->all[accounts->count++] = ac;
+    accounts->kinds |= 1U << ac->secret.kind;
     if (ac->secret.kind != SECRET_NONE) {
         accounts->all[accounts->count - 1] = accounts->all[accounts->login_count];
         accounts->all[accounts->login_count++] = ac;
@@ -344,6 +346,20 @@ const mail_account *accounts_secret(const mail_accounts *accounts, const account
     *out = accounts->login_count > 0 ? accounts->all[chance % accounts->login_count]->secret
                                      : (secret){.kind = SECRET_NONE};
     return NULL;
+}
+
+unsigned accounts_mechanisms(const mail_accounts *accounts)
+{
+    unsigned bits = 1U << MAIL_SASL_PLAIN | 1U << MAIL_SASL_LOGIN | 1U << MAIL_SASL_EXTERNAL;
+
+    if ((accounts->kinds & 1U << SECRET_CRYPT) != 0) {
+        return bits;
+    }
+    bits |= 1U << MAIL_SASL_SCRAM_SHA_256 | 1U << MAIL_SASL_SCRAM_SHA_256_PLUS;
+    if ((accounts->kinds & 1U << SECRET_SCRAM_SHA_256) != 0) {
+        return bits;
+    }
+    return bits | 1U << MAIL_SASL_SCRAM_SHA_1 | 1U << MAIL_SASL_CRAM_MD5;
 }
 
 int mail_accounts_verify(const mail_accounts *accounts, mail_span name, mail_span password,

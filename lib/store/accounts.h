@@ -26,4 +26,10 @@ bool account_key_of(mail_span name, account_key *key);
 const mail_account *accounts_secret(const mail_accounts *accounts, const account_key *key,
                                     uint64_t chance, secret *out);
 
+/*
+ * The mechanisms, as bits 1 << mechanism, that suit every account into which one can log in: a
+ * client chooses before it says who it is, and mostly does not come back for another.
+ */
+unsigned accounts_mechanisms(const mail_accounts *accounts);
+
 #endif

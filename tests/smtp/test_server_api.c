@@ -339,6 +339,43 @@ static void hands_on_no_more_than_it_was_fed(void **state)
     mail_smtp_server_destroy(srv);
 }
 
+/* For the peer to hear of a wrong password only when it has waited. */
+static void holds_a_refusal_back_as_long_as_it_is_told(void **state)
+{
+    const mail_sasl_answer refusal = {.kind = MAIL_SASL_REFUSE};
+    const mail_time later = NOW + 5 * MAIL_SECOND;
+    mail_smtp_server_options opts = options(NULL);
+    mail_span in = MAIL_SPAN("AUTH PLAIN AHVzZXIAcGVuY2ls\r\nNOOP\r\n");
+    mail_smtp_server *srv;
+    mail_smtp_event ev;
+
+    (void)state;
+    opts.auth_mechanisms = 1U << MAIL_SASL_PLAIN;
+    opts.auth_in_clear = true;
+    srv = create(&opts);
+    say(srv, MAIL_SPAN(""));
+    say(srv, MAIL_SPAN("EHLO client.example\r\n"));
+    assert_false(mail_smtp_server_authenticates(srv));
+    ev = next(srv, &in);
+    assert_int_equal(ev.type, MAIL_SMTP_EV_AUTH);
+    assert_true(mail_smtp_server_authenticates(srv));
+    assert_int_equal(mail_smtp_server_answer_auth(srv, NOW, &refusal), MAIL_OK);
+    assert_false(mail_smtp_server_authenticates(srv));
+    mail_smtp_server_delay(srv, later);
+    mail_smtp_server_delay(srv, NOW + 1); /* does not come any sooner */
+    assert_int_equal(mail_smtp_server_out(srv).length, 0);
+    assert_int_equal(mail_smtp_server_deadline(srv), later);
+    assert_int_equal(next(srv, &in).type, MAIL_SMTP_EV_NONE);
+    assert_span_equal(in, "NOOP\r\n");
+    assert_int_equal(mail_smtp_server_tick(srv, later, &ev), MAIL_OK);
+    assert_span_equal(mail_smtp_server_out(srv), "535 5.7.8 Authentication failed\r\n");
+    send_all(srv);
+    mail_smtp_server_delay(srv, later + MAIL_SECOND); /* what is gone is gone */
+    say(srv, in);
+    assert_int_equal(mail_smtp_server_out(srv).length, 0);
+    mail_smtp_server_destroy(srv);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +389,7 @@ int main(void)
         cmocka_unit_test(takes_no_more_commands_while_its_replies_are_not_read),
         cmocka_unit_test(hands_a_body_on_in_one_slice),
         cmocka_unit_test(hands_on_no_more_than_it_was_fed),
+        cmocka_unit_test(holds_a_refusal_back_as_long_as_it_is_told),
         cmocka_unit_test(allocates_nothing_in_the_long_run),
         cmocka_unit_test(holds_little_while_it_waits),
     };
