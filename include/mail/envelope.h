@@ -23,11 +23,19 @@ typedef enum mail_ret { MAIL_RET_DEFAULT, MAIL_RET_FULL, MAIL_RET_HDRS } mail_re
 /** What the sender declared of the content (RFC 6152, RFC 3030). */
 typedef enum mail_body { MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_BODY_BINARYMIME } mail_body;
 
+/** What a recipient has to do with an alias (RFC 3461, section 5.2.7). */
+typedef enum mail_recipient_role {
+    MAIL_RECIPIENT_PLAIN,
+    MAIL_RECIPIENT_HIDDEN,  /* stands there for the address in its ORCPT: all a sender may see */
+    MAIL_RECIPIENT_EXPANDED /* others stand there for it: only its sender is to be told so */
+} mail_recipient_role;
+
 /** One recipient. The spans lend from the envelope until it changes. */
 typedef struct mail_recipient {
     mail_span address; /* canonical, as in mail_path */
     mail_span orcpt;   /* `type;address`, still in xtext (RFC 3461, section 4.2); empty: none */
     uint8_t notify;    /* MAIL_NOTIFY_… */
+    mail_recipient_role role;
 } mail_recipient;
 
 /**

@@ -155,7 +155,10 @@ MAIL_API int mail_lease_widen(mail_lease *lease, bool (*same)(mail_span domain, 
                               void *arg);
 
 MAIL_API const char *mail_lease_id(const mail_lease *lease);
-/** The envelope with the leased recipients only. Ownership: lends until the lease ends. */
+/**
+ * The envelope with the leased recipients only. Those with role EXPANDED, which are to be told of
+ * and not to be delivered to, are in leases of their own. Ownership: lends until the lease ends.
+ */
 MAIL_API const mail_envelope *mail_lease_envelope(const mail_lease *lease);
 MAIL_API const mail_smtp_content *mail_lease_content(const mail_lease *lease);
 MAIL_API mail_wall mail_lease_arrival(const mail_lease *lease);

@@ -23,6 +23,7 @@ struct mail_envelope_recipient {
     uint16_t address_length;
     uint16_t orcpt_length;
     uint8_t notify;
+    uint8_t role;
 };
 
 void mail_envelope_init(mail_envelope *envelope, const mail_mem *mem)
@@ -171,6 +172,7 @@ int mail_envelope_add(mail_envelope *envelope, const mail_recipient *recipient)
         .address_length = (uint16_t)address.length,
         .orcpt_length = (uint16_t)orcpt.length,
         .notify = recipient->notify,
+        .role = (uint8_t)recipient->role,
     };
     add_text(envelope, address);
     add_text(envelope, orcpt);
@@ -208,6 +210,7 @@ mail_recipient mail_envelope_recipient(const mail_envelope *envelope, size_t ind
         .address = mail_span_of(address, rcpt->address_length),
         .orcpt = mail_span_of(address + rcpt->address_length, rcpt->orcpt_length),
         .notify = rcpt->notify,
+        .role = (mail_recipient_role)rcpt->role,
     };
 }
 

@@ -285,7 +285,7 @@ static mail_dsn_recipient row_of(const job *jb, const notice *nt)
         mail_envelope_recipient(mail_lease_envelope(jb->lease), nt->index);
     mail_duration give_up = jb->agent->opts.give_up;
     mail_dsn_recipient row = {
-        .address = recipient.address,
+        .address = nt->address,
         .orcpt = recipient.orcpt,
         .action = nt->action,
         .has_expired = nt->has_expired,

@@ -27,22 +27,6 @@ static int make(job **out, mail_deliver *agent, mail_lane *lane,
     return MAIL_OK;
 }
 
-int job_lease(job **out, mail_deliver *agent, mail_lane *lane,
-              bool (*same)(mail_span domain, void *arg), void *arg)
-{
-    int code = make(out, agent, lane, mail_lane_lease);
-
-    if (code == MAIL_OK && same != NULL) {
-        (void)mail_lease_widen((*out)->lease, same, arg); /* without memory they go on their own */
-    }
-    return code;
-}
-
-int job_lease_overdue(job **out, mail_deliver *agent, mail_lane *lane)
-{
-    return make(out, agent, lane, mail_lane_lease_overdue);
-}
-
 void job_drop(job *jb)
 {
     mail_deliver *agent = jb->agent;
@@ -113,12 +97,45 @@ static mail_span keep_text(char **at, mail_span text)
     return mail_span_of(place, text.length);
 }
 
+/* Who may not be seen is not to be read in the words of a host either. */
+static void hide(char *text, size_t length, mail_span address)
+{
+    for (size_t at = 0; address.length > 0 && at + address.length <= length; at++) {
+        if (mail_span_equal_nocase(mail_span_of(text + at, address.length), address)) {
+            memset(text + at, '*', address.length);
+        }
+    }
+}
+
+/* The address by which the sender knows a recipient (RFC 3461, section 5.2.7.4). */
+static mail_span keep_known(char **at, const mail_recipient *rcpt)
+{
+    const char *semicolon =
+        rcpt->orcpt.length > 0 ? memchr(rcpt->orcpt.data, ';', rcpt->orcpt.length) : NULL;
+    mail_span given;
+    int n;
+
+    if (rcpt->role != MAIL_RECIPIENT_HIDDEN || semicolon == NULL) {
+        return keep_text(at, rcpt->address);
+    }
+    given = mail_span_from(rcpt->orcpt, (size_t)(semicolon - rcpt->orcpt.data) + 1);
+    n = mail_xtext_decode(given, *at, given.length);
+    if (n < 0) {
+        return keep_text(at, given); /* UTF-8 as it is */
+    }
+    *at += n;
+    return mail_span_of(*at - n, (size_t)n);
+}
+
 static bool add_notice(job *jb, size_t index, mail_dsn_action action, const mail_outcome *outcome,
                        const job_site *site)
 {
-    size_t size = sizeof(notice) + outcome->reply.text.length + site->host.length;
+    const mail_recipient rcpt = mail_envelope_recipient(mail_lease_envelope(jb->lease), index);
+    size_t size = sizeof(notice) + outcome->reply.text.length + site->host.length +
+                  rcpt.address.length + rcpt.orcpt.length;
     notice *nt = mem_alloc(jb->agent->mem, size);
-    char *texts = (char *)(nt + 1);
+    char *words = (char *)(nt + 1);
+    char *texts = words;
 
     if (nt == NULL) {
         return false;
@@ -133,8 +150,64 @@ static bool add_notice(job *jb, size_t index, mail_dsn_action action, const mail
     };
     nt->reply.text = keep_text(&texts, outcome->reply.text);
     nt->host = keep_text(&texts, site->host);
+    nt->address = keep_known(&texts, &rcpt);
+    if (rcpt.role == MAIL_RECIPIENT_HIDDEN) {
+        hide(words, nt->reply.text.length, rcpt.address);
+    }
     list_push_back(&jb->notices, &nt->link);
     return true;
+}
+
+/* Nothing is delivered to an alias that was replaced: its sender is told so, and that is all. */
+static bool end_expanded(job *jb)
+{
+    static const mail_outcome outcome = {
+        MAIL_OUTCOME_ACCEPTED,
+        true,
+        {250, {2, 1, 5}, {"An alias for several addresses", 30}},
+    };
+    static const job_site nowhere = {.where = {"alias", 5}};
+
+    if (mail_envelope_recipient(mail_lease_envelope(jb->lease), 0).role !=
+        MAIL_RECIPIENT_EXPANDED) {
+        return false;
+    }
+    for (size_t i = 0; i < job_count(jb); i++) {
+        log_try(jb, i, MAIL_LOG_INFO, "expanded", &outcome.reply, &nowhere);
+        if (!is_wanted(jb, i, MAIL_DSN_EXPANDED) ||
+            !add_notice(jb, i, MAIL_DSN_EXPANDED, &outcome, &nowhere)) {
+            mail_lease_report(jb->lease, i, MAIL_QUEUE_DONE, NULL, false);
+        }
+    }
+    job_end(jb);
+    return true;
+}
+
+static int next(job **out, mail_deliver *agent, mail_lane *lane,
+                int (*lease)(mail_lane *lane, mail_lease **out))
+{
+    int code;
+
+    do {
+        code = make(out, agent, lane, lease);
+    } while (code == MAIL_OK && end_expanded(*out));
+    return code;
+}
+
+int job_lease(job **out, mail_deliver *agent, mail_lane *lane,
+              bool (*same)(mail_span domain, void *arg), void *arg)
+{
+    int code = next(out, agent, lane, mail_lane_lease);
+
+    if (code == MAIL_OK && same != NULL) {
+        (void)mail_lease_widen((*out)->lease, same, arg); /* without memory they go on their own */
+    }
+    return code;
+}
+
+int job_lease_overdue(job **out, mail_deliver *agent, mail_lane *lane)
+{
+    return next(out, agent, lane, mail_lane_lease_overdue);
 }
 
 static void tell_accepted(job *jb, size_t index, const mail_outcome *outcome, const job_site *site)

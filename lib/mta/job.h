@@ -11,10 +11,11 @@ typedef struct notice {
     list link;
     size_t index; /* of the recipient in the lease */
     mail_dsn_action action;
-    bool is_local;    /* the reply is ours */
-    bool has_expired; /* FAILED: it was tried for too long */
-    mail_reply reply; /* the texts of both lie behind this struct */
-    mail_span host;   /* that gave the reply; empty: none */
+    bool is_local;     /* the reply is ours */
+    bool has_expired;  /* FAILED: it was tried for too long */
+    mail_reply reply;  /* all texts lie behind this struct */
+    mail_span host;    /* that gave the reply; empty: none */
+    mail_span address; /* by which the sender knows the recipient */
     size_t size;
 } notice;
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/ascii.h"
+#include "base/utf8.h"
 
 /* Up to so many recipients are compared with each other. */
 #define COMPARED_MAX 1000
@@ -96,47 +97,94 @@ static mail_reply add_routed(const mail_receive *rcv, const mail_recipient *reci
     return hop != NULL && hop->kind == MAIL_NEXTHOP_ERROR ? hop->reply : add(envelope, recipient);
 }
 
-/*
- * RFC 3461, section 5.2.7: an alias for one address hands all parameters on. Of one for
- * several, the first speaks for all: the success of each would be told to a sender who knows of
- * none of them (DS-019).
- */
-static void be_one_of_several(mail_recipient *recipient)
+/* The ORCPT of an address as it was given; 0: it has none (RFC 3461, section 5.2.1). */
+static size_t print_orcpt(mail_span address, char *out, size_t size)
 {
-    uint8_t left = recipient->notify & (uint8_t)~MAIL_NOTIFY_SUCCESS;
+    bool is_ascii = utf8_is_ascii(address);
+    const char *type = is_ascii ? "rfc822;" : "utf-8;";
+    size_t used = strlen(type);
+    int n;
 
-    if (recipient->notify != 0 && left == 0) {
-        left = MAIL_NOTIFY_NEVER;
+    memcpy(out, type, used);
+    if (is_ascii) {
+        n = mail_xtext_encode(address, out + used, size - used);
+        return n > 0 ? used + (size_t)n : 0;
     }
-    recipient->notify = left;
-    recipient->orcpt = MAIL_SPAN("");
+    /* As it may stand under SMTPUTF8 (RFC 6533, section 3), where no blank may. */
+    if (address.length > size - used || memchr(address.data, ' ', address.length) != NULL) {
+        return 0;
+    }
+    memcpy(out + used, address.data, address.length);
+    return used + address.length;
 }
 
-/* Of several targets the good ones get the message, and what the others say is returned. */
+/*
+ * RFC 3461, section 5.2.7.3 (c): of an alias for several no success is told but its own, lest
+ * a sender be told of many who knows of none.
+ */
+static uint8_t without_success(uint8_t notify)
+{
+    uint8_t left = notify & (uint8_t)~MAIL_NOTIFY_SUCCESS;
+
+    return notify != 0 && left == 0 ? MAIL_NOTIFY_NEVER : left;
+}
+
+static mail_reply complete_target(const mail_path *alias, mail_span text, mail_path *target)
+{
+    char domain[MAIL_PATH_MAX + 1];
+
+    snprintf(domain, sizeof(domain), "%.*s", (int)mail_path_domain(alias).length,
+             mail_path_domain(alias).data);
+    if (mail_path_from_text(text, MAIL_PATH_UTF8 | MAIL_PATH_BARE, target) != MAIL_OK ||
+        (mail_path_domain(target).length == 0 && !complete(target, domain))) {
+        return MAIL_REPLY(550, 5, 1, 3, "This alias leads to a bad address");
+    }
+    return (mail_reply){0};
+}
+
+/* The alias itself stays among the recipients, to be told of once the message is accepted. */
+static mail_reply add_expanded(const mail_recipient *given, mail_envelope *envelope)
+{
+    mail_recipient recipient = *given;
+
+    recipient.notify = MAIL_NOTIFY_SUCCESS;
+    recipient.role = MAIL_RECIPIENT_EXPANDED;
+    return mail_envelope_add(envelope, &recipient) == MAIL_OK
+               ? (mail_reply){0}
+               : MAIL_REPLY(451, 4, 3, 0, "Out of memory");
+}
+
+/*
+ * RFC 3461, section 5.2.7: an alias hands on what it was given; its targets are nobody's
+ * business but ours (section 5.2.7.4). Of several the good ones get the message, and what the
+ * others say is returned.
+ */
 static mail_reply add_targets(const mail_receive *rcv, const mail_path *path,
                               const mail_alias *alias, const mail_recipient *given,
                               mail_envelope *envelope)
 {
-    char domain[MAIL_PATH_MAX + 1];
+    char orcpt[3 * MAIL_PATH_MAX + 16];
+    mail_recipient shared = *given;
     mail_reply reply = {0};
 
-    snprintf(domain, sizeof(domain), "%.*s", (int)mail_path_domain(path).length,
-             mail_path_domain(path).data);
+    if (shared.orcpt.length == 0) {
+        shared.orcpt = mail_span_of(orcpt, print_orcpt(mail_path_text(path), orcpt, sizeof(orcpt)));
+    }
+    shared.role = shared.orcpt.length > 0 ? MAIL_RECIPIENT_HIDDEN : MAIL_RECIPIENT_PLAIN;
+    if (alias->count > 1) {
+        shared.notify = without_success(given->notify);
+    }
     for (size_t i = 0; reply.code == 0 && i < alias->count; i++) {
-        mail_recipient recipient = *given;
         mail_path target;
 
-        if (mail_path_from_text(alias->targets[i], MAIL_PATH_UTF8 | MAIL_PATH_BARE, &target) !=
-                MAIL_OK ||
-            (mail_path_domain(&target).length == 0 && !complete(&target, domain))) {
-            return MAIL_REPLY(550, 5, 1, 3, "This alias leads to a bad address");
+        reply = complete_target(path, alias->targets[i], &target);
+        if (reply.code == 0) {
+            shared.address = mail_path_text(&target);
+            reply = alias->count == 1 ? add_routed(rcv, &shared, envelope) : add(envelope, &shared);
         }
-        recipient.address = mail_path_text(&target);
-        if (i > 0) {
-            be_one_of_several(&recipient);
-        }
-        reply =
-            alias->count == 1 ? add_routed(rcv, &recipient, envelope) : add(envelope, &recipient);
+    }
+    if (reply.code == 0 && alias->count > 1 && (given->notify & MAIL_NOTIFY_SUCCESS)) {
+        reply = add_expanded(given, envelope);
     }
     return reply;
 }

@@ -66,7 +66,8 @@ void queue_head_write(const queue_head *head, const mail_envelope *envelope, cha
 
         wire_add(&out, recipient.address.length, 2);
         wire_add(&out, recipient.orcpt.length, 2);
-        wire_add(&out, recipient.notify, 2);
+        wire_add(&out, recipient.notify, 1);
+        wire_add(&out, recipient.role, 1);
         wire_add_bytes(&out, recipient.address);
         wire_add_bytes(&out, recipient.orcpt);
     }
@@ -103,10 +104,11 @@ bool queue_head_next(queue_head *head, mail_recipient *out)
     size_t address = wire_take(from, 2);
     size_t orcpt = wire_take(from, 2);
 
-    *out = (mail_recipient){.notify = (uint8_t)wire_take(from, 2)};
+    *out = (mail_recipient){.notify = (uint8_t)wire_take(from, 1)};
+    out->role = (mail_recipient_role)wire_take(from, 1);
     out->address = wire_take_bytes(from, address);
     out->orcpt = wire_take_bytes(from, orcpt);
-    return !from->bad;
+    return !from->bad && out->role <= MAIL_RECIPIENT_EXPANDED;
 }
 
 void queue_outcome_write(const queue_outcome *outcome, wire_writer *to)

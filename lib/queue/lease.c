@@ -83,6 +83,14 @@ static int add_row(mail_lease *lease, queue_recipient *recipient, const mail_rec
     return MAIL_OK;
 }
 
+/* What was replaced by others goes nowhere: it has leases of its own. */
+static bool goes_with(const mail_lease *lease, const mail_recipient *text)
+{
+    return lease->count == 0 ||
+           (text->role == MAIL_RECIPIENT_EXPANDED) ==
+               (mail_envelope_recipient(&lease->envelope, 0).role == MAIL_RECIPIENT_EXPANDED);
+}
+
 /* Takes all recipients that `take` names. On failure some may have been taken, as rows tell. */
 static int take_recipients(mail_lease *lease, take_fn *take, void *arg)
 {
@@ -96,7 +104,7 @@ static int take_recipients(mail_lease *lease, take_fn *take, void *arg)
         if (!queue_head_next(&head, &text)) {
             return MAIL_EDAMAGED;
         }
-        if (take(lease, recipient, arg)) {
+        if (goes_with(lease, &text) && take(lease, recipient, arg)) {
             code = add_row(lease, recipient, &text);
         }
     }

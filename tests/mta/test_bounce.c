@@ -209,6 +209,62 @@ static void tells_what_is_overdue_behind_a_dead_host(void **state)
     }
 }
 
+/* DS-019: when others stand for a recipient, its sender hears that once, and of no success. */
+static void tells_that_an_alias_was_expanded(void **state)
+{
+    const mail_recipient rcpts[] = {
+        {.address = MAIL_SPAN("you@here.example"),
+         .notify = MAIL_NOTIFY_NEVER,
+         .role = MAIL_RECIPIENT_HIDDEN,
+         .orcpt = MAIL_SPAN("rfc822;team@here.example")},
+        {.address = MAIL_SPAN("team@here.example"),
+         .notify = MAIL_NOTIFY_SUCCESS,
+         .role = MAIL_RECIPIENT_EXPANDED,
+         .orcpt = MAIL_SPAN("rfc822;team@here.example")},
+    };
+    post p;
+
+    (void)state;
+    post_open(&p, WORLD_POLL);
+    post_start(&p, ROUTES("*=local"), NULL);
+    post_send(&p, "me@here.example", rcpts, MAIL_COUNT(rcpts));
+    post_send(&p, "", rcpts, MAIL_COUNT(rcpts)); /* whom nothing is told */
+    world_until(&p.k.w, post_queued(&p) == 0);
+    post_assert_mailbox(&p, "/mail/here.example/you", 2, MESSAGE);
+    post_assert_mailbox(&p, "/mail/here.example/team", 0, NULL);
+    assert_report_has(&p, (const char *const[]){"Action: expanded", "Status: 2.1.5",
+                                                "Final-Recipient: rfc822; team@here.example",
+                                                "Original-Envelope-Id: env", NULL});
+    post_close(&p);
+}
+
+/* DS-020, DS-011 */
+static void shows_no_sender_where_an_alias_leads_to(void **state)
+{
+    const mail_recipient rcpt = {.address = MAIL_SPAN("none@secret.example"),
+                                 .role = MAIL_RECIPIENT_HIDDEN,
+                                 .orcpt = MAIL_SPAN("rfc822;team+2B1@here.example")};
+    size_t count;
+    char *text;
+    post p;
+
+    (void)state;
+    post_open(&p, WORLD_POLL);
+    post_start(&p,
+               ROUTES("secret.example=error:550 5.1.1 No NONE@secret.example at secret", "*=local"),
+               NULL);
+    post_send(&p, "me@here.example", &rcpt, 1);
+    world_until(&p.k.w, post_queued(&p) == 0);
+    text = post_mailbox(&p, "/mail/here.example/me", &count);
+    assert_int_equal(count, 1);
+    assert_null(strcasestr(text, "none@secret.example"));
+    assert_non_null(strstr(text, "Final-Recipient: rfc822; team+1@here.example\r\n"));
+    assert_non_null(strstr(text, "No ******************* at secret"));
+    assert_non_null(strstr(text, "Original-Envelope-Id: env"));
+    free(text);
+    post_close(&p);
+}
+
 static int no_room(queue_store *store, uint64_t expected)
 {
     (void)store;
@@ -250,6 +306,8 @@ int main(void)
         cmocka_unit_test(writes_down_deliveries_before_a_report_waits),
         cmocka_unit_test(reports_what_there_is_when_a_host_takes_long),
         cmocka_unit_test(tells_what_is_overdue_behind_a_dead_host),
+        cmocka_unit_test(tells_that_an_alias_was_expanded),
+        cmocka_unit_test(shows_no_sender_where_an_alias_leads_to),
         cmocka_unit_test(keeps_a_failed_recipient_until_the_queue_takes_its_report),
     };
 

@@ -310,19 +310,25 @@ static void takes_an_alias_whole_or_not_at_all(void **state)
     mail_test_mem_check(&walk);
 }
 
-/* DS-019 */
-static void lets_the_first_of_an_alias_speak_for_all(void **state)
+/* DS-019, DS-020 */
+static void hands_on_through_an_alias_what_its_sender_asked_for(void **state)
 {
     static const struct {
         const char *name;
-        const char *rcpt;
-        uint8_t want[3];
-        bool has_orcpt;
+        const char *to;
+        uint8_t want;
+        const char *orcpt;
+        bool is_expanded;
     } cases[] = {
-        {"nothing asked", "", {0, 0, 0}, false},
-        {"success", " NOTIFY=SUCCESS", {1, 8, 8}, false},
-        {"both", " NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;t", {3, 2, 2}, true},
-        {"never", " NOTIFY=NEVER", {8, 8, 8}, false},
+        {"nothing asked", "<team@example.org>", 0, "rfc822;team@example.org", false},
+        {"success", "<team@example.org> NOTIFY=SUCCESS", 8, "rfc822;team@example.org", true},
+        {"both", "<team@example.org> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;t", 2, "rfc822;t", true},
+        {"never", "<team@example.org> NOTIFY=NEVER", 8, "rfc822;team@example.org", false},
+        {"one target", "<one@example.org> NOTIFY=SUCCESS,DELAY", 5, "rfc822;one@example.org",
+         false},
+        {"one target, and its ORCPT", "<one@example.org> NOTIFY=SUCCESS ORCPT=rfc822;t", 1,
+         "rfc822;t", false},
+        {"a name in UTF-8", "<\xc3\xa4@example.org>", 0, "utf-8;\xc3\xa4@example.org", false},
     };
 
     (void)state;
@@ -337,23 +343,33 @@ static void lets_the_first_of_an_alias_speak_for_all(void **state)
         mail_test_case(cases[i].name);
         kit_open(&k, WORLD_POLL);
         kit_receive(&k, &opts);
-        set_aliases(&k, "team: anna, bob, carl\n");
+        set_aliases(&k, "team: anna, bob, carl\none: bob\n\xc3\xa4: bob\n");
         fd = greet(&k);
-        kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
-        snprintf(line, sizeof(line), "RCPT TO:<team@example.org>%s\r\n", cases[i].rcpt);
+        kit_asks(&k, fd, "MAIL FROM:<a@client.example> SMTPUTF8\r\n", "250");
+        snprintf(line, sizeof(line), "RCPT TO:%s\r\n", cases[i].to);
         kit_asks(&k, fd, line, "250");
         kit_asks(&k, fd, "DATA\r\n", "354");
         kit_asks(&k, fd, ".\r\n", "250 2.0.0");
         lane = mail_queue_take_lane(k.queue);
         assert_non_null(lane);
         assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
-        for (size_t n = 0; n < 3; n++) {
+        for (size_t n = 0; n < mail_envelope_count(mail_lease_envelope(lease)); n++) {
             mail_recipient rcpt = mail_envelope_recipient(mail_lease_envelope(lease), n);
 
-            assert_int_equal(rcpt.notify, cases[i].want[n]);
-            assert_int_equal(rcpt.orcpt.length > 0, cases[i].has_orcpt && n == 0);
+            assert_int_equal(rcpt.notify, cases[i].want);
+            assert_span_equal(rcpt.orcpt, cases[i].orcpt);
+            assert_int_equal(rcpt.role, MAIL_RECIPIENT_HIDDEN);
+            mail_lease_report(lease, n, MAIL_QUEUE_DONE, NULL, false);
         }
         mail_lease_end(lease);
+        assert_int_equal(kit_list(&k).count, cases[i].is_expanded ? 1 : 0);
+        if (cases[i].is_expanded) { /* by itself, for its sender only */
+            assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+            assert_int_equal(mail_envelope_count(mail_lease_envelope(lease)), 1);
+            assert_int_equal(mail_envelope_recipient(mail_lease_envelope(lease), 0).role,
+                             MAIL_RECIPIENT_EXPANDED);
+            mail_lease_end(lease);
+        }
         mail_lane_give_back(lane, MAIL_NEVER);
         close(fd);
         kit_close(&k);
@@ -682,7 +698,7 @@ int main(void)
         cmocka_unit_test(names_no_recipient_of_several_in_the_trace),
         cmocka_unit_test(replaces_aliases_by_what_they_stand_for),
         cmocka_unit_test(takes_an_alias_whole_or_not_at_all),
-        cmocka_unit_test(lets_the_first_of_an_alias_speak_for_all),
+        cmocka_unit_test(hands_on_through_an_alias_what_its_sender_asked_for),
         cmocka_unit_test(refuses_a_message_that_has_been_everywhere),
         cmocka_unit_test(keeps_nothing_of_a_message_that_breaks_off),
         cmocka_unit_test(ends_in_the_middle_of_anything),

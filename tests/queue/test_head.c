@@ -6,8 +6,8 @@
 static void fill(mail_envelope *envelope)
 {
     mail_recipient one = {MAIL_SPAN("one@a.example"), MAIL_SPAN("rfc822;one@a.example"),
-                          MAIL_NOTIFY_FAILURE | MAIL_NOTIFY_DELAY};
-    mail_recipient two = {MAIL_SPAN("two@b.example"), {NULL, 0}, 0};
+                          MAIL_NOTIFY_FAILURE | MAIL_NOTIFY_DELAY, MAIL_RECIPIENT_HIDDEN};
+    mail_recipient two = {.address = MAIL_SPAN("two@b.example")};
 
     mail_envelope_init(envelope, NULL);
     assert_int_equal(
@@ -52,6 +52,7 @@ static void keeps_an_envelope_whole(void **state)
     assert_span_equal(recipient.address, "one@a.example");
     assert_span_equal(recipient.orcpt, "rfc822;one@a.example");
     assert_int_equal(recipient.notify, MAIL_NOTIFY_FAILURE | MAIL_NOTIFY_DELAY);
+    assert_int_equal(recipient.role, MAIL_RECIPIENT_HIDDEN);
     assert_true(queue_head_next(&back, &recipient));
     assert_span_equal(recipient.address, "two@b.example");
     assert_int_equal(back.recipients.left, 0);
