@@ -138,8 +138,8 @@ static inline void post_on_safe(int code, void *arg)
 #define MESSAGE "Subject: hello\r\n\r\nbody\r\n"
 
 /* Queues a message and returns when it is safe. */
-static inline void post_send(post *p, const char *sender, const mail_recipient *recipients,
-                             size_t count)
+static inline void post_send_text(post *p, const char *sender, const mail_recipient *recipients,
+                                  size_t count, const char *text)
 {
     unsigned before = p->safe;
     char id[MAIL_QUEUE_ID_SIZE];
@@ -155,7 +155,7 @@ static inline void post_send(post *p, const char *sender, const mail_recipient *
     }
     assert_int_equal(mail_intake_begin(p->intake, &envelope, 0, id, &sink), MAIL_OK);
     mail_envelope_deinit(&envelope);
-    assert_int_equal(mail_sink_write(sink, MAIL_SPAN(MESSAGE)), MAIL_OK);
+    assert_int_equal(mail_sink_write(sink, mail_span_text(text)), MAIL_OK);
     code = mail_sink_finish(sink, post_on_safe, p);
     if (code == MAIL_OK) {
         p->safe++;
@@ -163,6 +163,12 @@ static inline void post_send(post *p, const char *sender, const mail_recipient *
         assert_int_equal(code, MAIL_EAGAIN);
         world_until(&p->k.w, p->safe == before + 1);
     }
+}
+
+static inline void post_send(post *p, const char *sender, const mail_recipient *recipients,
+                             size_t count)
+{
+    post_send_text(p, sender, recipients, count, MESSAGE);
 }
 
 #define SEND(p, sender, ...)                                                                       \

@@ -265,6 +265,25 @@ static void shows_no_sender_where_an_alias_leads_to(void **state)
     post_close(&p);
 }
 
+/* DS-027: whether a message was read is for its reader to say. */
+static void sends_no_receipt_whatever_a_message_asks_for(void **state)
+{
+    const mail_recipient rcpt = {.address = MAIL_SPAN("you@here.example")};
+    post p;
+
+    (void)state;
+    post_open(&p, WORLD_POLL);
+    post_start(&p, ROUTES("*=local"), NULL);
+    post_send_text(&p, "me@here.example", &rcpt, 1,
+                   "Disposition-Notification-To: me@here.example\r\n"
+                   "Return-Receipt-To: me@here.example\r\n\r\nbody\r\n");
+    world_until(&p.k.w, post_queued(&p) == 0);
+    world_idle(&p.k.w);
+    post_assert_mailbox(&p, "/mail/here.example/you", 1, "body");
+    post_assert_mailbox(&p, "/mail/here.example/me", 0, NULL);
+    post_close(&p);
+}
+
 static int no_room(queue_store *store, uint64_t expected)
 {
     (void)store;
@@ -308,6 +327,7 @@ int main(void)
         cmocka_unit_test(tells_what_is_overdue_behind_a_dead_host),
         cmocka_unit_test(tells_that_an_alias_was_expanded),
         cmocka_unit_test(shows_no_sender_where_an_alias_leads_to),
+        cmocka_unit_test(sends_no_receipt_whatever_a_message_asks_for),
         cmocka_unit_test(keeps_a_failed_recipient_until_the_queue_takes_its_report),
     };
 

@@ -172,7 +172,7 @@ static void reports_nothing_about_a_report(void **state)
     post_close(&p);
 }
 
-/* DS-015 to DS-018 */
+/* DS-015, DS-016, DS-017, DS-018 */
 static void reports_as_notify_asks(void **state)
 {
     static const struct {
@@ -286,6 +286,129 @@ static void tries_a_dead_host_once_for_all_messages(void **state)
         assert_non_null(strstr(p.k.log, "451 4.4.1"));
         post_close(&p);
     }
+}
+
+/* QR-006 */
+static void takes_the_refusal_of_one_sender_for_no_verdict_on_a_host(void **state)
+{
+    static const mail_reply refusal = {550, {5, 7, 1}, {"Not from you", 12}};
+    static const mail_reply later = {450, {4, 7, 1}, {"Not from you now", 16}};
+    static const struct {
+        const char *name;
+        const mail_reply *to_mail;
+        size_t left;
+    } cases[] = {
+        {"for good", &refusal, 0},
+        {"for now", &later, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_deliver_options opts;
+        post p;
+        remote r;
+
+        mail_test_case(cases[i].name);
+        post_open(&p, WORLD_POLL);
+        remote_open(&r, &p.k, false, NULL, NULL);
+        opts = post_options(&p);
+        opts.backoff = opts.backoff_max = MAIL_HOUR; /* if it were taken for a verdict */
+        post_start(&p, ROUTES("here.example=local", remote_route(&r)), &opts);
+        r.to_mail = cases[i].to_mail;
+        SEND(&p, "bad@here.example", "a@one.example");
+        world_until(&p.k.w, strstr(p.k.log, "Not from you") != NULL);
+        r.to_mail = NULL;
+        SEND(&p, "good@here.example", "a@one.example");
+        world_until(&p.k.w, post_queued(&p) == cases[i].left);
+        assert_int_equal(r.count, 1);
+        assert_string_equal(r.messages[0].sender, "good@here.example");
+        remote_close(&r);
+        post_close(&p);
+    }
+}
+
+/* QR-007: a host that falls silent has said nothing about the message. */
+static void defers_what_a_silent_host_leaves_unanswered(void **state)
+{
+    mail_deliver_options opts;
+    post p;
+    remote r;
+
+    (void)state;
+    post_open(&p, WORLD_POLL);
+    remote_open(&r, &p.k, false, NULL, NULL);
+    r.is_slow = true;
+    opts = post_options(&p);
+    opts.max_timeout = 20 * MAIL_MILLISECOND;
+    post_start(&p, ROUTES("here.example=local", remote_route(&r)), &opts);
+    SEND(&p, "me@here.example", "a@one.example");
+    world_until(&p.k.w, strstr(p.k.log, "deferred") != NULL);
+    assert_int_equal(post_queued(&p), 1);
+    post_assert_mailbox(&p, "/mail/here.example/me", 0, NULL);
+    r.is_slow = false;
+    while (post_queued(&p) > 0 && p.k.later < 4 * MAIL_DAY) {
+        p.k.later += MAIL_HOUR;
+        mail_deliver_wake(p.deliver);
+        world_idle(&p.k.w);
+    }
+    assert_int_equal(post_queued(&p), 0);
+    assert_int_equal(r.count, 1);
+    remote_close(&r);
+    post_close(&p);
+}
+
+/* QR-018 */
+static void asks_afresh_at_each_try_where_a_message_goes(void **state)
+{
+    char rule[100];
+    post p;
+    remote one;
+    remote two;
+
+    (void)state;
+    post_open(&p, WORLD_POLL);
+    remote_open(&one, &p.k, false, NULL, NULL);
+    remote_open(&two, &p.k, false, NULL, NULL);
+    snprintf(rule, sizeof(rule), "%s", remote_route(&two));
+    post_start(&p, ROUTES(remote_route(&one)), NULL);
+    SEND(&p, "me@here.example", "temp@one.example");
+    world_until(&p.k.w, strstr(p.k.log, "tries=1") != NULL);
+    mail_deliver_set_routes(p.deliver, ROUTES(rule));
+    p.k.later += MAIL_HOUR;
+    mail_deliver_wake(p.deliver);
+    world_until(&p.k.w, strstr(p.k.log, "tries=2") != NULL);
+    assert_int_equal(one.connections, 1);
+    assert_int_equal(two.connections, 1);
+    remote_close(&one);
+    remote_close(&two);
+    post_close(&p);
+}
+
+/* A crowd for one host, which takes its time, is in nobody else's way. */
+static void lets_a_crowd_for_one_host_delay_nothing_for_another(void **state)
+{
+    char rule[200];
+    post p;
+    remote slow;
+    remote fast;
+
+    (void)state;
+    post_open(&p, WORLD_POLL);
+    remote_open(&slow, &p.k, false, NULL, NULL);
+    remote_open(&fast, &p.k, false, NULL, NULL);
+    slow.is_slow = true;
+    for (int i = 0; i < 500; i++) {
+        SEND(&p, "me@here.example", "a@crowd.example");
+    }
+    SEND(&p, "me@here.example", "a@one.example");
+    snprintf(rule, sizeof(rule), "one.example%s", remote_route(&fast) + strlen("*"));
+    post_start(&p, ROUTES(rule, remote_route(&slow)), NULL);
+    world_until(&p.k.w, fast.count == 1);
+    assert_int_equal(slow.count, 0);
+    assert_true(slow.connections <= 2); /* it begins with few */
+    remote_close(&slow);
+    remote_close(&fast);
+    post_close(&p);
 }
 
 static void goes_on_when_a_dead_host_comes_back(void **state)
@@ -591,6 +714,10 @@ int main(void)
         cmocka_unit_test(reports_as_notify_asks),
         cmocka_unit_test(tells_of_a_delay_once_and_gives_up_in_the_end),
         cmocka_unit_test(tries_a_dead_host_once_for_all_messages),
+        cmocka_unit_test(takes_the_refusal_of_one_sender_for_no_verdict_on_a_host),
+        cmocka_unit_test(defers_what_a_silent_host_leaves_unanswered),
+        cmocka_unit_test(asks_afresh_at_each_try_where_a_message_goes),
+        cmocka_unit_test(lets_a_crowd_for_one_host_delay_nothing_for_another),
         cmocka_unit_test(goes_on_when_a_dead_host_comes_back),
         cmocka_unit_test(fails_over_to_the_next_host),
         cmocka_unit_test(hands_over_by_lmtp),

@@ -79,6 +79,34 @@ static void widens_a_lease_to_domains_of_the_same_host(void **state)
     kit_close(&k);
 }
 
+/* However many wait in one lane, what waits in another is the next to be had, in two steps. */
+static void lets_a_hundred_thousand_of_one_domain_delay_nothing_of_another(void **state)
+{
+    mail_lane *crowd;
+    mail_lane *other;
+    mail_lease *lease;
+    kit k;
+
+    (void)state;
+    open_kit(&k);
+    for (int i = 0; i < 100000; i++) {
+        accept_text(&k, "a@crowd.example");
+    }
+    accept_text(&k, "b@other.example");
+    crowd = mail_queue_take_lane(k.queue);
+    assert_span_equal(mail_lane_domain(crowd), "crowd.example");
+    assert_int_equal(mail_lane_lease(crowd, &lease), MAIL_OK);
+    other = mail_queue_take_lane(k.queue);
+    assert_span_equal(mail_lane_domain(other), "other.example");
+    end_as(lease, MAIL_QUEUE_RETRY);
+    assert_int_equal(mail_lane_lease(other, &lease), MAIL_OK);
+    end_as(lease, MAIL_QUEUE_DONE);
+    mail_lane_give_back(crowd, k.now + MAIL_HOUR); /* at once, for all of them */
+    mail_lane_give_back(other, INT64_MIN);
+    assert_null(mail_queue_take_lane(k.queue));
+    kit_close(&k);
+}
+
 /* What must not be repeated is written down while the rest of a lease goes on. */
 static void lets_go_of_what_is_settled_while_a_lease_goes_on(void **state)
 {
@@ -291,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gathers_the_recipients_of_one_domain_whatever_its_case),
         cmocka_unit_test(widens_a_lease_to_domains_of_the_same_host),
+        cmocka_unit_test(lets_a_hundred_thousand_of_one_domain_delay_nothing_of_another),
         cmocka_unit_test(lets_go_of_what_is_settled_while_a_lease_goes_on),
         cmocka_unit_test(knows_what_else_of_a_message_is_under_way),
         cmocka_unit_test(never_gives_a_lane_or_a_recipient_twice),
