@@ -82,6 +82,20 @@ class Sloppy(threading.Thread):
         self.socket.close()
 
 
+class Rude(Sloppy):
+    """A host that refuses every recipient, at length."""
+
+    REPLY = b"".join(b"550-%s\r\n" % text for text in [
+        b"\x1b[2J\x1b]0;owned\x07", b"nul \0 here", b"8-bit \xff\xfe \xc0\x80", b"half\rFinal-Recipient: rfc822; evil@x.example",
+        b"", b"Content-Type: text/html", b"--boundary--", b".", b"x" * 3000, "U+0085 \u0085 U+2028 \u2028".encode(),
+        *(b"line %d of many" % n for n in range(1500))]) + b"550 5.1.1 at last\r\n"
+
+    def answer(self, client, command):
+        self.commands.append(command)
+        client.sendall(self.REPLY if command.startswith(b"RCPT") else b"250 OK\r\n")
+        return False
+
+
 class Raw:
     """A client that says just what it is told."""
 
@@ -234,6 +248,27 @@ class Hostile(World):
         client.close()
         self.wait_messages(relay.mail / "b.example/bob")
         self.assertEqual(sloppy.commands, [])
+
+    def test_what_a_host_answers_stays_harmless_in_reports_and_logs(self):
+        """HOSTILE section 5 (CVE-2020-8794)"""
+        rude = Rude()
+        self.addCleanup(rude.stop)
+        relay = self.relay("--local", "a.example", "--route", f"*=127.0.0.1:{rude.port}")
+        host, port = relay.address("smtp")
+        with smtplib.SMTP(host, port, local_hostname="client.test", timeout=PATIENCE) as client:
+            client.sendmail("alice@a.example", ["x@b.example"], b"Subject: x\r\n\r\nx\r\n")
+        text, = self.wait_messages(relay.mail / "a.example/alice")
+        report = email.message_from_bytes(text)
+        status = report.get_payload()[1].get_payload()
+        self.assertEqual([part.get_content_type() for part in report.get_payload()],
+                         ["text/plain", "message/delivery-status", "message/rfc822"])
+        self.assertEqual(len(status), 2)
+        self.assertEqual(status[1].get_all("Final-Recipient"), ["rfc822; x@b.example"])
+        self.assertEqual(status[1].get_all("Status"), ["5.1.1"])
+        self.assertTrue(status[1]["Diagnostic-Code"].startswith("smtp; 550 "))
+        self.assertLess(len(text), 10000)
+        for shown in (text, relay.log().encode()):
+            self.assertEqual(re.findall(rb"[\0-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]", shown.replace(b"\t", b"")), [])
 
     @needs("unbound")
     def test_goes_to_no_host_of_its_own_network_that_the_dns_names(self):
