@@ -3,6 +3,7 @@
 #define MAIL_DELIVER_H
 
 #include <mail/base.h>
+#include <mail/credentials.h>
 #include <mail/log.h>
 #include <mail/loop.h>
 #include <mail/metrics.h>
@@ -11,6 +12,8 @@
 #include <mail/route.h>
 #include <mail/smtp_client.h>
 #include <mail/store.h>
+#include <mail/tls.h>
+#include <mail/tls_policy.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -104,6 +107,22 @@ MAIL_API const mail_nexthop *mail_deliver_route(const mail_deliver *agent, mail_
 
 /** Other routes from now on. Ownership: takes `routes`. */
 MAIL_API void mail_deliver_set_routes(mail_deliver *agent, mail_route_table *routes);
+
+/**
+ * TLS for what goes out, from the next connection on: `context` has the trust, and certificates if we
+ * show any; NULL: no TLS can be had, and what may go without does. `policies` say how much is
+ * wanted; NULL: `may` for all. Before the first call mail goes in clear.
+ *
+ * Mail with REQUIRETLS goes to hosts that have proved their name, whatever the policy.
+ *
+ * Ownership: keeps a reference of `context`; takes `policies`.
+ */
+MAIL_API void mail_deliver_set_tls(mail_deliver *agent, mail_tls_context *context,
+                                   mail_tls_policy_table *policies);
+
+/** Who we are to which next hop, from the next connection on. Ownership: takes `credentials`. */
+MAIL_API void mail_deliver_set_credentials(mail_deliver *agent,
+                                           mail_credentials_table *credentials);
 
 /**
  * Takes nothing more from the queue, lets what is under way come to its end and closes the

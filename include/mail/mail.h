@@ -31,6 +31,7 @@
 #include <mail/base.h>
 #include <mail/compose.h>
 #include <mail/control.h>
+#include <mail/credentials.h>
 #include <mail/date.h>
 #include <mail/deliver.h>
 #include <mail/dns.h>
@@ -67,6 +68,7 @@
 #include <mail/smtp_service.h>
 #include <mail/store.h>
 #include <mail/tls.h>
+#include <mail/tls_policy.h>
 #include <mail/trace.h>
 #include <mail/version.h>
 

@@ -82,7 +82,8 @@ typedef struct mail_tls_options {
     bool server;
     mail_tls_verification verification; /* of the peer, by either end */
     bool is_lenient;         /* a peer that is not verified is only said to be so, in the facts */
-    mail_span name;          /* client: the peer's name (A-labels), sent as SNI and verified; copied */
+    mail_span name; /* client: the peer's name (A-labels), sent as SNI and verified, or its IP
+                       address, only verified; copied */
     const uint8_t (*pins)[32]; /* copied */
     size_t pin_count;        /* at most 8 */
     mail_span resume;        /* client: what mail_tls_resumption gave; copied */

@@ -47,6 +47,12 @@ const mail_nexthop *route_of(const route_book *book, mail_span domain)
     return hop != NULL ? hop : &by_mx;
 }
 
+mail_tls_level deliver_tls_level(const mail_deliver *agent, mail_span domain)
+{
+    return agent->tls_policies != NULL ? mail_tls_policy_table_find(agent->tls_policies, domain)
+                                       : MAIL_TLS_LEVEL_MAY;
+}
+
 mail_wall deliver_wall(const mail_deliver *agent)
 {
     return agent->opts.wall != NULL ? agent->opts.wall(agent->opts.wall_arg)
@@ -366,6 +372,10 @@ void mail_deliver_destroy(mail_deliver *agent)
     table_deinit(&agent->destinations);
     host_book_deinit(&agent->hosts);
     route_book_drop(agent->mem, agent->routes);
+    mail_tls_policy_table_destroy(agent->tls_policies);
+    mail_tls_cache_destroy(agent->tls_cache);
+    mail_tls_context_unref(agent->tls);
+    mail_credentials_table_destroy(agent->credentials);
     agent->loop->ops->unbell(agent->bell);
     agent->loop->ops->untimer(agent->timer);
     mem_free(agent->mem, agent->hostname,
@@ -394,6 +404,33 @@ void mail_deliver_set_routes(mail_deliver *agent, mail_route_table *routes)
     route_book_drop(agent->mem, agent->routes);
     agent->routes = book;
     deliver_call_soon(agent);
+}
+
+void mail_deliver_set_tls(mail_deliver *agent, mail_tls_context *context,
+                          mail_tls_policy_table *policies)
+{
+    mail_tls_cache_options opts = MAIL_TLS_CACHE_OPTIONS_INIT;
+
+    opts.mem = agent->mem;
+    if (context != NULL) {
+        mail_tls_context_ref(context);
+    }
+    mail_tls_context_unref(agent->tls);
+    agent->tls = context;
+    mail_tls_policy_table_destroy(agent->tls_policies);
+    agent->tls_policies = policies;
+    /* Without memory for a cache each handshake is a whole one. */
+    if (agent->tls_cache != NULL) {
+        mail_tls_cache_clear(agent->tls_cache);
+    } else if (mail_tls_cache_create(&agent->tls_cache, &opts) != MAIL_OK) {
+        agent->tls_cache = NULL;
+    }
+}
+
+void mail_deliver_set_credentials(mail_deliver *agent, mail_credentials_table *credentials)
+{
+    mail_credentials_table_destroy(agent->credentials);
+    agent->credentials = credentials;
 }
 
 static void go_any(table_entry *entry, void *arg)

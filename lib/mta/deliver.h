@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/table.h"
 #include "mta/bounce.h"
+#include "mta/credentials.h"
 #include "mta/host.h"
 #include "mta/measure.h"
 
@@ -36,6 +37,10 @@ struct mail_deliver {
     mail_deliver_options opts; /* every default filled in */
     char *hostname;
     route_book *routes;
+    mail_tls_context *tls; /* NULL: none can be had */
+    mail_tls_cache *tls_cache;
+    mail_tls_policy_table *tls_policies; /* NULL: `may` for all */
+    mail_credentials_table *credentials; /* NULL: none */
     hash_seed seed;
     table destinations;
     host_book hosts;
@@ -89,6 +94,9 @@ void deliver_arm(mail_deliver *agent);
 
 /* Calls the agent again soon: a limit that held it back has moved. */
 void deliver_call_soon(mail_deliver *agent);
+
+/* How much TLS mail to a domain wants. */
+mail_tls_level deliver_tls_level(const mail_deliver *agent, mail_span domain);
 
 mail_wall deliver_wall(const mail_deliver *agent);
 

@@ -28,12 +28,14 @@ static mail_span key_of(const mail_nexthop *hop, const lane_hold *hold)
     return hop->kind == MAIL_NEXTHOP_MX ? mail_lane_domain(hold->lane) : hop->text;
 }
 
-static destination *find(mail_deliver *agent, const mail_nexthop *hop, mail_span key, uint64_t hash)
+static destination *find(mail_deliver *agent, const mail_nexthop *hop, mail_tls_level level,
+                         mail_span key, uint64_t hash)
 {
     for (table_entry *e = table_first(&agent->destinations, hash); e != NULL; e = table_next(e)) {
         destination *dest = LIST_OWNER(e, destination, by_key);
 
-        if (dest->hop->kind == hop->kind && mail_span_equal(mail_span_text(dest->key), key)) {
+        if (dest->hop->kind == hop->kind && dest->level == level &&
+            mail_span_equal(mail_span_text(dest->key), key)) {
             return dest;
         }
     }
@@ -53,7 +55,8 @@ static void free_destination(destination *dest)
     mem_free(agent->mem, dest, sizeof(*dest));
 }
 
-static destination *make(mail_deliver *agent, const mail_nexthop *hop, mail_span key, uint64_t hash)
+static destination *make(mail_deliver *agent, const mail_nexthop *hop, mail_tls_level level,
+                         mail_span key, uint64_t hash)
 {
     destination *dest = mem_alloc(agent->mem, sizeof(*dest));
 
@@ -63,6 +66,7 @@ static destination *make(mail_deliver *agent, const mail_nexthop *hop, mail_span
     dest->agent = agent;
     dest->book = route_book_use(agent->routes);
     dest->hop = hop;
+    dest->level = level;
     dest->limit = LIMIT_START;
     if (dest->limit > agent->opts.max_out_per_destination) {
         dest->limit = agent->opts.max_out_per_destination;
@@ -85,11 +89,12 @@ static destination *make(mail_deliver *agent, const mail_nexthop *hop, mail_span
 void destination_take(mail_deliver *agent, const mail_nexthop *hop, lane_hold *hold)
 {
     mail_span key = key_of(hop, hold);
+    mail_tls_level level = deliver_tls_level(agent, mail_lane_domain(hold->lane));
     uint64_t hash = hash_bytes(&agent->seed, key);
-    destination *dest = find(agent, hop, key, hash);
+    destination *dest = find(agent, hop, level, key, hash);
 
     if (dest == NULL) {
-        dest = make(agent, hop, key, hash);
+        dest = make(agent, hop, level, key, hash);
     }
     if (dest == NULL) {
         lane_release(hold, mail_loop_now(agent->loop) + SHORTAGE_PAUSE);
@@ -138,13 +143,14 @@ void destination_destroy(destination *dest)
     free_destination(dest);
 }
 
-/* Recipients in other domains that go the same way go along in the same transaction. */
+/* Recipients in other domains that go the same way, as safely, go along in the same transaction. */
 static bool goes_here(mail_span domain, void *arg)
 {
     const destination *dest = arg;
     const mail_nexthop *hop = route_of(dest->agent->routes, domain);
 
-    return hop->kind == dest->hop->kind && mail_span_equal(hop->text, dest->hop->text);
+    return hop->kind == dest->hop->kind && mail_span_equal(hop->text, dest->hop->text) &&
+           deliver_tls_level(dest->agent, domain) == dest->level;
 }
 
 /*
@@ -193,14 +199,12 @@ static job *take_stash(destination *dest)
 }
 
 static void begin_failing(destination *dest, mail_outcome_kind kind, const mail_reply *reply,
-                          mail_time not_before)
+                          bool is_local, mail_time not_before)
 {
     size_t length = reply->text.length < HOST_REPLY_SIZE ? reply->text.length : HOST_REPLY_SIZE;
 
     dest->is_failing = true;
-    /* Our own words are about the network (RFC 3463, section 3.5); others came from a host. */
-    dest->failure =
-        (mail_outcome){.kind = kind, .is_local = reply->status[1] == 4, .reply = *reply};
+    dest->failure = (mail_outcome){.kind = kind, .is_local = is_local, .reply = *reply};
     if (length > 0) {
         memcpy(dest->failure_text, reply->text.data, length);
     }
@@ -238,6 +242,7 @@ static void fail_hosts(destination *dest)
     mail_time soonest = MAIL_NEVER;
     const mail_reply *reply = NULL;
     const char *name = NULL;
+    bool is_local = false;
 
     for (size_t i = 0; i < dest->plan_count; i++) {
         const host *hst = dest->plan[i].hst;
@@ -245,6 +250,7 @@ static void fail_hosts(destination *dest)
         /* One that says "later" keeps hope for all (RFC 5321, section 5.1). */
         if (reply == NULL || mail_reply_is_permanent(reply)) {
             reply = &hst->reply;
+            is_local = hst->is_local;
             name = dest->plan[i].name;
         }
         soonest = hst->down_until < soonest ? hst->down_until : soonest;
@@ -253,7 +259,7 @@ static void fail_hosts(destination *dest)
                   mail_reply_is_permanent(reply) && dest->hop->kind == MAIL_NEXTHOP_MX
                       ? MAIL_OUTCOME_PERMANENT
                       : MAIL_OUTCOME_TRANSIENT,
-                  reply, soonest);
+                  reply, is_local, soonest);
     dest->failed_name = name;
 }
 
@@ -261,12 +267,15 @@ static void fail_plan(destination *dest)
 {
     bool is_final = mail_reply_is_permanent(&dest->plan_reply);
 
+    /* What is wrong with the network (RFC 3463, section 3.5) is our finding; the rest is the DNS's. */
     begin_failing(dest, is_final ? MAIL_OUTCOME_PERMANENT : MAIL_OUTCOME_TRANSIENT,
-                  &dest->plan_reply, now_of(dest) + dest->agent->opts.backoff);
+                  &dest->plan_reply, dest->plan_reply.status[1] == 4,
+                  now_of(dest) + dest->agent->opts.backoff);
     dest->plan_expires = INT64_MIN;
 }
 
-void destination_session_failed(destination *dest, const session *ss, const mail_reply *reply)
+void destination_session_failed(destination *dest, const session *ss, const mail_reply *reply,
+                                bool is_local)
 {
     mail_time now = now_of(dest);
 
@@ -280,7 +289,7 @@ void destination_session_failed(destination *dest, const session *ss, const mail
             return;
         }
     }
-    host_failed(&dest->agent->hosts, ss->hst, reply, now);
+    host_failed(&dest->agent->hosts, ss->hst, reply, is_local, now);
 }
 
 static session *idle_session(destination *dest)
@@ -295,7 +304,7 @@ static session *idle_session(destination *dest)
     return NULL;
 }
 
-static const plan_entry *choose(const destination *dest)
+static const plan_entry *first_up(const destination *dest)
 {
     mail_time now = now_of(dest);
 
@@ -305,6 +314,18 @@ static const plan_entry *choose(const destination *dest)
         }
     }
     return NULL;
+}
+
+static const plan_entry *choose(destination *dest)
+{
+    static const mail_reply no_tls =
+        MAIL_REPLY_INIT(451, 4, 7, 4, "TLS is required, and cannot be had on our side");
+    const plan_entry *entry;
+
+    while ((entry = first_up(dest)) != NULL && !session_is_possible(dest, entry)) {
+        host_failed(&dest->agent->hosts, entry->hst, &no_tls, true, now_of(dest));
+    }
+    return entry;
 }
 
 static bool may_open(destination *dest)

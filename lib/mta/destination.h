@@ -29,6 +29,7 @@ typedef struct destination {
     route_book *book; /* from which `hop` lends */
     const mail_nexthop *hop;
     char *key; /* the domain for MX, else the next hop as written */
+    mail_tls_level level;
     list lanes;
     job *stash; /* leased, waits for a session */
 
@@ -68,6 +69,9 @@ typedef struct session {
     bool is_useful;  /* … and the peer gave a verdict */
     bool is_closing;
     mail_time idle_since;
+    mail_tls_level level;  /* of the destination's, raised by what the secret needs */
+    secret_lookup *lookup; /* the host has asked who we are */
+    char tls[96];          /* for the log: what was agreed on; empty: in clear */
     char name[HOST_NAME_SIZE];
     char where[HOST_NAME_SIZE + MAIL_IP_TEXT_SIZE + 16];
 } session;
@@ -91,7 +95,11 @@ void session_send(session *ss, job *jb);
 void session_quit(session *ss);
 void session_destroy(session *ss);
 
+/* Whether there can be a session as safe as is wanted there. */
+bool session_is_possible(const destination *dest, const plan_entry *entry);
+
 /* From session.c: `ss` ended without having been of use, for this reason. */
-void destination_session_failed(destination *dest, const session *ss, const mail_reply *reply);
+void destination_session_failed(destination *dest, const session *ss, const mail_reply *reply,
+                                bool is_local);
 
 #endif

@@ -42,18 +42,18 @@ static void forget_idle(table_entry *entry, void *arg)
     forgetting *fg = arg;
     host *hst = LIST_OWNER(entry, host, by_place);
 
-    if (hst->uses == 0 && !host_is_down(hst, fg->now)) {
+    if (hst->uses == 0 && !host_is_down(hst, fg->now) && hst->clear_until <= fg->now) {
         forget(fg->book, hst);
     }
 }
 
-static bool is_at(const host *hst, const mail_endpoint *at, const char *path)
+static bool is_at(const host *hst, const mail_endpoint *at, unsigned demand, const char *path)
 {
     if (path != NULL) {
         return hst->at.ip.family == 0 && strcmp(hst->path, path) == 0;
     }
-    return hst->at.ip.family != 0 && hst->at.port == at->port && hst->at.ip.scope == at->ip.scope &&
-           mail_ip_equal(&hst->at.ip, &at->ip);
+    return hst->at.ip.family != 0 && hst->demand == demand && hst->at.port == at->port &&
+           hst->at.ip.scope == at->ip.scope && mail_ip_equal(&hst->at.ip, &at->ip);
 }
 
 static uint64_t hash_of(const host_book *book, const mail_endpoint *at, const char *path)
@@ -66,7 +66,8 @@ static uint64_t hash_of(const host_book *book, const mail_endpoint *at, const ch
     return hash_bytes(&book->seed, mail_span_of(text, mail_endpoint_print(at, text)));
 }
 
-static host *use(host_book *book, const mail_endpoint *at, const char *path, mail_time now)
+static host *use(host_book *book, const mail_endpoint *at, unsigned demand, const char *path,
+                 mail_time now)
 {
     uint64_t hash = hash_of(book, at, path);
     forgetting fg = {book, now};
@@ -74,7 +75,7 @@ static host *use(host_book *book, const mail_endpoint *at, const char *path, mai
 
     for (table_entry *e = table_first(&book->hosts, hash); e != NULL; e = table_next(e)) {
         hst = LIST_OWNER(e, host, by_place);
-        if (is_at(hst, at, path)) {
+        if (is_at(hst, at, demand, path)) {
             hst->uses++;
             return hst;
         }
@@ -89,6 +90,8 @@ static host *use(host_book *book, const mail_endpoint *at, const char *path, mai
     }
     hst->uses = 1;
     hst->down_until = INT64_MIN;
+    hst->clear_until = INT64_MIN;
+    hst->demand = demand;
     if (path == NULL) {
         hst->at = *at;
     } else {
@@ -97,20 +100,20 @@ static host *use(host_book *book, const mail_endpoint *at, const char *path, mai
     return hst;
 }
 
-host *host_use(host_book *book, const mail_endpoint *at, mail_time now)
+host *host_use(host_book *book, const mail_endpoint *at, unsigned demand, mail_time now)
 {
-    return use(book, at, NULL, now);
+    return use(book, at, demand, NULL, now);
 }
 
 host *host_use_path(host_book *book, const char *path, mail_time now)
 {
-    return use(book, NULL, path, now);
+    return use(book, NULL, 0, path, now);
 }
 
 void host_drop(host_book *book, host *hst)
 {
     hst->uses--;
-    if (hst->uses == 0 && hst->failures == 0) {
+    if (hst->uses == 0 && hst->failures == 0 && hst->clear_until == INT64_MIN) {
         forget(book, hst);
     }
 }
@@ -129,11 +132,12 @@ static mail_duration delay_after(const host_book *book, unsigned failures)
     return delay - (mail_duration)random_below(book->random, (uint64_t)delay / 4 + 1);
 }
 
-void host_failed(host_book *book, host *hst, const mail_reply *reply, mail_time now)
+void host_failed(host_book *book, host *hst, const mail_reply *reply, bool is_local, mail_time now)
 {
     size_t length = reply->text.length < HOST_REPLY_SIZE ? reply->text.length : HOST_REPLY_SIZE;
 
     hst->reply = *reply;
+    hst->is_local = is_local;
     if (length > 0) {
         memmove(hst->text, reply->text.data, length);
     }

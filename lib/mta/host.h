@@ -24,11 +24,14 @@
 typedef struct host {
     table_entry by_place;
     mail_endpoint at; /* ip.family 0: `path` */
+    unsigned demand;  /* what its users ask of it: who asks for more may find it useless */
     char path[HOST_NAME_SIZE];
     unsigned uses;     /* sessions and plans that point here */
     unsigned failures; /* in a row */
     mail_time down_until;
-    mail_reply reply; /* of the last failure; its text lies in `text` */
+    mail_time clear_until; /* its TLS does not work: not tried before */
+    bool is_local;         /* the last failure was found out by us, not told by it */
+    mail_reply reply;      /* of the last failure; its text lies in `text` */
     char text[HOST_REPLY_SIZE];
 } host;
 
@@ -45,8 +48,8 @@ void host_book_init(host_book *book, const mail_mem *mem, const hash_seed *seed,
                     mail_duration backoff, mail_duration backoff_max);
 void host_book_deinit(host_book *book);
 
-/* The host at a place; one use. NULL: no memory. */
-host *host_use(host_book *book, const mail_endpoint *at, mail_time now);
+/* The host at a place, for those with the same demands; one use. NULL: no memory. */
+host *host_use(host_book *book, const mail_endpoint *at, unsigned demand, mail_time now);
 host *host_use_path(host_book *book, const char *path, mail_time now);
 
 /* One use less. What failed lately is remembered. */
@@ -57,8 +60,14 @@ static inline bool host_is_down(const host *hst, mail_time now)
     return hst->down_until > now;
 }
 
-/* It did not take a message at all, for `reply`: leaves it alone for a while. */
-void host_failed(host_book *book, host *hst, const mail_reply *reply, mail_time now);
+/* It did not take a message at all, for `reply`, ours or its: leaves it alone for a while. */
+void host_failed(host_book *book, host *hst, const mail_reply *reply, bool is_local, mail_time now);
+
+/* Its TLS does not work. */
+static inline void host_spare_tls(host *hst, mail_time until)
+{
+    hst->clear_until = until;
+}
 
 /* It works. */
 void host_worked(host *hst);

@@ -65,7 +65,9 @@ static void log_try(const job *jb, size_t index, mail_log_level level, const cha
         {"reply", {text, 0}},
         {"delay", {delay, 0}},
         {"tries", {tries, 0}},
+        {"tls", site->tls},
     };
+    size_t count = MAIL_COUNT(fields) - (site->tls.length == 0);
 
     if (jb->agent->log == NULL || level > jb->agent->log->level) {
         return;
@@ -74,7 +76,7 @@ static void log_try(const job *jb, size_t index, mail_log_level level, const cha
     fields[4].value.length = (size_t)snprintf(delay, sizeof(delay), "%" PRId64, age_of(jb));
     fields[5].value.length =
         (size_t)snprintf(tries, sizeof(tries), "%u", mail_lease_attempts(jb->lease, index) + 1);
-    mail_log_line(jb->agent->log, level, what, fields, MAIL_COUNT(fields));
+    mail_log_line(jb->agent->log, level, what, fields, count);
 }
 
 /* Whether the sender wants to hear of it. A report has no sender (DS-002, DS-024). */

@@ -32,6 +32,7 @@ typedef struct job {
 typedef struct job_site {
     mail_span host;  /* the name of the remote host; empty: we ourselves */
     mail_span where; /* for the log: host and address, or mailbox */
+    mail_span tls;   /* for the log: what the connection is protected by; empty: nothing */
     bool takes_dsn;  /* it reports success itself */
     bool is_final;   /* the message is in its mailbox */
 } job_site;

@@ -82,7 +82,7 @@ static void take_verdict(destination *dest, const mail_mx_verdict *verdict, uint
         for (size_t a = 0; a < found->address_count; a++) {
             const mail_endpoint at = {found->addresses[a], port};
 
-            add_entry(dest, host_use(&dest->agent->hosts, &at, now), found->name);
+            add_entry(dest, host_use(&dest->agent->hosts, &at, dest->level, now), found->name);
         }
         dest->plan_expires = expires < dest->plan_expires ? expires : dest->plan_expires;
     }
@@ -139,7 +139,8 @@ static int resolve_from(destination *dest)
         if (at->port == 0) {
             add_entry(dest, host_use_path(&dest->agent->hosts, at->name, now_of(dest)), at->name);
         } else if (at->ip.family != 0) {
-            add_entry(dest, host_use(&dest->agent->hosts, &endpoint, now_of(dest)), at->name);
+            add_entry(dest, host_use(&dest->agent->hosts, &endpoint, dest->level, now_of(dest)),
+                      at->name);
         } else {
             code = resolver == NULL ? MAIL_EINVAL
                                     : mail_resolver_host(resolver, mail_span_text(at->name),

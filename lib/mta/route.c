@@ -4,12 +4,7 @@
 #include "base/ascii.h"
 #include "base/list.h"
 #include "base/mem.h"
-
-typedef enum pattern_kind {
-    EXACT,
-    BELOW, /* `.domain` */
-    ANY
-} pattern_kind;
+#include "mta/pattern.h"
 
 /* As much fail-over as makes sense. */
 #define HOSTS_MAX 16
@@ -19,9 +14,7 @@ typedef char host_name[MAIL_DOMAIN_SIZE]; /* or a unix socket's path, which is s
 /* A rule; `hop` lends its texts and hosts from the rest. */
 typedef struct route {
     list link;
-    pattern_kind kind;
-    char pattern[MAIL_DOMAIN_SIZE]; /* canonical; without the dot of BELOW */
-    size_t pattern_length;
+    domain_pattern pattern;
     mail_nexthop hop;
     size_t capacity; /* of the two arrays */
     mail_nexthop_host *hosts;
@@ -73,45 +66,6 @@ void mail_route_table_destroy(mail_route_table *table)
         route_free(table->mem, LIST_OWNER(link, route, link));
     }
     mem_free(table->mem, table, sizeof(*table));
-}
-
-/*
- * The form in which domains are compared: DNS form, or for an address literal its text in
- * lower case. What is neither matches `*` alone.
- */
-static int canonical_domain(mail_span domain, char out[MAIL_DOMAIN_SIZE], size_t *length)
-{
-    int code;
-
-    if (domain.length > 2 && domain.length < MAIL_DOMAIN_SIZE && domain.data[0] == '[' &&
-        domain.data[domain.length - 1] == ']') {
-        for (size_t i = 0; i < domain.length; i++) {
-            out[i] = ascii_lower(domain.data[i]);
-        }
-        *length = domain.length;
-        return MAIL_OK;
-    }
-    code = mail_domain_to_ascii(domain, out);
-    if (code == MAIL_OK) {
-        *length = strlen(out);
-    }
-    return code;
-}
-
-static int parse_pattern(route *rt, mail_span pattern, mail_error *err)
-{
-    if (mail_span_equal(pattern, MAIL_SPAN("*"))) {
-        rt->kind = ANY;
-        return MAIL_OK;
-    }
-    if (pattern.length > 0 && pattern.data[0] == '.') {
-        rt->kind = BELOW;
-        pattern = mail_span_from(pattern, 1);
-    }
-    if (canonical_domain(pattern, rt->pattern, &rt->pattern_length) != MAIL_OK) {
-        return mail_error_set(err, MAIL_EINVAL, "the pattern is no domain, .domain or *");
-    }
-    return MAIL_OK;
 }
 
 static bool parse_port(mail_span text, uint16_t *port)
@@ -287,23 +241,18 @@ static int parse_nexthop(const mail_mem *mem, route *rt, mail_error *err)
 
 static int parse_rule(const mail_mem *mem, route *rt, mail_span rule, mail_error *err)
 {
-    const char *equals = rule.length > 0 ? memchr(rule.data, '=', rule.length) : NULL;
-    mail_span pattern;
-    mail_span text;
-    int code;
+    mail_span text = rule;
+    int code = domain_pattern_take(&rt->pattern, &text, "a route is PATTERN=NEXTHOP", err);
 
-    if (equals == NULL) {
-        return mail_error_set(err, MAIL_EINVAL, "a route is PATTERN=NEXTHOP");
+    if (code != MAIL_OK) {
+        return code;
     }
-    pattern = mail_span_first(rule, (size_t)(equals - rule.data));
-    text = mail_span_from(rule, pattern.length + 1);
     rt->text = mem_text(mem, text);
     if (rt->text == NULL) {
         return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
     }
     rt->hop.text = mail_span_of(rt->text, text.length);
-    code = parse_pattern(rt, pattern, err);
-    return code == MAIL_OK ? parse_nexthop(mem, rt, err) : code;
+    return parse_nexthop(mem, rt, err);
 }
 
 int mail_route_table_add(mail_route_table *table, mail_span rule, mail_error *err)
@@ -323,34 +272,15 @@ int mail_route_table_add(mail_route_table *table, mail_span rule, mail_error *er
     return MAIL_OK;
 }
 
-static bool matches(const route *rt, const char *domain, size_t length)
-{
-    size_t before = length - rt->pattern_length;
-
-    switch (rt->kind) {
-    case ANY:
-        return true;
-    case EXACT:
-        return length == rt->pattern_length && memcmp(domain, rt->pattern, length) == 0;
-    case BELOW:
-        return length > rt->pattern_length + 1 && domain[before - 1] == '.' &&
-               memcmp(domain + before, rt->pattern, rt->pattern_length) == 0;
-    }
-    return false;
-}
-
 const mail_nexthop *mail_route_table_find(const mail_route_table *table, mail_span domain)
 {
-    char canonical[MAIL_DOMAIN_SIZE];
-    size_t length = 0;
+    domain_form form;
 
-    if (canonical_domain(domain, canonical, &length) != MAIL_OK) {
-        length = 0;
-    }
+    domain_form_make(&form, domain);
     for (const list *link = table->routes.next; link != &table->routes; link = link->next) {
         const route *rt = LIST_OWNER(link, route, link);
 
-        if (matches(rt, canonical, length)) {
+        if (domain_pattern_matches(&rt->pattern, &form)) {
             return &rt->hop;
         }
     }

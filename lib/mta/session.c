@@ -17,6 +17,7 @@ static job_site site_of(const session *ss)
     return (job_site){
         .host = mail_span_text(ss->name),
         .where = mail_span_text(ss->where),
+        .tls = mail_span_text(ss->tls),
         .takes_dsn = offer != NULL && offer->dsn,
         .is_final = ss->dest->hop->kind == MAIL_NEXTHOP_LMTP, /* RFC 2033, section 1 */
     };
@@ -28,12 +29,28 @@ static void end_opening(session *ss)
     ss->dest->opening--;
 }
 
+/* What was agreed on, once, for the log. */
+static void note_tls(session *ss)
+{
+    const mail_tls *tls = mail_smtp_connection_tls(ss->conn);
+    mail_tls_facts facts;
+
+    if (tls != NULL) {
+        mail_tls_facts_read(tls, &facts);
+        snprintf(ss->tls, sizeof(ss->tls), "%s %s %s", facts.version, facts.cipher,
+                 facts.is_verified ? "verified" : "unverified");
+    }
+}
+
 static void on_ready(mail_smtp_connection *conn, void *arg)
 {
     session *ss = arg;
     destination *dest = ss->dest;
 
     (void)conn;
+    if (ss->is_opening) {
+        note_tls(ss);
+    }
     if (ss->is_opening) {
         end_opening(ss);
         host_worked(ss->hst);
@@ -74,21 +91,52 @@ static void on_done(mail_smtp_connection *conn, void *arg)
     destination_go(dest);
 }
 
+/* How long a host is spared TLS that does not work there. */
+#define CLEAR_TIME MAIL_HOUR
+
+static void log_clear(const session *ss, const mail_reply *why)
+{
+    char text[MAIL_REPLY_TEXT_SIZE];
+    mail_log_field fields[] = {
+        {"host", mail_span_text(ss->where)},
+        {"reply", {text, 0}},
+    };
+
+    if (ss->dest->agent->log != NULL) {
+        fields[1].value.length = mail_reply_print(why, text, sizeof(text));
+        mail_log_line(ss->dest->agent->log, MAIL_LOG_WARN, "tls failed, goes in clear", fields,
+                      MAIL_COUNT(fields));
+    }
+}
+
+/* True: the host's TLS does not work, and mail may go without (RFC 7435): the next connection will. */
+static bool gives_up_tls(session *ss, const mail_reply *why)
+{
+    if (!ss->is_opening || ss->level != MAIL_TLS_LEVEL_MAY ||
+        !mail_smtp_connection_failed_in_tls(ss->conn)) {
+        return false;
+    }
+    host_spare_tls(ss->hst, now_of(ss) + CLEAR_TIME);
+    log_clear(ss, why);
+    return true;
+}
+
 static void on_closed(mail_smtp_connection *conn, void *arg)
 {
     session *ss = arg;
     destination *dest = ss->dest;
     mail_reply reply = mail_smtp_connection_failure(conn);
-    bool was_opening = ss->is_opening;
+    bool is_local = mail_smtp_connection_failure_is_local(conn) || reply.code == 0;
+    bool was_opening = ss->is_opening && !gives_up_tls(ss, &reply);
 
-    if (was_opening) {
+    if (ss->is_opening) {
         end_opening(ss);
     }
     if (was_opening || (ss->has_tried && !ss->is_useful)) {
         if (reply.code == 0) {
             reply = MAIL_REPLY(451, 4, 4, 2, "The connection was closed without a word");
         }
-        destination_session_failed(dest, ss, &reply);
+        destination_session_failed(dest, ss, &reply, is_local);
     }
     session_destroy(ss);
     destination_go(dest);
@@ -106,10 +154,117 @@ static void name_place(session *ss)
     snprintf(ss->where, sizeof(ss->where), "%s[%s]:%u", ss->name, at, ss->hst->at.port);
 }
 
+/* Only a next hop that is written down is told who we are, never a host that the DNS names. */
+static const credential *credential_of(const destination *dest, const host *hst, const char *name)
+{
+    bool is_named = dest->hop->kind != MAIL_NEXTHOP_MX && hst->at.ip.family != 0;
+
+    return is_named ? credentials_find(dest->agent->credentials, name, hst->at.port) : NULL;
+}
+
+/* RFC 8314, section 7.3: TLS from the first octet, or nothing. */
+#define SUBMISSIONS 465
+
+/* What both the policy and the secret want. */
+static mail_tls_level level_of(const destination *dest, const host *hst, const char *name)
+{
+    const credential *who = credential_of(dest, hst, name);
+
+    mail_tls_level level = dest->level;
+
+    if (hst->at.ip.family == 0) {
+        return MAIL_TLS_LEVEL_NONE; /* a unix socket */
+    }
+    if (hst->at.port == SUBMISSIONS && level == MAIL_TLS_LEVEL_MAY) {
+        level = MAIL_TLS_LEVEL_REQUIRE;
+    }
+    if (who != NULL && who->needs != MAIL_TLS_LEVEL_NONE && level != MAIL_TLS_LEVEL_VERIFY) {
+        level = who->needs;
+    }
+    return level;
+}
+
+bool session_is_possible(const destination *dest, const plan_entry *entry)
+{
+    mail_tls_level level = level_of(dest, entry->hst, entry->name);
+
+    return dest->agent->tls != NULL || level == MAIL_TLS_LEVEL_NONE || level == MAIL_TLS_LEVEL_MAY;
+}
+
+static void on_secret(int code, mail_span secret, const char *why, void *arg)
+{
+    session *ss = arg;
+    const credential *who = credential_of(ss->dest, ss->hst, ss->name);
+    mail_smtp_credentials credentials = {.port = ss->hst->at.port};
+    mail_reply reply = MAIL_REPLY(451, 4, 7, 0, "The credentials have changed meanwhile");
+
+    ss->lookup = NULL;
+    /* Rules that are new since the connection was opened may ask for more than it is. */
+    if (code != MAIL_OK || who == NULL || level_of(ss->dest, ss->hst, ss->name) != ss->level) {
+        if (code != MAIL_OK) {
+            reply.text = mail_span_text(why);
+        }
+        mail_smtp_connection_refuse(ss->conn, &reply);
+        return;
+    }
+    credentials.user = mail_span_text(who->user);
+    credentials.host = mail_span_text(ss->name);
+    credentials.in_clear = who->needs == MAIL_TLS_LEVEL_NONE;
+    if (who->is_token) {
+        credentials.token = secret;
+    } else {
+        credentials.password = secret;
+    }
+    mail_smtp_connection_authenticate(ss->conn, &credentials);
+}
+
+/* Looked up anew for each connection (QR-018), by a worker. */
+static void on_auth(mail_smtp_connection *conn, void *arg)
+{
+    session *ss = arg;
+    const mail_deliver *agent = ss->dest->agent;
+    const credential *who = credential_of(ss->dest, ss->hst, ss->name);
+    const mail_reply no_memory = MAIL_REPLY(451, 4, 3, 0, "Out of memory on our side");
+
+    if (who == NULL) {
+        on_secret(MAIL_OK, MAIL_SPAN(""), NULL, ss);
+    } else if (who->place.kind == SECRET_GIVEN) {
+        on_secret(MAIL_OK, mail_span_text(who->place.text), NULL, ss);
+    } else if (secret_look_up(&ss->lookup, agent->loop, agent->mem, &who->place, on_secret, ss) !=
+               MAIL_OK) {
+        mail_smtp_connection_refuse(conn, &no_memory);
+    }
+}
+
+/* A host that is not verified may be good enough, but it is known; an address has no name. */
+static void fill_tls(session *ss, mail_smtp_connection_options *opts)
+{
+    const mail_deliver *agent = ss->dest->agent;
+    bool is_clear = ss->hst->clear_until > now_of(ss) || agent->tls == NULL;
+
+    ss->level = level_of(ss->dest, ss->hst, ss->name);
+    opts->client.authenticates = credential_of(ss->dest, ss->hst, ss->name) != NULL;
+    if (ss->level == MAIL_TLS_LEVEL_NONE || (ss->level == MAIL_TLS_LEVEL_MAY && is_clear)) {
+        return;
+    }
+    if (ss->hst->at.port == SUBMISSIONS) {
+        opts->client.tls = MAIL_SMTP_TLS_IMPLICIT;
+    } else if (ss->level == MAIL_TLS_LEVEL_MAY) {
+        opts->client.tls = MAIL_SMTP_TLS_MAY;
+    } else {
+        opts->client.tls = MAIL_SMTP_TLS_REQUIRE;
+    }
+    opts->tls = agent->tls;
+    opts->cache = agent->tls_cache;
+    opts->session.name = mail_span_text(ss->name);
+    opts->session.verification = MAIL_TLS_VERIFY_PKIX;
+    opts->session.is_lenient = ss->level != MAIL_TLS_LEVEL_VERIFY;
+}
+
 static int connect_to(session *ss)
 {
     static const mail_smtp_connection_ops ops = {
-        .on_ready = on_ready, .on_done = on_done, .on_closed = on_closed};
+        .on_ready = on_ready, .on_done = on_done, .on_closed = on_closed, .on_auth = on_auth};
     const mail_deliver *agent = ss->dest->agent;
     mail_smtp_connection_options opts = MAIL_SMTP_CONNECTION_OPTIONS_INIT;
 
@@ -118,6 +273,7 @@ static int connect_to(session *ss)
     opts.client.lmtp = ss->dest->hop->kind == MAIL_NEXTHOP_LMTP;
     opts.client.max_timeout = agent->opts.max_timeout;
     opts.connect_timeout = agent->opts.connect_timeout;
+    fill_tls(ss, &opts);
     opts.ops = &ops;
     opts.arg = ss;
     opts.sockets = agent->opts.sockets;
@@ -210,6 +366,7 @@ void session_destroy(session *ss)
     destination *dest = ss->dest;
     mail_deliver *agent = dest->agent;
 
+    secret_cancel(ss->lookup);
     mail_smtp_connection_destroy(ss->conn);
     if (ss->jb != NULL) {
         job_drop(ss->jb);

@@ -139,7 +139,7 @@ static int set_up(mail_tls *tls, const mail_tls_options *opts)
         }
         return MAIL_OK;
     }
-    if (opts->name.length > 0 &&
+    if (opts->name.length > 0 && !tls->policy.is_address &&
         gnutls_server_name_set(session, GNUTLS_NAME_DNS, opts->name.data, opts->name.length) < 0) {
         return MAIL_EINVAL;
     }

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "tls/verify.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 
 #include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
 #include <gnutls/x509.h>
+
+static bool is_address(const char *name)
+{
+    unsigned char bytes[16];
+
+    return inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
+}
 
 int tls_policy_init(tls_policy *policy, const mail_tls_options *opts)
 {
@@ -27,6 +35,7 @@ int tls_policy_init(tls_policy *policy, const mail_tls_options *opts)
             return MAIL_EINVAL;
         }
         memcpy(policy->name, opts->name.data, opts->name.length);
+        policy->is_address = is_address(policy->name);
     }
     if (opts->pin_count > 0) {
         memcpy(policy->pins, opts->pins, opts->pin_count * sizeof(policy->pins[0]));
@@ -52,7 +61,7 @@ static gnutls_x509_crt_t peer_leaf(gnutls_session_t session)
 }
 
 /* RFC 6125, section 6.4.4: a common name proves nothing. GnuTLS would fall back to it. */
-static bool has_dns_name(gnutls_session_t session)
+static bool has_name(gnutls_session_t session, int type)
 {
     gnutls_x509_crt_t leaf = peer_leaf(session);
     bool found = false;
@@ -66,7 +75,7 @@ static bool has_dns_name(gnutls_session_t session)
         size_t length = sizeof(name);
 
         code = gnutls_x509_crt_get_subject_alt_name(leaf, i, name, &length, NULL);
-        found = code == GNUTLS_SAN_DNSNAME;
+        found = code == type;
     }
     gnutls_x509_crt_deinit(leaf);
     return found;
@@ -114,7 +123,8 @@ static bool verify_pkix(tls_policy *policy, gnutls_session_t session)
         set_reason(policy, status);
         return false;
     }
-    if (policy->name[0] != '\0' && !has_dns_name(session)) {
+    if (policy->name[0] != '\0' &&
+        !has_name(session, policy->is_address ? GNUTLS_SAN_IPADDRESS : GNUTLS_SAN_DNSNAME)) {
         snprintf(policy->reason, sizeof(policy->reason), "it names no host (RFC 6125)");
         return false;
     }

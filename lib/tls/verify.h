@@ -14,7 +14,8 @@ typedef struct tls_policy {
     bool server;
     bool is_lenient;
     bool verified;
-    char name[256]; /* client: the peer's; empty: none */
+    char name[256];  /* client: the peer's; empty: none */
+    bool is_address; /* the name is an IP address */
     uint8_t pins[TLS_PINS_MAX][32];
     size_t pin_count;
     char reason[96]; /* why it does not hold */

@@ -35,7 +35,10 @@ typedef struct remote {
     const mail_reply *to_mail;  /* instead of 250 */
     bool is_slow;               /* leaves MAIL without an answer until remote_answer */
     mail_ticket ticket;
-    unsigned asked; /* how often MAIL came */
+    unsigned asked;     /* how often MAIL came */
+    char tls[16];       /* version of the last session's TLS; empty: in clear */
+    char user[100];     /* who it was, as of the last MAIL */
+    const char *secret; /* everybody's password */
 } remote;
 
 static inline void remote_end(remote_message *msg)
@@ -113,7 +116,17 @@ static inline void remote_event(mail_smtp_session *session, mail_ticket ticket,
         mail_smtp_service_answer(ticket,
                                  r->allowed > 0 && r->open > r->allowed ? &busy : r->greeting);
         return;
+    case MAIL_SMTP_EV_AUTH: {
+        const mail_sasl_answer answer = {.kind = MAIL_SASL_PASSWORD,
+                                         .password = mail_span_text(r->secret)};
+
+        mail_smtp_service_answer_auth(ticket, &answer);
+        return;
+    }
     case MAIL_SMTP_EV_MAIL:
+        snprintf(r->tls, sizeof(r->tls), "%s", session->tls != NULL ? session->tls->version : "");
+        snprintf(r->user, sizeof(r->user), "%.*s", (int)session->authenticated.length,
+                 session->authenticated.length > 0 ? session->authenticated.data : "");
         r->ticket = ticket;
         r->asked++;
         if (r->to_mail == NULL) {
@@ -139,21 +152,23 @@ static inline void remote_event(mail_smtp_session *session, mail_ticket ticket,
     }
 }
 
-/* `at` NULL: any port; `path` instead for a unix socket. */
-static inline void remote_open(remote *r, kit *k, bool lmtp, const mail_endpoint *at,
-                               const char *path)
+/* With `tls` (which may be NULL) and whatever `engine` says; `path` for a unix socket. */
+static inline void remote_serve(remote *r, kit *k, mail_smtp_server_options engine,
+                                mail_tls_context *tls, const mail_endpoint *at, const char *path)
 {
     mail_smtp_service_options opts = MAIL_SMTP_SERVICE_OPTIONS_INIT;
-    mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
 
     memset(r, 0, sizeof(*r));
     r->k = k;
+    r->secret = "";
     opts.on_event = remote_event;
     opts.arg = r;
     engine.hostname = MAIL_SPAN("remote.example");
-    engine.lmtp = lmtp;
     engine.no_dsn = true;
     assert_int_equal(mail_smtp_service_create(&r->service, k->w.loop, &opts), MAIL_OK);
+    if (tls != NULL) {
+        mail_smtp_service_set_tls(r->service, tls);
+    }
     if (path != NULL) {
         assert_int_equal(mail_smtp_service_listen_unix(r->service, path, &engine, NULL, NULL),
                          MAIL_OK);
@@ -162,6 +177,16 @@ static inline void remote_open(remote *r, kit *k, bool lmtp, const mail_endpoint
                                                   NULL, &r->at, NULL),
                          MAIL_OK);
     }
+}
+
+/* `at` NULL: any port; `path` instead for a unix socket. */
+static inline void remote_open(remote *r, kit *k, bool lmtp, const mail_endpoint *at,
+                               const char *path)
+{
+    mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+
+    engine.lmtp = lmtp;
+    remote_serve(r, k, engine, NULL, at, path);
 }
 
 static inline void remote_close(remote *r)

@@ -3,6 +3,7 @@
 
 #include "support/support.h"
 
+#include <arpa/inet.h>
 #include <time.h>
 
 #include <gnutls/crypto.h>
@@ -61,9 +62,16 @@ static void fill(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key,
         gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, name,
                                       (unsigned)strlen(name));
     }
+    if (opts->ip != NULL) {
+        unsigned char bytes[4];
+
+        assert_int_equal(inet_pton(AF_INET, opts->ip, bytes), 1);
+        gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, bytes, sizeof(bytes),
+                                             GNUTLS_FSAN_APPEND);
+    }
     if (opts->dns_name != NULL) {
         gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, opts->dns_name,
-                                             (unsigned)strlen(opts->dns_name), GNUTLS_FSAN_SET);
+                                             (unsigned)strlen(opts->dns_name), GNUTLS_FSAN_APPEND);
     }
 }
 

@@ -14,6 +14,7 @@ typedef struct mail_test_cert_options {
     const mail_test_cert *issuer; /* NULL: signs itself */
     bool is_authority;
     const char *dns_name;    /* a DNS name in it; NULL: none */
+    const char *ip;          /* an IPv4 address in it; NULL: none */
     const char *common_name; /* NULL: none */
     int64_t from;            /* seconds from now; default: a day ago */
     int64_t until;           /* default: in a day */

@@ -19,6 +19,7 @@ static int make_certs(void **state)
     (void)state;
     mail_test_cert_make(&certs.authority, &(mail_test_cert_options){.is_authority = true});
     mail_test_cert_make(&certs.mx, &(mail_test_cert_options){.issuer = &certs.authority,
+                                                             .ip = "192.0.2.1",
                                                              .dns_name = "mx.b.example"});
     mail_test_cert_make(&certs.wildcard, &(mail_test_cert_options){.issuer = &certs.authority,
                                                                    .dns_name = "*.w.example"});
@@ -251,6 +252,11 @@ static void judges_certificates(void **state)
          "certificate: not issued by a trusted authority"},
         {"common name only (ST-008)", &certs.common, MAIL_TLS_VERIFY_PKIX, "mx.b.example",
          "certificate: it names no host (RFC 6125)"},
+        {"by address", &certs.mx, MAIL_TLS_VERIFY_PKIX, "192.0.2.1", NULL},
+        {"by another address", &certs.mx, MAIL_TLS_VERIFY_PKIX, "192.0.2.2",
+         "certificate: the name does not match"},
+        {"by an address that it does not name", &certs.wildcard, MAIL_TLS_VERIFY_PKIX, "192.0.2.1",
+         "certificate: the name does not match"},
         {"nobody's, unverified", &certs.stranger, MAIL_TLS_VERIFY_NONE, "mx.b.example", NULL},
     };
 
