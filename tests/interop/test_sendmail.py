@@ -185,6 +185,12 @@ class Alone(World):
         self.call(["--smarthost", server.ready["smtp"][0], "-t", "--wait"])
         self.wait_messages(server.mail / "b.example/bob")
 
+    def test_recipients_without_end_are_refused_and_nothing_is_stored(self):
+        """HOSTILE section 4"""
+        text = b"To: " + b",\n ".join(b"u%d@b.example" % n for n in range(100000)) + b"\n\nx\n"
+        self.assertIn("1 MiB", self.call(["-odq", "-t"], 65, text))
+        self.assertEqual([p for p in self.dir.rglob("*") if p.is_file() and p.stat().st_size > 10000], [])
+
     def test_dead_smart_host_leaves_it_in_the_spool(self):
         self.call(["--smarthost", "127.0.0.1:9", "-t"])
         self.assertIn("4.4.1", self.call(["--smarthost", "127.0.0.1:9", "-t", "--wait=1"], code=75))
