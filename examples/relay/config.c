@@ -42,6 +42,16 @@ static int set_smtp(void *field, const char *value, mail_error *err)
     return set_listener(field, value, MAIL_RECEIVE_SMTP, err);
 }
 
+static int set_submission(void *field, const char *value, mail_error *err)
+{
+    return set_listener(field, value, MAIL_RECEIVE_SUBMISSION, err);
+}
+
+static int set_submissions(void *field, const char *value, mail_error *err)
+{
+    return set_listener(field, value, MAIL_RECEIVE_SUBMISSIONS, err);
+}
+
 static int set_lmtp(void *field, const char *value, mail_error *err)
 {
     const relay_listener by_path = {.kind = MAIL_RECEIVE_LMTP, .path = value + strlen("unix:")};
@@ -132,6 +142,10 @@ static const option_row rows[] = {
      option_set_hostname, FIELD(hostname), false},
     {"listen", "ADDR", "listen for SMTP (127.0.0.1:2525); repeatable", set_smtp, FIELD(listeners),
      true},
+    {"submission", "ADDR", "listen for users, who log in after STARTTLS; repeatable",
+     set_submission, FIELD(listeners), true},
+    {"submissions", "ADDR", "the same with TLS from the first octet; repeatable", set_submissions,
+     FIELD(listeners), true},
     {"lmtp", "ADDR", "listen for LMTP, there or at unix:PATH; repeatable", set_lmtp,
      FIELD(listeners), true},
     {"spool", "DIR", "the queue (./spool); made if missing", option_set_text, FIELD(spool), false},
@@ -140,8 +154,8 @@ static const option_row rows[] = {
     {"mail-dir", "DIR", "mailboxes at DIR/DOMAIN/LOCALPART (./mail)", option_set_text,
      FIELD(mail_dir), false},
     {"mailbox-format", "FORMAT", "of mailboxes: maildir", set_mailbox_format, 0, false},
-    {"users", "FILE", "accounts: which local addresses exist (all)", option_set_text, FIELD(users),
-     false},
+    {"users", "FILE", "accounts: who may log in, and which local addresses exist (all)",
+     option_set_text, FIELD(users), false},
     {"aliases", "FILE", "`name: target[, target]` a line", option_set_text, FIELD(aliases), false},
     {"route", "PATTERN=NEXTHOP",
      "where mail goes, first match wins; repeatable. PATTERN: domain, .domain, *. NEXTHOP: mx, "
@@ -161,6 +175,8 @@ static const option_row rows[] = {
     {"tls-key", "FILE", TLS_KEY_HELP, option_set_texts, FIELD(tls.keys), true},
     {"proxy-from", "CIDR", "proxies that must say for whom they speak (PROXY protocol); repeatable",
      option_set_networks, FIELD(proxy_from), true},
+    {"auth-insecure", NULL, "let users log in without TLS", option_set_switch, FIELD(auth_insecure),
+     false},
     {"bare-newline", "HOW", "reject or normalise lone CR and LF in messages (reject)",
      set_bare_newline, FIELD(bare_newline), false},
     {"max-message-size", "BYTES", "(52428800); suffixes k M G", option_set_size,
@@ -192,8 +208,8 @@ static const option_row rows[] = {
      option_set_count, FIELD(max_unknown_recipients), false},
     {"min-rate", "N", "octets a second of a message, after a minute (100)", option_set_count,
      FIELD(min_rate), false},
-    {"session-timeout", "TIME", "longest session (6h)", option_set_duration,
-     FIELD(session_timeout), false},
+    {"session-timeout", "TIME", "longest session (6h)", option_set_duration, FIELD(session_timeout),
+     false},
     {"allow-early-talk", NULL, "bear clients that speak before the greeting", option_set_switch,
      FIELD(allow_early_talk), false},
     {"max-out-per-destination", "N", "parallel connections (20)", option_set_count,
@@ -250,6 +266,47 @@ static int complete(relay_config *config)
     return MAIL_OK;
 }
 
+/* What a listener for users lacks; NULL: nothing. */
+static const char *missing_for(const relay_config *config, mail_receive_kind kind)
+{
+    bool submits = kind == MAIL_RECEIVE_SUBMISSION || kind == MAIL_RECEIVE_SUBMISSIONS;
+
+    if (submits && config->users == NULL) {
+        return "--users: who may log in?";
+    }
+    if (submits && config->tls.certificates.count == 0 &&
+        (kind == MAIL_RECEIVE_SUBMISSIONS || !config->auth_insecure)) {
+        return "--tls-cert and --tls-key";
+    }
+    return NULL;
+}
+
+static int check_listeners(const relay_config *config)
+{
+    for (size_t i = 0; i < config->listeners.count; i++) {
+        mail_receive_kind kind = config->listeners.items[i].kind;
+        const char *missing = missing_for(config, kind);
+
+        if (missing != NULL) {
+            fprintf(stderr, "relay: --%s needs %s\n", relay_listener_name(kind), missing);
+            return config->check ? 78 : 64;
+        }
+    }
+    return OPTIONS_GO;
+}
+
+const char *relay_listener_name(mail_receive_kind kind)
+{
+    static const char *const names[] = {
+        [MAIL_RECEIVE_SMTP] = "smtp",
+        [MAIL_RECEIVE_LMTP] = "lmtp",
+        [MAIL_RECEIVE_SUBMISSION] = "submission",
+        [MAIL_RECEIVE_SUBMISSIONS] = "submissions",
+    };
+
+    return names[kind];
+}
+
 int relay_config_read(relay_config *config, int argc, char **argv)
 {
     static const option_table table = {
@@ -274,7 +331,7 @@ int relay_config_read(relay_config *config, int argc, char **argv)
         fprintf(stderr, "relay: %s\n", mail_strerror(MAIL_ENOMEM));
         return 71;
     }
-    return code;
+    return code == OPTIONS_GO ? check_listeners(config) : code;
 }
 
 void relay_config_deinit(relay_config *config)

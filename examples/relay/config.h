@@ -12,7 +12,7 @@
 #include "common/options.h"
 #include "common/tls_files.h"
 
-/* One of --listen and --lmtp, in the order given. */
+/* One of --listen, --submission, --submissions and --lmtp, in the order given. */
 typedef struct relay_listener {
     mail_receive_kind kind;
     mail_endpoint at;
@@ -49,6 +49,7 @@ typedef struct relay_config {
     option_networks proxy_from;
     option_endpoints metrics; /* where they are shown */
     tls_files tls;
+    bool auth_insecure;
     mail_bare_newline bare_newline;
     uint64_t max_message_size;
     uint32_t max_recipients;
@@ -76,6 +77,9 @@ typedef struct relay_config {
 /* Reads the command line and the file it names: OPTIONS_GO or the exit code. */
 int relay_config_read(relay_config *config, int argc, char **argv);
 void relay_config_deinit(relay_config *config);
+
+/* `smtp`, `submission` …: as the line says that tells where it listens. */
+const char *relay_listener_name(mail_receive_kind kind);
 
 /* What is read anew on SIGHUP. */
 typedef struct relay_tables {

@@ -167,6 +167,8 @@ static int make_receive(relay *rl)
     opts.user_arg = rl;
     opts.route_of = route_of;
     opts.route_arg = rl;
+    opts.accounts = rl->tables.accounts;
+    opts.auth_insecure = config->auth_insecure;
     opts.engine.bare_newline = config->bare_newline;
     opts.engine.max_message_bytes = config->max_message_size;
     opts.engine.max_recipients = config->max_recipients;
@@ -262,15 +264,11 @@ int relay_make(relay *rl)
 
 int relay_listen(relay *rl, server_ready *ready)
 {
-    static const char *const services[] = {
-        [MAIL_RECEIVE_SMTP] = "smtp",
-        [MAIL_RECEIVE_LMTP] = "lmtp",
-    };
     mail_error err;
 
     for (size_t i = 0; i < rl->config.listeners.count; i++) {
         const relay_listener *listener = &rl->config.listeners.items[i];
-        const char *service = services[listener->kind];
+        const char *service = relay_listener_name(listener->kind);
         mail_endpoint bound;
         char where[SERVER_READY_SIZE];
 

@@ -39,6 +39,16 @@ static void on_stop(void *arg)
     mail_deliver_drain(rl->deliver, on_drained, rl);
 }
 
+/* With the first accounts every other address would cease to exist, and with the last come back. */
+static bool keeps_users(const relay *rl, const relay_config *config, mail_error *err)
+{
+    if ((config->users == NULL) == (rl->config.users == NULL)) {
+        return true;
+    }
+    mail_error_set(err, MAIL_EINVAL, "users can't come or go without a restart");
+    return false;
+}
+
 static void on_reload(void *arg)
 {
     relay *rl = arg;
@@ -46,6 +56,7 @@ static void on_reload(void *arg)
     relay_tables tables;
     mail_error err = {.text = "the configuration is bad"};
     bool good = relay_config_read(&config, rl->argc, rl->argv) == OPTIONS_GO &&
+                keeps_users(rl, &config, &err) &&
                 relay_tables_read(&tables, &config, &err) == MAIL_OK;
 
     if (good) {
@@ -53,6 +64,9 @@ static void on_reload(void *arg)
         mail_receive_set_aliases(rl->receive, tables.aliases);
         mail_accounts_release(rl->tables.accounts);
         rl->tables.accounts = tables.accounts;
+        if (tables.accounts != NULL) {
+            mail_receive_set_accounts(rl->receive, tables.accounts);
+        }
         relay_take_tls(rl, &tables);
         server_say(&rl->log, MAIL_LOG_INFO, "reloaded", NULL);
     } else {

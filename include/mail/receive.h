@@ -2,11 +2,13 @@
 #ifndef MAIL_RECEIVE_H
 #define MAIL_RECEIVE_H
 
+#include <mail/accounts.h>
 #include <mail/address.h>
 #include <mail/aliases.h>
 #include <mail/base.h>
 #include <mail/limits.h>
 #include <mail/log.h>
+#include <mail/login.h>
 #include <mail/loop.h>
 #include <mail/metrics.h>
 #include <mail/queue.h>
@@ -21,7 +23,11 @@ extern "C" {
 /**
  * A relay's front: SMTP and LMTP listeners whose sessions put messages into a queue, and the
  * policy that says which. Mail is taken for the local domains from anybody and for other
- * domains from those that may relay; so long as nobody may, it is no relay at all.
+ * domains from those that may relay and from users that have logged in; so long as nobody may
+ * or can, it is no relay at all.
+ *
+ * A user may send as itself, that is by the addresses of its account and by each alias that
+ * leads to one of them; that goes for MAIL FROM and for all in From and Sender.
  */
 typedef struct mail_receive mail_receive;
 
@@ -49,6 +55,9 @@ typedef struct mail_receive_options {
     void *user_arg;
     mail_route_of_fn *route_of; /* what leads to an error is refused at once; NULL: nothing is */
     void *route_arg;
+    mail_accounts *accounts; /* who may log in; held. NULL: those that `login` knows, if any */
+    const mail_login_options *login; /* as in mail_smtp_service_options */
+    bool auth_insecure; /* users may log in without TLS: who reads along knows their passwords */
     mail_smtp_server_options engine; /* for all listeners; names, `lmtp` and TLS are set here */
     uint32_t max_received;           /* Received fields before it must be a loop; default 100 */
     uint32_t max_sessions;           /* as in mail_smtp_service_options */
@@ -78,11 +87,16 @@ MAIL_API void mail_receive_destroy(mail_receive *rcv);
 
 /** What a listener is for. */
 typedef enum mail_receive_kind {
-    MAIL_RECEIVE_SMTP, /* other hosts */
-    MAIL_RECEIVE_LMTP  /* what hands in mail for delivery, and hears of each recipient */
+    MAIL_RECEIVE_SMTP,       /* other hosts, and users that log in */
+    MAIL_RECEIVE_LMTP,       /* what hands in mail for delivery, and hears of each recipient */
+    MAIL_RECEIVE_SUBMISSION, /* users only, after STARTTLS; headers are completed (RFC 6409) */
+    MAIL_RECEIVE_SUBMISSIONS /* the same with TLS from the first octet (RFC 8314) */
 } mail_receive_kind;
 
-/** Listens. Errors and `bound` as mail_smtp_service_listen. */
+/**
+ * Listens. Errors and `bound` as mail_smtp_service_listen; MAIL_EINVAL also for a listener for
+ * users where nobody can log in.
+ */
 MAIL_API int mail_receive_listen(mail_receive *rcv, const mail_endpoint *endpoint,
                                  mail_receive_kind kind, mail_endpoint *bound, mail_error *err);
 MAIL_API int mail_receive_listen_unix(mail_receive *rcv, const char *path, mail_receive_kind kind,
@@ -93,6 +107,9 @@ MAIL_API int mail_receive_listen_unix(mail_receive *rcv, const char *path, mail_
  * keep theirs. Must not be NULL. Ownership: keeps a reference.
  */
 MAIL_API void mail_receive_set_tls(mail_receive *rcv, mail_tls_context *context);
+
+/** Other accounts from now on, where there were some. Ownership: takes another hold. */
+MAIL_API void mail_receive_set_accounts(mail_receive *rcv, mail_accounts *accounts);
 
 /**
  * Takes what other programs drop into `spool` (<mail/drop.h>), the queue's own: at once when they

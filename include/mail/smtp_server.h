@@ -120,6 +120,7 @@ typedef struct mail_smtp_server_options {
     bool requiretls;   /* REQUIRETLS is offered inside TLS, and kept by the embedder (RFC 8689) */
     unsigned auth_mechanisms;  /* bits 1 << mail_sasl_mechanism, not EXTERNAL; 0: no AUTH */
     bool auth_in_clear;        /* also those that show a secret, without TLS */
+    bool auth_needs_tls;       /* no mechanism at all without TLS */
     bool requires_auth;        /* submission: 530 5.7.0 to MAIL before AUTH has succeeded */
     uint8_t auth_disguise[32]; /* a lasting secret: unknown users look like known ones (SCRAM) */
     /* Of one session: what passes them is answered 421 4.7.0, between messages. */

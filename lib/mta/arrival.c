@@ -63,7 +63,7 @@ static void tell_end(const arrival *av, int code)
 {
     const receive_measure *measure = &av->rcv->measure;
     char number[24];
-    mail_log_field fields[6];
+    mail_log_field fields[7];
     size_t count = 0;
 
     snprintf(number, sizeof(number), "%zu", av->recipients);
@@ -71,6 +71,9 @@ static void tell_end(const arrival *av, int code)
     fields[count++] = (mail_log_field){"from", mail_span_text(av->sender)};
     fields[count++] = (mail_log_field){"peer", mail_span_text(av->peer)};
     fields[count++] = (mail_log_field){"recipients", mail_span_text(number)};
+    if (av->user[0] != '\0') {
+        fields[count++] = (mail_log_field){"user", mail_span_text(av->user)};
+    }
     if (av->tls[0] != '\0') {
         fields[count++] = (mail_log_field){"tls", mail_span_text(av->tls)};
     }
@@ -215,6 +218,7 @@ static void remember(arrival *av, const mail_envelope *envelope, const origin *f
     }
     snprintf(av->sender, sizeof(av->sender), "%.*s", (int)sender.length, sender.data);
     snprintf(av->tls, sizeof(av->tls), "%s", from->tls != NULL ? from->tls : "");
+    snprintf(av->user, sizeof(av->user), "%.*s", (int)from->user.length, from->user.data);
     av->recipients = mail_envelope_count(envelope);
     av->octets = 0;
 }

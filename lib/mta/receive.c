@@ -7,12 +7,34 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "mta/submit.h"
+
+/* What a listener is for, seen by its sessions as their `listener_arg`. */
+typedef struct listener_kind {
+    bool lmtp;
+    bool logs_in; /* users may */
+    bool submits; /* and nobody else comes */
+    bool implicit_tls;
+} listener_kind;
+
+static const listener_kind kinds[] = {
+    [MAIL_RECEIVE_SMTP] = {.logs_in = true},
+    [MAIL_RECEIVE_LMTP] = {.lmtp = true},
+    [MAIL_RECEIVE_SUBMISSION] = {.logs_in = true, .submits = true},
+    [MAIL_RECEIVE_SUBMISSIONS] = {.logs_in = true, .submits = true, .implicit_tls = true},
+};
+
+/* What is offered unless the options say otherwise: nothing weak, and no tokens. */
+#define MECHANISMS                                                                                 \
+    (1U << MAIL_SASL_SCRAM_SHA_256_PLUS | 1U << MAIL_SASL_SCRAM_SHA_256 | 1U << MAIL_SASL_PLAIN |  \
+     1U << MAIL_SASL_LOGIN)
 
 /* A session's transaction; made at its first MAIL, since most time is spent waiting for one. */
 typedef struct visit {
     mail_envelope envelope;
     uint64_t size; /* as declared */
     arrival *message;
+    submit *submit; /* NULL: no user has sent anything yet */
 } visit;
 
 static visit *visit_of(mail_receive *rcv, mail_smtp_session *session)
@@ -41,6 +63,7 @@ static void visit_end(mail_receive *rcv, mail_smtp_session *session)
     visit *vs = session->user;
 
     if (vs != NULL) {
+        submit_destroy(vs->submit);
         arrival_destroy(vs->message);
         mail_envelope_deinit(&vs->envelope);
         mem_free(rcv->mem, vs, sizeof(*vs));
@@ -64,12 +87,47 @@ static const mail_reply *refusal_of(int code)
     }
 }
 
+static void tell_refusal(const mail_receive *rcv, const mail_smtp_session *session,
+                         mail_span sender, mail_span recipient, const mail_reply *reply)
+{
+    char peer[MAIL_IP_TEXT_SIZE] = "unix";
+    char text[MAIL_REPLY_TEXT_SIZE];
+    size_t length = mail_reply_print(reply, text, sizeof(text));
+    size_t peer_length =
+        session->peer_is_unix ? strlen(peer) : mail_ip_print(&session->peer.ip, peer);
+    const mail_log_field fields[] = {
+        {"peer", {peer, peer_length}},
+        {"helo", session->helo},
+        {"from", sender},
+        {"to", recipient},
+        {"reply", {text, length}},
+        {"user", session->authenticated},
+    };
+    size_t count = MAIL_COUNT(fields) - (session->authenticated.length > 0 ? 0 : 1);
+
+    receive_measure_refusal(&rcv->measure, reply);
+    mail_log_line(rcv->log, MAIL_LOG_INFO, "refused", fields, count);
+}
+
+static bool may_send_as(const mail_receive *rcv, const mail_smtp_session *session,
+                        const mail_path *sender)
+{
+    return session->authenticated.length == 0 || sender->length == 0 ||
+           sender_is_allowed(rcv, session->authenticated, sender);
+}
+
 static void on_mail(mail_receive *rcv, mail_smtp_session *session, mail_ticket ticket,
                     const mail_smtp_event *ev)
 {
+    static const mail_reply not_yours = {550, {5, 7, 1}, {"You may not send as that address", 32}};
     visit *vs = visit_of(rcv, session);
     int code = vs != NULL ? mail_queue_has_room(rcv->opts.queue, ev->mail->size) : MAIL_ENOMEM;
 
+    if (!may_send_as(rcv, session, ev->path)) {
+        tell_refusal(rcv, session, mail_path_text(ev->path), MAIL_SPAN(""), &not_yours);
+        (void)mail_smtp_service_answer(ticket, &not_yours);
+        return;
+    }
     if (code == MAIL_OK) {
         mail_envelope_reset(&vs->envelope);
         vs->size = ev->mail->size;
@@ -87,7 +145,9 @@ static origin origin_of(const mail_receive *rcv, const mail_smtp_session *sessio
     origin from = {
         .helo = session->helo,
         .with = (session->esmtp ? MAIL_WITH_ESMTP : 0U) | (session->lmtp ? MAIL_WITH_LMTP : 0U) |
-                (session->tls != NULL ? MAIL_WITH_TLS : 0U),
+                (session->tls != NULL ? MAIL_WITH_TLS : 0U) |
+                (session->authenticated.length > 0 ? MAIL_WITH_AUTH : 0U),
+        .user = session->authenticated,
         .tls = session->tls != NULL ? session->tls->version : NULL,
         .may_relay = recipient_may_relay(rcv, session),
     };
@@ -96,23 +156,6 @@ static origin origin_of(const mail_receive *rcv, const mail_smtp_session *sessio
         from.peer = session->peer.ip;
     }
     return from;
-}
-
-static void tell_refusal(const mail_receive *rcv, const mail_smtp_session *session,
-                         mail_span sender, mail_span recipient, const mail_reply *reply)
-{
-    char peer[MAIL_IP_TEXT_SIZE] = "unix";
-    char text[MAIL_REPLY_TEXT_SIZE];
-    size_t length = mail_reply_print(reply, text, sizeof(text));
-    size_t peer_length =
-        session->peer_is_unix ? strlen(peer) : mail_ip_print(&session->peer.ip, peer);
-    const mail_log_field fields[] = {
-        {"peer", {peer, peer_length}}, {"helo", session->helo}, {"from", sender}, {"to", recipient},
-        {"reply", {text, length}},
-    };
-
-    receive_measure_refusal(&rcv->measure, reply);
-    mail_log_line(rcv->log, MAIL_LOG_INFO, "refused", fields, MAIL_COUNT(fields));
 }
 
 static void on_rcpt(mail_receive *rcv, mail_smtp_session *session, mail_ticket ticket,
@@ -130,19 +173,48 @@ static void on_rcpt(mail_receive *rcv, mail_smtp_session *session, mail_ticket t
     (void)mail_smtp_service_answer(ticket, reply.code == 0 ? NULL : &reply);
 }
 
+/* Where the message goes: of a user through the judgement of its header. NULL: no memory. */
+static mail_sink *sink_for(mail_receive *rcv, const mail_smtp_session *session, visit *vs)
+{
+    const listener_kind *kind = session->listener_arg;
+    mail_sink *into = &vs->message->sink;
+
+    if (session->authenticated.length == 0) {
+        submit_destroy(vs->submit); /* of somebody who was here before STARTTLS */
+        vs->submit = NULL;
+        return into;
+    }
+    if (vs->submit == NULL) {
+        vs->submit = submit_create(rcv);
+    }
+    if (vs->submit == NULL) {
+        return NULL;
+    }
+    submit_begin(vs->submit, into, session->authenticated, mail_envelope_sender(&vs->envelope),
+                 kind->submits);
+    return &vs->submit->sink;
+}
+
 static void on_data(mail_receive *rcv, mail_smtp_session *session, mail_ticket ticket)
 {
     visit *vs = session->user;
     origin from = origin_of(rcv, session);
     int code = arrival_begin(vs->message, &vs->envelope, &from, vs->size);
+    mail_sink *sink;
     char accepted[64];
 
     if (code != MAIL_OK) {
         (void)mail_smtp_service_answer(ticket, refusal_of(code));
         return;
     }
+    sink = sink_for(rcv, session, vs);
+    if (sink == NULL) {
+        mail_sink_abort(&vs->message->sink);
+        (void)mail_smtp_service_answer(ticket, &NO_MEMORY);
+        return;
+    }
     snprintf(accepted, sizeof(accepted), "queued as %s", vs->message->id);
-    (void)mail_smtp_service_take(ticket, &vs->message->sink, mail_span_text(accepted));
+    (void)mail_smtp_service_take(ticket, sink, mail_span_text(accepted));
 }
 
 static void on_event(mail_smtp_session *session, mail_ticket ticket, const mail_smtp_event *ev,
@@ -191,9 +263,13 @@ static const mail_reply *refusal(mail_smtp_session *session, int code, void *arg
 {
     static const mail_reply looping = {
         554, {5, 4, 6}, {"Too many hops, this message is looping", 38}};
+    const visit *vs = session->user;
+    const mail_reply *of_header = submit_refusal(vs != NULL ? vs->submit : NULL);
 
-    (void)session;
-    (void)arg;
+    if (of_header != NULL) {
+        tell_refusal(arg, session, mail_envelope_sender(&vs->envelope), MAIL_SPAN(""), of_header);
+        return of_header;
+    }
     return code == MAIL_ELIMIT ? &looping : refusal_of(code);
 }
 
@@ -229,6 +305,7 @@ static int copy_options(mail_receive *rcv)
     if (opts->relay_count > 0) {
         memcpy(rcv->relay_from, opts->relay_from, opts->relay_count * sizeof(*rcv->relay_from));
     }
+    rcv->accounts = opts->accounts != NULL ? mail_accounts_hold(opts->accounts) : NULL;
     rcv->opts.local_domains = NULL;
     if (rcv->opts.max_received == 0) {
         rcv->opts.max_received = 100;
@@ -252,6 +329,8 @@ static int make_parts(mail_receive *rcv)
     service.on_event = on_event;
     service.refusal = refusal;
     service.arg = rcv;
+    service.accounts = rcv->opts.accounts;
+    service.login = rcv->opts.login;
     service.max_sessions = rcv->opts.max_sessions;
     service.max_sessions_per_client = rcv->opts.max_sessions_per_client;
     service.sockets = rcv->opts.sockets;
@@ -340,6 +419,7 @@ void mail_receive_destroy(mail_receive *rcv)
     }
     rcv->loop->ops->unbell(rcv->bell);
     mail_aliases_destroy(rcv->aliases);
+    mail_accounts_release(rcv->accounts);
     domain_set_deinit(&rcv->local);
     mem_free(rcv->mem, rcv->relay_from, rcv->opts.relay_count * sizeof(*rcv->relay_from) + 1);
     mem_free(rcv->mem, rcv->default_domain,
@@ -348,33 +428,63 @@ void mail_receive_destroy(mail_receive *rcv)
     mem_free(rcv->mem, rcv, sizeof(*rcv));
 }
 
-static mail_smtp_server_options engine_of(const mail_receive *rcv, mail_receive_kind kind)
+static bool knows_users(const mail_receive *rcv)
+{
+    return rcv->accounts != NULL || rcv->opts.login != NULL;
+}
+
+static mail_smtp_server_options engine_of(const mail_receive *rcv, const listener_kind *kind)
 {
     mail_smtp_server_options engine = rcv->opts.engine;
+    unsigned mechanisms = engine.auth_mechanisms != 0 ? engine.auth_mechanisms : MECHANISMS;
 
     engine.mem = rcv->mem;
     engine.hostname = mail_span_text(rcv->hostname);
-    engine.lmtp = kind == MAIL_RECEIVE_LMTP;
-    engine.starttls = true; /* once there are certificates */
+    engine.lmtp = kind->lmtp;
+    engine.starttls = !kind->implicit_tls; /* once there are certificates */
+    engine.implicit_tls = kind->implicit_tls;
+    engine.requires_tls = kind->submits && !rcv->opts.auth_insecure;
     engine.requiretls = true;
+    engine.requires_auth = kind->submits;
+    engine.auth_mechanisms = kind->logs_in && knows_users(rcv) ? mechanisms : 0;
+    engine.auth_needs_tls = !rcv->opts.auth_insecure;
+    engine.auth_in_clear = rcv->opts.auth_insecure;
     return engine;
+}
+
+/* A listener for users that nobody could use is a mistake best seen before the first comes. */
+static int check_kind(const mail_receive *rcv, const listener_kind *kind, mail_error *err)
+{
+    if (kind->submits && !knows_users(rcv)) {
+        return mail_error_set(err, MAIL_EINVAL, "submission needs accounts");
+    }
+    if (!rcv->has_tls && (kind->implicit_tls || (kind->submits && !rcv->opts.auth_insecure))) {
+        return mail_error_set(err, MAIL_EINVAL, "submission needs a certificate");
+    }
+    return MAIL_OK;
 }
 
 int mail_receive_listen(mail_receive *rcv, const mail_endpoint *endpoint, mail_receive_kind kind,
                         mail_endpoint *bound, mail_error *err)
 {
-    mail_smtp_server_options engine = engine_of(rcv, kind);
+    mail_smtp_server_options engine = engine_of(rcv, &kinds[kind]);
+    int code = check_kind(rcv, &kinds[kind], err);
 
-    return mail_smtp_service_listen(rcv->service, endpoint, &engine, NULL, bound, err);
+    return code == MAIL_OK ? mail_smtp_service_listen(rcv->service, endpoint, &engine,
+                                                      (void *)(uintptr_t)&kinds[kind], bound, err)
+                           : code;
 }
 
 int mail_receive_listen_unix(mail_receive *rcv, const char *path, mail_receive_kind kind,
                              mail_error *err)
 {
-    mail_smtp_server_options engine = engine_of(rcv, kind);
+    mail_smtp_server_options engine = engine_of(rcv, &kinds[kind]);
+    int code = check_kind(rcv, &kinds[kind], err);
 
-    engine.starttls = false; /* nobody reads along inside a host */
-    return mail_smtp_service_listen_unix(rcv->service, path, &engine, NULL, err);
+    engine.starttls = engine.requires_tls; /* else nobody reads along inside a host */
+    return code == MAIL_OK ? mail_smtp_service_listen_unix(rcv->service, path, &engine,
+                                                           (void *)(uintptr_t)&kinds[kind], err)
+                           : code;
 }
 
 int mail_receive_watch_drop(mail_receive *rcv, const char *spool, mail_error *err)
@@ -391,6 +501,15 @@ void mail_receive_set_aliases(mail_receive *rcv, mail_aliases *aliases)
 void mail_receive_set_tls(mail_receive *rcv, mail_tls_context *context)
 {
     mail_smtp_service_set_tls(rcv->service, context);
+    rcv->has_tls = true;
+}
+
+void mail_receive_set_accounts(mail_receive *rcv, mail_accounts *accounts)
+{
+    mail_smtp_service_set_accounts(rcv->service, accounts);
+    mail_accounts_hold(accounts);
+    mail_accounts_release(rcv->accounts);
+    rcv->accounts = accounts;
 }
 
 size_t mail_receive_sessions(const mail_receive *rcv)

@@ -22,6 +22,8 @@ struct mail_receive {
     char *default_domain; /* completes addresses without one */
     mail_network *relay_from;
     mail_aliases *aliases;
+    mail_accounts *accounts; /* NULL: none of ours */
+    bool has_tls;
     mail_smtp_service *service;
     mail_intake *intake;
     mail_bell *bell;
@@ -38,6 +40,7 @@ typedef struct origin {
     mail_span helo;
     unsigned with;   /* MAIL_WITH_… */
     const char *tls; /* its version; NULL: in clear */
+    mail_span user;  /* who has logged in; empty: nobody */
     bool may_relay;
 } origin;
 
@@ -50,6 +53,15 @@ mail_reply recipient_add(const mail_receive *rcv, const origin *from, const mail
 
 /* The canonical form of an address, with the default domain if it has none. */
 void recipient_complete(const mail_receive *rcv, mail_span address, mail_path *out);
+
+/* Whether an address is in a domain of ours. */
+bool recipient_is_local(const mail_receive *rcv, const mail_path *path);
+
+/* The address that a target of `alias` stands for. False: it is none. */
+bool recipient_of_target(const mail_path *alias, mail_span target, mail_path *out);
+
+/* sender.c: whether the user of that name may say that a message is from `address`. */
+bool sender_is_allowed(const mail_receive *rcv, mail_span name, const mail_path *address);
 
 /* Whether a peer may send to domains that are not ours. */
 bool recipient_may_relay(const mail_receive *rcv, const mail_smtp_session *session);
@@ -72,6 +84,7 @@ typedef struct arrival {
     char sender[MAIL_PATH_MAX + 1];
     char peer[MAIL_IP_TEXT_SIZE];
     char tls[16]; /* empty: came in clear */
+    char user[MAIL_SASL_NAME_MAX + 1];
     size_t recipients;
     uint64_t octets; /* of the message, without our field */
     bool is_finishing;

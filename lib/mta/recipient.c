@@ -14,6 +14,9 @@ bool recipient_may_relay(const mail_receive *rcv, const mail_smtp_session *sessi
     static const mail_ip loopback = {.family = 4, .bytes = {127, 0, 0, 1}};
     const mail_ip *peer = session->peer_is_unix ? &loopback : &session->peer.ip;
 
+    if (session->authenticated.length > 0) {
+        return true;
+    }
     for (size_t i = 0; i < rcv->opts.relay_count; i++) {
         if (mail_network_contains(&rcv->relay_from[i], peer)) {
             return true;
@@ -51,7 +54,7 @@ void recipient_complete(const mail_receive *rcv, mail_span address, mail_path *o
     }
 }
 
-static bool is_local(const mail_receive *rcv, const mail_path *path)
+bool recipient_is_local(const mail_receive *rcv, const mail_path *path)
 {
     mail_span domain = mail_path_domain(path);
 
@@ -129,17 +132,14 @@ static uint8_t without_success(uint8_t notify)
     return notify != 0 && left == 0 ? MAIL_NOTIFY_NEVER : left;
 }
 
-static mail_reply complete_target(const mail_path *alias, mail_span text, mail_path *target)
+bool recipient_of_target(const mail_path *alias, mail_span target, mail_path *out)
 {
     char domain[MAIL_PATH_MAX + 1];
 
     snprintf(domain, sizeof(domain), "%.*s", (int)mail_path_domain(alias).length,
              mail_path_domain(alias).data);
-    if (mail_path_from_text(text, MAIL_PATH_UTF8 | MAIL_PATH_BARE, target) != MAIL_OK ||
-        (mail_path_domain(target).length == 0 && !complete(target, domain))) {
-        return MAIL_REPLY(550, 5, 1, 3, "This alias leads to a bad address");
-    }
-    return (mail_reply){0};
+    return mail_path_from_text(target, MAIL_PATH_UTF8 | MAIL_PATH_BARE, out) == MAIL_OK &&
+           (mail_path_domain(out).length > 0 || complete(out, domain));
 }
 
 /* The alias itself stays among the recipients, to be told of once the message is accepted. */
@@ -177,11 +177,11 @@ static mail_reply add_targets(const mail_receive *rcv, const mail_path *path,
     for (size_t i = 0; reply.code == 0 && i < alias->count; i++) {
         mail_path target;
 
-        reply = complete_target(path, alias->targets[i], &target);
-        if (reply.code == 0) {
-            shared.address = mail_path_text(&target);
-            reply = alias->count == 1 ? add_routed(rcv, &shared, envelope) : add(envelope, &shared);
+        if (!recipient_of_target(path, alias->targets[i], &target)) {
+            return MAIL_REPLY(550, 5, 1, 3, "This alias leads to a bad address");
         }
+        shared.address = mail_path_text(&target);
+        reply = alias->count == 1 ? add_routed(rcv, &shared, envelope) : add(envelope, &shared);
     }
     if (reply.code == 0 && alias->count > 1 && (given->notify & MAIL_NOTIFY_SUCCESS)) {
         reply = add_expanded(given, envelope);
@@ -230,7 +230,7 @@ mail_reply recipient_add(const mail_receive *rcv, const origin *from, const mail
     if (rcv->opts.accept_all) {
         return add(envelope, &recipient);
     }
-    if (is_local(rcv, &whole)) {
+    if (recipient_is_local(rcv, &whole)) {
         return add_local(rcv, &whole, &recipient, envelope);
     }
     if (!from->may_relay) {

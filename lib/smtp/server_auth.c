@@ -34,6 +34,9 @@ unsigned smtp_server_mechanisms(const mail_smtp_server *srv)
 {
     unsigned bits = srv->opts.auth_mechanisms;
 
+    if (srv->opts.auth_needs_tls && !srv->is_private) {
+        return 0;
+    }
     for (unsigned i = 0; i < MAIL_SASL_MECHANISMS; i++) {
         if (mail_sasl_mechanism_is_plain_text((mail_sasl_mechanism)i) && !srv->is_private &&
             !srv->opts.auth_in_clear) {

@@ -4,94 +4,17 @@
     relay.py PATH-OF-RELAY
 """
 
-import contextlib
-import glob
 import json
 import os
 import re
 import signal
 import smtplib
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 
 import certificates
-
-RELAY = os.path.abspath(sys.argv.pop(1))
-PATIENCE = 20  # seconds until what must happen has happened, on a slow machine
-
-
-class Relay:
-    """A relay in a folder of its own."""
-
-    def __init__(self, home, *options):
-        self.home = home
-        self.log = os.path.join(home, "log")
-        self.process = subprocess.Popen(
-            [RELAY, "--hostname", "mx.test", "--spool", "spool", "--mail-dir", "mail", *options],
-            cwd=home, stdout=subprocess.PIPE, stderr=open(self.log, "a"), text=True)
-        self.ready = self.process.stdout.readline().rstrip("\n")
-
-    def port(self, index=0):
-        return int(re.findall(r"=127\.0\.0\.1:(\d+)", self.ready)[index])
-
-    def smtp(self, index=0):
-        return smtplib.SMTP("127.0.0.1", self.port(index), "client.test", PATIENCE)
-
-    def send(self, sender, recipients, text="Subject: hello\r\n\r\nbody\r\n"):
-        with self.smtp() as client:
-            return client.sendmail(sender, recipients, text)
-
-    def lines(self):
-        with open(self.log) as log:
-            return log.read().splitlines()
-
-    def mailbox(self, address):
-        local, domain = address.split("@")
-        return sorted(glob.glob(os.path.join(self.home, "mail", domain, local, "new", "*")))
-
-    def stop(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        code = self.process.wait(PATIENCE)
-        self.process.stdout.close()
-        return code
-
-
-@contextlib.contextmanager
-def relay(*options, home=None):
-    with contextlib.ExitStack() as stack:
-        home = home or stack.enter_context(tempfile.TemporaryDirectory())
-        server = Relay(home, *options)
-        try:
-            yield server
-        finally:
-            if server.process.poll() is None:
-                assert server.stop() == 0, server.lines()
-            elif not server.process.stdout.closed:
-                server.process.stdout.close()
-
-
-def until(condition, what):
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < limit, what
-        time.sleep(0.01)
-
-
-def content(path):
-    with open(path) as file:
-        return file.read()
-
-
-def run(*options, home=None):
-    return subprocess.run([RELAY, *options], cwd=home, capture_output=True, text=True,
-                          timeout=PATIENCE)
-
-
-ANY = ("--listen", "127.0.0.1:0")
-
+from relays import ANY, PATIENCE, content, play, relay, run, until
 
 def says_where_it_listens_in_the_order_given():
     with relay(*ANY, "--lmtp", "unix:lmtp", *ANY, "--lmtp", "127.0.0.1:0") as r:
@@ -284,6 +207,54 @@ def reads_certificates_anew():
             assert any(" accepted " in line and "tls=TLS1.3" in line for line in r.lines())
 
 
+USERS = "anna@here.test:{PLAIN}pencil\nbob@here.test:*\n"
+
+
+def lets_users_submit_mail():
+    """SX-036, SS-033"""
+    with tempfile.TemporaryDirectory() as home:
+        with open(os.path.join(home, "users"), "w") as users:
+            users.write(USERS)
+        pair = certificates.make(home, "pair", "mx.test")
+        with relay(*ANY, "--submission", "127.0.0.1:0", "--submissions", "127.0.0.1:0", "--local",
+                   "here.test", "--users", "users", *pair, home=home) as r:
+            here = r"127\.0\.0\.1:\d+"
+            assert re.fullmatch(f"ready smtp={here} submission={here} submissions={here}", r.ready)
+            for index in range(3):
+                with r.smtp(index) if index < 2 else smtplib.SMTP_SSL(
+                        "127.0.0.1", r.port(2), "client.test", timeout=PATIENCE,
+                        context=certificates.client_context()) as client:
+                    if index < 2:
+                        client.starttls(context=certificates.client_context())
+                    client.login("anna@here.test", "pencil")
+                    client.sendmail("anna@here.test", ["bob@here.test"], "Subject: x\r\n\r\n")
+                until(lambda: len(r.mailbox("bob@here.test")) == index + 1, "delivery")
+            texts = [content(path) for path in r.mailbox("bob@here.test")]
+            assert sum(" with ESMTPSA id " in text for text in texts) == 3
+            assert sum("\nFrom: anna@here.test\n" in text for text in texts) == 2
+            assert sum(" user=anna@here.test tls=TLS1.3" in line for line in r.lines()) == 3
+
+
+def reads_users_anew():
+    with tempfile.TemporaryDirectory() as home:
+        def write(text):
+            with open(os.path.join(home, "users"), "w") as users:
+                users.write(text)
+
+        write(USERS)
+        with relay(*ANY, "--submission", "127.0.0.1:0", "--local", "here.test", "--users", "users",
+                   "--auth-insecure", home=home) as r:
+            write("bob@here.test:{PLAIN}word\n")
+            r.process.send_signal(signal.SIGHUP)
+            until(lambda: any(" reloaded" in line for line in r.lines()), "reloaded")
+            with r.smtp(1) as client:
+                client.login("bob@here.test", "word")
+                code, text = client.docmd("MAIL FROM:<anna@here.test>")
+                assert (code, text) == (550, b"5.7.1 You may not send as that address")
+                code, text = client.docmd("MAIL FROM:<bob@here.test>")
+                assert code == 250
+
+
 def refuses_a_spool_that_has_an_owner():
     with relay(*ANY) as r:
         second = run("--spool", "spool", *ANY, home=r.home)
@@ -296,6 +267,7 @@ def ends_in_time_with_sessions_open():
     with relay(*ANY, "--drain", "1") as r:
         idle = socket.create_connection(("127.0.0.1", r.port()), PATIENCE)
         busy = socket.create_connection(("127.0.0.1", r.port()), PATIENCE)
+        assert busy.recv(4096).startswith(b"220 ")  # who speaks first is refused
         busy.sendall(b"EHLO x\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@mx.test>\r\nDATA\r\nhalf")
         until(lambda: b"354" in busy.recv(4096), "data")
         began = time.monotonic()
@@ -323,6 +295,8 @@ def refuses_mistakes_with_their_place():
             file.write("listen = 127.0.0.1:0\nlocal = here.test\n")
         with open(os.path.join(home, "aliases"), "w") as file:
             file.write("a: b\nb: a\n")
+        with open(os.path.join(home, "accounts"), "w") as file:
+            file.write(USERS)
         pair = certificates.make(home, "pair", "mx.test")
         for options, code, text in (
                 (("--config", "conf", "--check"), 78, "relay: conf:3: route: "),
@@ -333,6 +307,13 @@ def refuses_mistakes_with_their_place():
                 (("--check", *pair[:2]), 78, "relay: tls-cert and tls-key: "),
                 (("--check", *pair[:2], "--tls-key", "good"), 78, "good: bad private key"),
                 (("--check", *pair, "--tls-cert", "none", *pair[2:]), 78, "relay: none: "),
+                (("--submission", "127.0.0.1:0", *pair), 64, "relay: --submission needs --users"),
+                (("--submissions", "127.0.0.1:0", "--users", "accounts", "--auth-insecure"), 64,
+                 "relay: --submissions needs --tls-cert"),
+                (("--check", "--submission", "127.0.0.1:0", "--users", "accounts"), 78,
+                 "relay: --submission needs --tls-cert"),
+                (("--check", "--submission", "127.0.0.1:0", "--users", "accounts",
+                  "--auth-insecure"), 0, ""),
                 (("--config", "missing"), 78, "relay: missing: "),
                 (("--nonsense",), 64, "relay: unknown option --nonsense\n"),
                 (("--listen", "nowhere"), 64, "relay: --listen: "),
@@ -377,6 +358,8 @@ TESTS = [
     reads_its_tables_anew,
     shows_the_certificate_that_is_asked_for,
     reads_certificates_anew,
+    lets_users_submit_mail,
+    reads_users_anew,
     refuses_a_spool_that_has_an_owner,
     ends_in_time_with_sessions_open,
     logs_json_when_asked,
@@ -385,15 +368,4 @@ TESTS = [
     never_relays_for_strangers,
 ]
 
-failed = 0
-for test in TESTS:
-    if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
-        continue
-    began = time.monotonic()
-    try:
-        test()
-        print(f"[       OK ] {test.__name__} ({time.monotonic() - began:.1f} s)")
-    except Exception as error:  # goes on with the others
-        failed += 1
-        print(f"[  FAILED  ] {test.__name__}: {error!r}")
-sys.exit(failed)
+play(TESTS)

@@ -94,6 +94,11 @@ static inline void kit_receive(kit *k, mail_receive_options *opts)
                      MAIL_OK);
 }
 
+static inline void kit_drained(void *arg)
+{
+    *(bool *)arg = true;
+}
+
 /* A client that types. */
 
 static inline int kit_connect(kit *k, const mail_endpoint *at)

@@ -59,6 +59,7 @@ static const struct option {
     {"requiretls", FLAG, FIELD(requiretls)},
     {"auth", MECHANISM, FIELD(auth_mechanisms)},
     {"auth_in_clear", FLAG, FIELD(auth_in_clear)},
+    {"auth_needs_tls", FLAG, FIELD(auth_needs_tls)},
     {"requires_auth", FLAG, FIELD(requires_auth)},
 };
 

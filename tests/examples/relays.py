@@ -1,0 +1,101 @@
+"""Relays for tests: started by their command line, each in a folder of its own."""
+
+import contextlib
+import glob
+import os
+import re
+import signal
+import smtplib
+import subprocess
+import sys
+import tempfile
+import time
+
+RELAY = os.path.abspath(sys.argv.pop(1))
+PATIENCE = 20  # seconds until what must happen has happened, on a slow machine
+
+
+class Relay:
+    """A relay in a folder of its own."""
+
+    def __init__(self, home, *options):
+        self.home = home
+        self.log = os.path.join(home, "log")
+        self.process = subprocess.Popen(
+            [RELAY, "--hostname", "mx.test", "--spool", "spool", "--mail-dir", "mail", *options],
+            cwd=home, stdout=subprocess.PIPE, stderr=open(self.log, "a"), text=True)
+        self.ready = self.process.stdout.readline().rstrip("\n")
+
+    def port(self, index=0):
+        return int(re.findall(r"=127\.0\.0\.1:(\d+)", self.ready)[index])
+
+    def smtp(self, index=0):
+        return smtplib.SMTP("127.0.0.1", self.port(index), "client.test", PATIENCE)
+
+    def send(self, sender, recipients, text="Subject: hello\r\n\r\nbody\r\n"):
+        with self.smtp() as client:
+            return client.sendmail(sender, recipients, text)
+
+    def lines(self):
+        with open(self.log) as log:
+            return log.read().splitlines()
+
+    def mailbox(self, address):
+        local, domain = address.split("@")
+        return sorted(glob.glob(os.path.join(self.home, "mail", domain, local, "new", "*")))
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        code = self.process.wait(PATIENCE)
+        self.process.stdout.close()
+        return code
+
+
+@contextlib.contextmanager
+def relay(*options, home=None):
+    with contextlib.ExitStack() as stack:
+        home = home or stack.enter_context(tempfile.TemporaryDirectory())
+        server = Relay(home, *options)
+        try:
+            yield server
+        finally:
+            if server.process.poll() is None:
+                assert server.stop() == 0, server.lines()
+            elif not server.process.stdout.closed:
+                server.process.stdout.close()
+
+
+def until(condition, what):
+    limit = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < limit, what
+        time.sleep(0.01)
+
+
+def content(path):
+    with open(path) as file:
+        return file.read()
+
+
+def run(*options, home=None):
+    return subprocess.run([RELAY, *options], cwd=home, capture_output=True, text=True,
+                          timeout=PATIENCE)
+
+
+ANY = ("--listen", "127.0.0.1:0")
+
+
+def play(tests):
+    """Runs those that the command line names, or all; as many exit codes as failures."""
+    failed = 0
+    for test in tests:
+        if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
+            continue
+        began = time.monotonic()
+        try:
+            test()
+            print(f"[       OK ] {test.__name__} ({time.monotonic() - began:.1f} s)")
+        except Exception as error:  # goes on with the others
+            failed += 1
+            print(f"[  FAILED  ] {test.__name__}: {error!r}")
+    sys.exit(failed)
