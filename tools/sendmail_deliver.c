@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sendmail_deliver.h"
+#include "sendmail_tls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,6 +206,20 @@ static int open_agent(attempt *at, const char *hostname, mail_error *err)
     return EX_OK;
 }
 
+/* How the message goes out, in what TLS and as whom. A machine without TLS sends in clear what may. */
+static int secure(attempt *at, mail_error *err)
+{
+    sendmail_tls tls;
+    int code = sendmail_tls_make(&tls, at->opts, err);
+
+    if (code == EX_OK) {
+        mail_deliver_set_tls(at->deliver, tls.trust, tls.policies);
+        mail_deliver_set_credentials(at->deliver, tls.credentials);
+        mail_tls_context_unref(tls.trust);
+    }
+    return code;
+}
+
 static int open_receive(attempt *at, const char *spool, const char *hostname, mail_error *err)
 {
     mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
@@ -231,6 +246,9 @@ static void close_attempt(attempt *at)
     if (at->timer != NULL) {
         mail_loop_poll_loop(at->loop)->ops->untimer(at->timer);
     }
+    if (at->opts->auth_out != NULL) {
+        (void)mail_loop_poll_run(at->loop); /* a worker may still be after the secret */
+    }
     mail_loop_poll_destroy(at->loop);
 }
 
@@ -241,6 +259,9 @@ static int run(attempt *at, const char *spool, const char *hostname, mail_error 
 
     if (code == EX_OK) {
         code = open_agent(at, hostname, err);
+    }
+    if (code == EX_OK) {
+        code = secure(at, err);
     }
     if (code == EX_OK) {
         code = open_receive(at, spool, hostname, err);

@@ -241,6 +241,12 @@ static void on_long(parser *p, const char *word)
         p->opts->spool = long_value(p, equals, word);
     } else if (IS("--smarthost")) {
         p->opts->smart_host = long_value(p, equals, word);
+    } else if (IS("--tls-out")) {
+        p->opts->tls_out = long_value(p, equals, word);
+    } else if (IS("--tls-ca")) {
+        p->opts->tls_ca = long_value(p, equals, word);
+    } else if (IS("--auth-out")) {
+        p->opts->auth_out = long_value(p, equals, word);
     } else if (IS("--resolver")) {
         p->resolvers[p->resolver_count++] = long_value(p, equals, word);
     } else if (IS("--smtp-port")) {

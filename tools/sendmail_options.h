@@ -24,6 +24,9 @@ typedef struct sendmail_options {
     const char *envid;     /* -V */
     const char *spool;
     const char *smart_host;
+    const char *tls_out;          /* none, may, require, verify; NULL: may */
+    const char *tls_ca;           /* whom to trust; NULL: the system's */
+    const char *auth_out;         /* HOST:PORT=USER,SOURCE */
     const char *const *resolvers; /* as often as given */
     size_t resolver_count;
     uint16_t smtp_port;

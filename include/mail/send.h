@@ -9,6 +9,8 @@
 #include <mail/loop.h>
 #include <mail/reply.h>
 #include <mail/smtp_client.h>
+#include <mail/tls.h>
+#include <mail/tls_policy.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -49,9 +51,15 @@ typedef struct mail_send_options {
     const char *smart_host;       /* `HOST:PORT[,HOST:PORT…]` for everything; default: by MX */
     const mail_endpoint *servers; /* DNS; default: the system's */
     size_t server_count;
-    uint16_t smtp_port;    /* of MX hosts; default 25 */
-    bool allow_private;    /* MX hosts on loopback and private addresses may be used */
-    mail_duration timeout; /* for all of it; default 10 min */
+    uint16_t smtp_port;      /* of MX hosts; default 25 */
+    bool allow_private;      /* MX hosts on loopback and private addresses may be used */
+    mail_duration timeout;   /* for all of it; default 10 min */
+    mail_tls_level tls;      /* default: where the host offers it */
+    mail_tls_context *trust; /* whom to believe; a reference is kept. NULL: the system's list, read
+                                anew for each message */
+    const char *user; /* who we are to the smart host, which must be verified before it is told … */
+    const char *password;
+    const char *auth; /* … or `USER,SOURCE`, as in mail_credentials_table_add */
 } mail_send_options;
 
 #define MAIL_SEND_OPTIONS_INIT                                                                     \

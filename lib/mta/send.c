@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <mail/address.h>
+#include <mail/credentials.h>
 #include <mail/deliver.h>
 #include <mail/loop_poll.h>
 #include <mail/queue.h>
@@ -295,6 +296,101 @@ static int create_agent(mail_sending *sending, const mail_send_options *opts, co
     return code;
 }
 
+/* Whom to believe. A machine that can do no TLS still sends in clear what may go so. */
+static mail_tls_context *make_trust(const mail_send_options *opts)
+{
+    mail_tls_context_options own = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+    mail_tls_context *context = NULL;
+
+    if (opts->trust != NULL) {
+        return mail_tls_context_ref(opts->trust);
+    }
+    if (opts->tls == MAIL_TLS_LEVEL_NONE && opts->user == NULL && opts->auth == NULL) {
+        return NULL;
+    }
+    return mail_tls_context_create(&context, &own, NULL) == MAIL_OK ? context : NULL;
+}
+
+static int add_host(mail_credentials_table *table, const mail_send_options *opts, mail_span host,
+                    mail_error *err)
+{
+    char rule[1024];
+    int n;
+
+    if (opts->auth == NULL) {
+        return mail_credentials_table_add_password(
+            table, host, mail_span_text(opts->user),
+            mail_span_text(opts->password != NULL ? opts->password : ""), err);
+    }
+    n = snprintf(rule, sizeof(rule), "%.*s=%s", (int)host.length, host.data, opts->auth);
+    if (n >= (int)sizeof(rule)) {
+        return mail_error_set(err, MAIL_EINVAL, "the credentials are too long");
+    }
+    return mail_credentials_table_add(table, mail_span_of(rule, (size_t)n), err);
+}
+
+/* The same for each of the smart hosts. */
+static int add_hosts(mail_credentials_table *table, const mail_send_options *opts, mail_error *err)
+{
+    mail_span rest = mail_span_text(opts->smart_host);
+    int code = MAIL_OK;
+
+    while (code == MAIL_OK && rest.length > 0) {
+        const char *comma = memchr(rest.data, ',', rest.length);
+        size_t length = comma != NULL ? (size_t)(comma - rest.data) : rest.length;
+
+        code = add_host(table, opts, mail_span_first(rest, length), err);
+        rest = mail_span_from(rest, length + (comma != NULL));
+    }
+    return code;
+}
+
+static int say_who(mail_sending *sending, const mail_send_options *opts, mail_error *err)
+{
+    mail_credentials_table *table;
+    int code;
+
+    if (opts->user == NULL && opts->auth == NULL) {
+        return MAIL_OK;
+    }
+    if (opts->smart_host == NULL) {
+        return mail_error_set(err, MAIL_EINVAL, "credentials are for a smart host");
+    }
+    code = mail_credentials_table_create(&table, opts->mem);
+    if (code != MAIL_OK) {
+        return code;
+    }
+    code = add_hosts(table, opts, err);
+    if (code != MAIL_OK) {
+        mail_credentials_table_destroy(table);
+        return code;
+    }
+    mail_deliver_set_credentials(sending->deliver, table);
+    return MAIL_OK;
+}
+
+static int set_tls(mail_sending *sending, const mail_send_options *opts)
+{
+    mail_tls_policy_table *policies;
+    mail_tls_context *trust;
+    char rule[32];
+    int n = snprintf(rule, sizeof(rule), "*=%s", mail_tls_level_name(opts->tls));
+    int code = mail_tls_policy_table_create(&policies, opts->mem);
+
+    if (code != MAIL_OK) {
+        return code;
+    }
+    code = mail_tls_policy_table_add(policies, mail_span_of(rule, (size_t)n), NULL);
+    if (code != MAIL_OK) {
+        mail_tls_policy_table_destroy(policies);
+        return code;
+    }
+    trust = make_trust(opts);
+    mail_deliver_set_tls(sending->deliver, trust, policies);
+    mail_tls_context_unref(trust);
+    return MAIL_OK;
+}
+
 static void on_stored(int code, void *arg)
 {
     mail_sending *sending = arg;
@@ -351,6 +447,12 @@ static int set_up(mail_sending *sending, const mail_envelope *envelope, mail_spa
     }
     if (code == MAIL_OK) {
         code = create_agent(sending, opts, hostname, err);
+    }
+    if (code == MAIL_OK) {
+        code = set_tls(sending, opts);
+    }
+    if (code == MAIL_OK) {
+        code = say_who(sending, opts, err);
     }
     if (code == MAIL_OK) {
         code = create_results(&sending->results, envelope, opts->mem);
@@ -456,6 +558,9 @@ int mail_send_wait(mail_send_results **out, const mail_envelope *envelope, mail_
         if (code != MAIL_OK) {
             mail_error_set(err, code, "cannot send: %s", mail_strerror(code));
         }
+    }
+    if (opts->auth != NULL) {
+        (void)mail_loop_poll_run(wait.loop); /* a worker may still be after the secret */
     }
     mail_loop_poll_destroy(wait.loop);
     *out = code == MAIL_OK ? wait.results : NULL;
