@@ -99,6 +99,43 @@ static int set_route(void *field, const char *value, mail_error *err)
     return code == MAIL_OK ? option_set_texts(field, value, err) : code;
 }
 
+static int set_tls_out(void *field, const char *value, mail_error *err)
+{
+    int code = mail_tls_level_parse(field, mail_span_text(value));
+
+    return code == MAIL_OK
+               ? code
+               : mail_error_set(err, code, "\"%s\" is none of none, may, require and verify",
+                                value);
+}
+
+/* Tried as a route is. */
+static int set_tls_policy(void *field, const char *value, mail_error *err)
+{
+    mail_tls_policy_table *trial;
+    int code = mail_tls_policy_table_create(&trial, NULL);
+
+    if (code != MAIL_OK) {
+        return no_memory(err);
+    }
+    code = mail_tls_policy_table_add(trial, mail_span_text(value), err);
+    mail_tls_policy_table_destroy(trial);
+    return code == MAIL_OK ? option_set_texts(field, value, err) : code;
+}
+
+static int set_auth_out(void *field, const char *value, mail_error *err)
+{
+    mail_credentials_table *trial;
+    int code = mail_credentials_table_create(&trial, NULL);
+
+    if (code != MAIL_OK) {
+        return no_memory(err);
+    }
+    code = mail_credentials_table_add(trial, mail_span_text(value), err);
+    mail_credentials_table_destroy(trial);
+    return code == MAIL_OK ? option_set_texts(field, value, err) : code;
+}
+
 /* RFC 5321, section 4.5.3.1.8 */
 #define RECIPIENTS_MIN 100
 
@@ -173,6 +210,18 @@ static const option_row rows[] = {
      set_relay_from, FIELD(relay_from), true},
     {"tls-cert", "FILE", TLS_CERT_HELP, option_set_texts, FIELD(tls.certificates), true},
     {"tls-key", "FILE", TLS_KEY_HELP, option_set_texts, FIELD(tls.keys), true},
+    {"tls-ca", "FILE", "whom to trust for what goes out, PEM (the system's list)", option_set_text,
+     FIELD(tls_ca), false},
+    {"tls-out", "LEVEL", "none, may, require or verify: TLS for what goes out (may)", set_tls_out,
+     FIELD(tls_out), false},
+    {"tls-policy", "PATTERN=LEVEL",
+     "the same for a recipient domain, patterns as for routes, first match wins; repeatable",
+     set_tls_policy, FIELD(tls_policies), true},
+    {"auth-out", "HOST:PORT=USER,SOURCE",
+     "who we are to a next hop; repeatable. SOURCE, whose first line is the secret: file:PATH, "
+     "command:COMMAND, token-file:PATH, token-command:COMMAND; before it \"unverified,\" or "
+     "\"clear,\" to show it with less than verified TLS",
+     set_auth_out, FIELD(auth_out), true},
     {"proxy-from", "CIDR", "proxies that must say for whom they speak (PROXY protocol); repeatable",
      option_set_networks, FIELD(proxy_from), true},
     {"auth-insecure", NULL, "let users log in without TLS", option_set_switch, FIELD(auth_insecure),
@@ -341,6 +390,8 @@ void relay_config_deinit(relay_config *config)
     option_endpoints_deinit(&config->resolvers);
     option_endpoints_deinit(&config->metrics);
     tls_files_deinit(&config->tls);
+    option_texts_deinit(&config->tls_policies);
+    option_texts_deinit(&config->auth_out);
     free(config->listeners.items);
     option_networks_deinit(&config->relay_from.list);
     option_networks_deinit(&config->proxy_from);

@@ -4,10 +4,12 @@
 
 #include <mail/accounts.h>
 #include <mail/aliases.h>
+#include <mail/credentials.h>
 #include <mail/limits.h>
 #include <mail/log.h>
 #include <mail/receive.h>
 #include <mail/route.h>
+#include <mail/tls_policy.h>
 
 #include "common/options.h"
 #include "common/tls_files.h"
@@ -50,6 +52,10 @@ typedef struct relay_config {
     option_endpoints metrics; /* where they are shown */
     tls_files tls;
     bool auth_insecure;
+    const char *tls_ca; /* NULL: the system's */
+    mail_tls_level tls_out;
+    option_texts tls_policies;
+    option_texts auth_out;
     mail_bare_newline bare_newline;
     uint64_t max_message_size;
     uint32_t max_recipients;
@@ -84,9 +90,12 @@ const char *relay_listener_name(mail_receive_kind kind);
 /* What is read anew on SIGHUP. */
 typedef struct relay_tables {
     mail_route_table *routes;
-    mail_accounts *accounts; /* NULL: every local part exists */
-    mail_aliases *aliases;   /* NULL: there are none */
-    mail_tls_context *tls;   /* NULL: no certificate */
+    mail_accounts *accounts;   /* NULL: every local part exists */
+    mail_aliases *aliases;     /* NULL: there are none */
+    mail_tls_context *tls;     /* NULL: no certificate */
+    mail_tls_context *tls_out; /* NULL: mail goes in clear, where it may */
+    mail_tls_policy_table *tls_policies;
+    mail_credentials_table *credentials;
 } relay_tables;
 
 /* MAIL_OK, or a code with the reason in `err`. */

@@ -101,6 +101,16 @@ static mail_duration shorter(mail_duration limit, const option_durations *retry,
     return retry->count > 0 && retry->items[index] < limit ? retry->items[index] : limit;
 }
 
+void relay_take_outgoing(relay *rl, relay_tables *tables)
+{
+    mail_deliver_set_tls(rl->deliver, tables->tls_out, tables->tls_policies);
+    mail_deliver_set_credentials(rl->deliver, tables->credentials);
+    mail_tls_context_unref(tables->tls_out);
+    tables->tls_out = NULL;
+    tables->tls_policies = NULL;
+    tables->credentials = NULL;
+}
+
 static int make_deliver(relay *rl)
 {
     const relay_config *config = &rl->config;
@@ -128,6 +138,7 @@ static int make_deliver(relay *rl)
     if (code == MAIL_OK) {
         rl->deliver = deliver;
         rl->tables.routes = NULL;
+        relay_take_outgoing(rl, &rl->tables);
     }
     return code;
 }

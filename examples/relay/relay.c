@@ -68,6 +68,7 @@ static void on_reload(void *arg)
             mail_receive_set_accounts(rl->receive, tables.accounts);
         }
         relay_take_tls(rl, &tables);
+        relay_take_outgoing(rl, &tables);
         server_say(&rl->log, MAIL_LOG_INFO, "reloaded", NULL);
     } else {
         server_say(&rl->log, MAIL_LOG_ERROR, "not reloaded", err.text);

@@ -47,6 +47,9 @@ int relay_make(relay *rl);
 /* Sessions to come get the certificates of `tables`; without any they keep what they have. */
 void relay_take_tls(relay *rl, relay_tables *tables);
 
+/* Mail to come goes out as `tables` say. */
+void relay_take_outgoing(relay *rl, relay_tables *tables);
+
 /* Opens all listeners and says in `ready` where they are. */
 int relay_listen(relay *rl, server_ready *ready);
 

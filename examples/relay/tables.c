@@ -84,6 +84,65 @@ static int read_aliases(mail_aliases **out, const relay_config *config, mail_err
     return code == MAIL_OK ? code : mail_error_set(err, code, "%s: %s", config->aliases, why.text);
 }
 
+/* Whom to trust is read now. Without --tls-ca a machine that can do no TLS sends in clear what may. */
+static int make_trust(relay_tables *tables, const relay_config *config, mail_error *err)
+{
+    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+    mail_error why;
+    char *text;
+    int code;
+
+    if (config->tls_ca == NULL) {
+        if (mail_tls_context_create(&tables->tls_out, &opts, NULL) != MAIL_OK) {
+            tables->tls_out = NULL;
+        }
+        return MAIL_OK;
+    }
+    code = config_file_load(config->tls_ca, &text, &why);
+    if (code == MAIL_OK) {
+        opts.trust = mail_span_text(text);
+        code = opts.trust.length > 0
+                   ? mail_tls_context_create(&tables->tls_out, &opts, &why)
+                   : mail_error_set(&why, MAIL_EINVAL, "there is no certificate in it");
+        free(text);
+    }
+    return code == MAIL_OK ? code : mail_error_set(err, code, "%s: %s", config->tls_ca, why.text);
+}
+
+/* What no policy is for has the level of --tls-out. */
+static int fill_policies(mail_tls_policy_table *policies, const relay_config *config,
+                         mail_error *err)
+{
+    char rest[32];
+    int code = MAIL_OK;
+
+    for (size_t i = 0; code == MAIL_OK && i < config->tls_policies.count; i++) {
+        code =
+            mail_tls_policy_table_add(policies, mail_span_text(config->tls_policies.items[i]), err);
+    }
+    snprintf(rest, sizeof(rest), "*=%s", mail_tls_level_name(config->tls_out));
+    return code == MAIL_OK ? mail_tls_policy_table_add(policies, mail_span_text(rest), err) : code;
+}
+
+/* How mail goes out: in what TLS, and as whom. */
+static int read_outgoing(relay_tables *tables, const relay_config *config, mail_error *err)
+{
+    int code = mail_tls_policy_table_create(&tables->tls_policies, NULL);
+
+    if (code == MAIL_OK) {
+        code = mail_credentials_table_create(&tables->credentials, NULL);
+    }
+    if (code != MAIL_OK) {
+        return mail_error_set(err, code, "%s", mail_strerror(code));
+    }
+    code = fill_policies(tables->tls_policies, config, err);
+    for (size_t i = 0; code == MAIL_OK && i < config->auth_out.count; i++) {
+        code = mail_credentials_table_add(tables->credentials,
+                                          mail_span_text(config->auth_out.items[i]), err);
+    }
+    return code == MAIL_OK ? make_trust(tables, config, err) : code;
+}
+
 int relay_tables_read(relay_tables *tables, const relay_config *config, mail_error *err)
 {
     int code;
@@ -103,6 +162,9 @@ int relay_tables_read(relay_tables *tables, const relay_config *config, mail_err
     if (code == MAIL_OK) {
         code = tls_files_load(&config->tls, &tables->tls, err);
     }
+    if (code == MAIL_OK) {
+        code = read_outgoing(tables, config, err);
+    }
     if (code != MAIL_OK) {
         relay_tables_deinit(tables);
     }
@@ -115,5 +177,8 @@ void relay_tables_deinit(relay_tables *tables)
     mail_accounts_release(tables->accounts);
     mail_aliases_destroy(tables->aliases);
     mail_tls_context_unref(tables->tls);
+    mail_tls_context_unref(tables->tls_out);
+    mail_tls_policy_table_destroy(tables->tls_policies);
+    mail_credentials_table_destroy(tables->credentials);
     *tables = (relay_tables){NULL};
 }
