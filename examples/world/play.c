@@ -44,9 +44,8 @@ typedef struct play_event {
     play *play;
     const story_event *event;
     play_message *message; /* SENDS */
-    sim_event begins;
     sim_event ends;
-    bool is_on; /* between the two */
+    bool is_on; /* lasts now */
 } play_event;
 
 /* Somebody at his mailbox. */
@@ -428,10 +427,8 @@ static void jump_clock(play *pl, const story_event *event)
     chronicle_say(pl->told, "clock of %s jumps %c%s", rl->name, event->span < 0 ? '-' : '+', span);
 }
 
-static void on_begin(void *arg)
+static void begin_event(play_event *ev)
 {
-    play_event *ev = arg;
-
     switch (ev->event->deed) {
     case STORY_SENDS:
         send_message(ev->message, ev->event);
@@ -463,7 +460,6 @@ static void make_events(play *pl)
         play_event *ev = &pl->events[i];
 
         *ev = (play_event){.play = pl, .event = &pl->story->events[i]};
-        ev->begins = (sim_event){.fn = on_begin, .arg = ev};
         ev->ends = (sim_event){.fn = on_end, .arg = ev};
         if (ev->event->deed == STORY_SENDS) {
             ev->message = &pl->messages[messages++];
@@ -471,7 +467,7 @@ static void make_events(play *pl)
     }
 }
 
-/* One at a time, so that what happens at the same instant happens in the order of the story. */
+/* What happens at the same instant happens in the order of the story. */
 static void run(play *pl)
 {
     mail_time start = pl->world.now;
@@ -480,7 +476,7 @@ static void run(play *pl)
         play_event *ev = &pl->events[i];
 
         sim_world_run(&pl->world, start + ev->event->at, NULL, NULL);
-        ev->begins.fn(ev);
+        begin_event(ev);
     }
     sim_world_run(&pl->world, start + pl->story->length, NULL, NULL);
 }
