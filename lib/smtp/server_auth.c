@@ -9,13 +9,11 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include <mail/encode.h>
-
 #include "base/mem.h"
+#include "sasl/wire.h"
 #include "smtp/server.h"
 
-/* What a line of MAIL_SMTP_AUTH_LINE_MAX can hold, and somewhat more. */
-#define MESSAGE_SIZE ((size_t)MAIL_SMTP_AUTH_LINE_MAX / 4 * 3 + 3)
+_Static_assert(MAIL_SMTP_AUTH_LINE_MAX == SASL_LINE_MAX, "RFC 4954, section 4.3");
 
 static const mail_reply SAY_EHLO = SMTP_REPLY(503, 5, 5, 1, "Say EHLO first");
 static const mail_reply NOT_HERE = SMTP_REPLY(502, 5, 5, 1, "Command not implemented");
@@ -32,21 +30,20 @@ static const mail_reply PROVED = SMTP_REPLY(235, 2, 7, 0, "Authenticated");
 
 unsigned smtp_server_mechanisms(const mail_smtp_server *srv)
 {
-    unsigned bits = srv->opts.auth_mechanisms;
+    sasl_offer offer = {
+        .allowed = srv->opts.auth_mechanisms,
+        .is_private = srv->is_private,
+        .in_clear = srv->opts.auth_in_clear,
+        .has_binding = srv->has_binding,
+    };
 
     if (srv->opts.auth_needs_tls && !srv->is_private) {
         return 0;
     }
-    for (unsigned i = 0; i < MAIL_SASL_MECHANISMS; i++) {
-        if (mail_sasl_mechanism_is_plain_text((mail_sasl_mechanism)i) && !srv->is_private &&
-            !srv->opts.auth_in_clear) {
-            bits &= ~(1U << i);
-        }
-    }
-    return srv->has_binding ? bits : bits & ~(1U << MAIL_SASL_SCRAM_SHA_256_PLUS);
+    return sasl_offered(&offer);
 }
 
-/* ` PLAIN LOGIN` …: what stands behind AUTH in the reply to EHLO. */
+/* What stands behind AUTH in the reply to EHLO. */
 void smtp_server_write_mechanisms(const mail_smtp_server *srv, char *to, size_t size)
 {
     char names[MAIL_SASL_MECHANISMS_SIZE];
@@ -73,19 +70,8 @@ void smtp_server_forget_user(mail_smtp_server *srv)
 
 static int say_challenge(mail_smtp_server *srv)
 {
-    mail_span message = mail_sasl_server_out(srv->sasl);
-    size_t length = MAIL_BASE64_SIZE(message.length);
-    char *to = buffer_space(&srv->out, length + 6);
-
-    if (to == NULL) {
-        return MAIL_ENOMEM;
-    }
-    memcpy(to, "334 ", 4);
-    length = mail_base64_encode(message, to + 4);
-    memcpy(to + 4 + length, "\r\n", 2);
-    buffer_added(&srv->out, length + 6);
     srv->state = SMTP_EXPECT_AUTH;
-    return MAIL_OK;
+    return sasl_challenge_append(srv->sasl, MAIL_SPAN("334 "), &srv->out);
 }
 
 static int succeed(mail_smtp_server *srv)
@@ -127,21 +113,12 @@ static int follow(mail_smtp_server *srv, mail_sasl_step step, mail_smtp_event *e
     return mail_sasl_server_is_starved(srv->sasl) ? MAIL_ENOMEM : end_refused(srv, &REFUSED, ev);
 }
 
-/* One message of the peer in base64; RFC 4954, section 4: `=` at first is an empty one. */
 static int take_message(mail_smtp_server *srv, mail_span text, mail_smtp_event *ev)
 {
-    char decoded[MESSAGE_SIZE];
-    size_t length;
-    mail_span message;
     mail_sasl_step step;
 
-    if (mail_base64_decode(text, decoded, &length) != MAIL_OK) {
-        return end_refused(srv, &NOT_BASE64, ev);
-    }
-    message = mail_span_of(decoded, length);
-    step = mail_sasl_server_step(srv->sasl, &message);
-    explicit_bzero(decoded, length);
-    return follow(srv, step, ev);
+    return sasl_step_base64(srv->sasl, text, &step) ? follow(srv, step, ev)
+                                                    : end_refused(srv, &NOT_BASE64, ev);
 }
 
 static int begin(mail_smtp_server *srv, mail_sasl_mechanism mechanism)
@@ -202,6 +179,7 @@ int smtp_server_on_auth(mail_smtp_server *srv, mail_span arg, mail_smtp_event *e
     if (arg.length == 0) {
         return follow(srv, mail_sasl_server_step(srv->sasl, NULL), ev);
     }
+    /* RFC 4954, section 4: `=` is an empty message. */
     return take_message(srv, mail_span_equal(arg, MAIL_SPAN("=")) ? MAIL_SPAN("") : arg, ev);
 }
 
