@@ -4,6 +4,7 @@
 
 #include <mail/base.h>
 #include <mail/maildrop.h>
+#include <mail/sasl.h>
 #include <mail/sink.h>
 
 #ifdef __cplusplus
@@ -11,7 +12,8 @@ extern "C" {
 #endif
 
 /**
- * The server's half of one POP3 session, as bytes in and bytes out (RFC 1939, 2449).
+ * The server's half of one POP3 session, as bytes in and bytes out (RFC 1939, 2449, 5034; STLS
+ * of RFC 2595).
  *
  *     feed bytes -> one event -> (a question? answer it, now or in an hour) -> out, sent
  *
@@ -23,7 +25,13 @@ typedef struct mail_pop3_server mail_pop3_server;
 typedef enum mail_pop3_event_type {
     MAIL_POP3_EV_NONE,    /* more input, an answer, a message or room in out is needed */
     MAIL_POP3_EV_CONNECT, /* question: accept greets */
-    MAIL_POP3_EV_LOGIN,   /* question: may `user` in with `password`? login opens the maildrop */
+    /* Question: is the client who it says (`auth`)? answer_auth, or refuse for now. So ask PASS, as
+     * by PLAIN, and APOP, as by CRAM-MD5, too. */
+    MAIL_POP3_EV_AUTH,
+    MAIL_POP3_EV_DENY,    /* question: it is not; refuse, which may well take a while */
+    MAIL_POP3_EV_LOGIN,   /* question: it is, and wants the maildrop of `user`; login opens it */
+    MAIL_POP3_EV_STLS,    /* question: accept, then shake hands: see awaits_tls */
+    MAIL_POP3_EV_DROPPED, /* no question: there was input in clear behind STLS, once */
     MAIL_POP3_EV_MESSAGE, /* question: message `index`, or its first `lines`; accept, then `send` it */
     MAIL_POP3_EV_UPDATE, /* question: the messages in `marks` are to be removed now; accept: they are */
     MAIL_POP3_EV_CLOSE /* last event: flush out, then close. Nothing is removed any more */
@@ -41,10 +49,10 @@ MAIL_API const char *mail_pop3_event_name(mail_pop3_event_type type);
  */
 typedef struct mail_pop3_event {
     mail_pop3_event_type type;
-    mail_span user;       /* LOGIN: as received; no control characters */
-    mail_span password;   /* LOGIN: likewise */
-    size_t index;         /* MESSAGE: from 0 */
-    uint64_t lines;       /* MESSAGE: of the body; MAIL_POP3_ALL_LINES: all */
+    const mail_sasl_question *auth; /* AUTH; lends until the answer */
+    mail_span user;                 /* LOGIN: as whom the client may act; lends until the answer */
+    size_t index;                   /* MESSAGE: from 0 */
+    uint64_t lines;                 /* MESSAGE: of the body; MAIL_POP3_ALL_LINES: all */
     const uint8_t *marks; /* UPDATE: for mail_mark_is_set; NULL: none. Lends until the answer */
 } mail_pop3_event;
 
@@ -64,19 +72,28 @@ MAIL_API const char *mail_pop3_code_name(mail_pop3_code code);
 typedef struct mail_pop3_server_options {
     size_t size; /* MAIL_POP3_SERVER_OPTIONS_INIT */
     const mail_mem *mem;
-    mail_span hostname; /* in the greeting; required; copied */
-    bool no_login;      /* refuse USER and PASS: the connection is not safe enough */
+    mail_span hostname;       /* in the greeting; required; copied */
+    unsigned auth_mechanisms; /* for AUTH, bits 1 << mail_sasl_mechanism; 0: no AUTH */
+    bool auth_in_clear; /* passwords without TLS: USER and PASS, mechanisms that show a secret */
+    bool apop;          /* weak, and needs the passwords themselves; RFC 1939, section 7 */
+    uint8_t auth_disguise[32]; /* a lasting secret: unknown users look like known ones (SCRAM) */
+    bool stls;                 /* offered, and asked for with EV_STLS, until TLS is on */
+    bool implicit_tls; /* TLS from the first octet (RFC 8314): nothing happens before tls_started */
     mail_duration
         idle_timeout; /* without a command or anything taken; default 10 min (RFC 1939, section 3) */
-    uint32_t max_errors; /* then the session ends; default 20 */
-    uint32_t max_logins; /* refused, then the session ends; default 3 */
-    size_t out_bytes;    /* what `out` may hold; default 64 KiB, at least 4 KiB */
+    uint32_t max_errors;              /* then the session ends; default 20 */
+    uint32_t max_logins;              /* refused, then the session ends; default 3 */
+    size_t out_bytes;                 /* what `out` may hold; default 64 KiB, at least 4 KiB */
+    const struct mail_random *random; /* private to libmail's tests */
 } mail_pop3_server_options;
 
 #define MAIL_POP3_SERVER_OPTIONS_INIT                                                              \
     {                                                                                              \
         .size = sizeof(mail_pop3_server_options)                                                   \
     }
+
+/** The longest line of an AUTH exchange, CRLF included: what a caller's input buffer must at least hold. */
+#define MAIL_POP3_AUTH_LINE_MAX 12290
 
 /**
  * Creates the engine; the first `feed`, even of nothing, asks EV_CONNECT.
@@ -109,8 +126,30 @@ MAIL_API int mail_pop3_server_tick(mail_pop3_server *srv, mail_time now, mail_po
  */
 MAIL_API void mail_pop3_server_shutdown(mail_pop3_server *srv, bool force);
 
-/** Answers EV_CONNECT, EV_MESSAGE or EV_UPDATE with yes. Errors: MAIL_ENOMEM. */
+/** Answers EV_CONNECT, EV_STLS, EV_MESSAGE or EV_UPDATE with yes. Errors: MAIL_ENOMEM. */
 MAIL_API int mail_pop3_server_accept(mail_pop3_server *srv, mail_time now);
+
+/**
+ * Answers EV_AUTH. What follows is more of the exchange, EV_LOGIN or EV_DENY, from the next `feed`.
+ *
+ * Errors: MAIL_ENOMEM (destroy the engine).
+ */
+MAIL_API int mail_pop3_server_answer_auth(mail_pop3_server *srv, mail_time now,
+                                          const mail_sasl_answer *answer);
+
+/**
+ * Whether TLS is to be begun: STLS was accepted, and once `out` is sent all bytes belong to TLS; or
+ * `implicit_tls`. What is fed till tls_started was sent in clear: it is dropped, and told once.
+ */
+MAIL_API bool mail_pop3_server_awaits_tls(const mail_pop3_server *srv);
+
+/**
+ * The handshake is done. `binding` is the session's tls-exporter (mail_tls_binding) or empty;
+ * `identity` is who the client's certificate, once verified, names, for EXTERNAL, or empty. Both are
+ * copied. Errors: MAIL_ENOMEM (destroy the engine).
+ */
+MAIL_API int mail_pop3_server_tls_started(mail_pop3_server *srv, mail_time now, mail_span binding,
+                                          mail_span identity);
 
 /**
  * Answers EV_LOGIN with yes: these are the messages of the session, numbered from 1.

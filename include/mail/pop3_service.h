@@ -6,9 +6,11 @@
 #include <mail/address.h>
 #include <mail/base.h>
 #include <mail/log.h>
+#include <mail/login.h>
 #include <mail/loop.h>
 #include <mail/pop3_server.h>
 #include <mail/store.h>
+#include <mail/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -25,16 +27,14 @@ typedef struct mail_pop3_service_options {
     const mail_mem *mem;     /* thread-safe */
     const mail_log *log;     /* thread-safe */
     mail_store *store;       /* required; borrowed until destroy */
-    mail_accounts *accounts; /* required; held */
-    const char *mail_dir;    /* below it mailboxes have their usual place; default `.`; copied */
-    bool auth_insecure;      /* passwords without TLS from everywhere, not only from loopback */
-    uint32_t max_sessions;   /* then -ERR and close; default 10000 */
+    mail_accounts *accounts; /* who may log in; held. NULL only where `login` asks the embedder */
+    const mail_login_options *login; /* NULL: all defaults; copied */
+    const char *mail_dir;  /* below it mailboxes have their usual place; default `.`; copied */
+    bool auth_insecure;    /* passwords without TLS from everywhere, not only from loopback */
+    uint32_t max_sessions; /* then -ERR and close; default 10000 */
     /* Of one IPv4 address or one IPv6 /64 network, then -ERR and close; default 200. */
     uint32_t max_sessions_per_client;
-    bool limit_loopback; /* hold loopback to that and to `max_failures` as well */
-    mail_duration
-        login_delay;       /* before a wrong login is answered, doubled each time; default 1 s */
-    uint32_t max_failures; /* wrong logins of one client, one more every 30 s; default 20 */
+    bool limit_loopback;                /* hold loopback to that as well */
     const struct mail_sockets *sockets; /* private to libmail's tests */
     const mail_network *proxy_from;     /* as in mail_smtp_service_options */
     size_t proxy_count;
@@ -56,12 +56,22 @@ MAIL_API int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
 MAIL_API void mail_pop3_service_destroy(mail_pop3_service *service);
 
 /**
- * Listens on `endpoint` (port 0: a free one), with an engine of `engine` options for each
- * session (copied, `hostname` too; `no_login` is added where a login would be insecure).
- * `*bound` (optional) is where.
+ * The certificates of sessions to come; those under way keep theirs (SIGHUP). From now on
+ * listeners offer STLS if their `engine` options say so. Must not be NULL.
  *
- * Errors: MAIL_EBUSY address in use; MAIL_EINVAL for bad engine options; MAIL_EPERM; MAIL_ESYS;
- * MAIL_ENOMEM.
+ * Ownership: keeps a reference of `context`.
+ */
+MAIL_API void mail_pop3_service_set_tls(mail_pop3_service *service, mail_tls_context *context);
+
+/**
+ * Listens on `endpoint` (port 0: a free one), with an engine of `engine` options for each
+ * session (copied, `hostname` too). `*bound` (optional) is where. Mechanisms and APOP are offered
+ * only if every account can use them, so that no client chooses one in vain; no
+ * `auth_mechanisms` means all of those but CRAM-MD5. `auth_in_clear` is added on
+ * loopback, and with `auth_insecure` everywhere; `auth_disguise` is set here.
+ *
+ * Errors: MAIL_EBUSY address in use; MAIL_EINVAL for bad engine options, or `implicit_tls` and no TLS
+ * was set; MAIL_EPERM; MAIL_ESYS; MAIL_ENOMEM.
  */
 MAIL_API int mail_pop3_service_listen(mail_pop3_service *service, const mail_endpoint *endpoint,
                                       const mail_pop3_server_options *engine, mail_endpoint *bound,

@@ -41,7 +41,10 @@ void net_logins_destroy(net_logins *ls);
 /* From the next login on. Takes another hold. */
 void net_logins_set_accounts(net_logins *ls, mail_accounts *accounts);
 
-/* The mechanisms that can succeed here, as bits 1 << mechanism: with accounts none of tokens. */
+/*
+ * The mechanisms by which all can log in, as bits 1 << mechanism: with accounts it depends on
+ * their secrets. No other should be offered.
+ */
 unsigned net_logins_mechanisms(const net_logins *ls);
 
 /* Whether a worker is busy. */

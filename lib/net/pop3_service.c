@@ -9,14 +9,19 @@
 
 #define MAX_SESSIONS            10000
 #define MAX_SESSIONS_PER_CLIENT 200
-#define MAX_FAILURES            20
-#define FAILURE_INTERVAL        (30 * MAIL_SECOND)
 
 static void on_drained(void *arg)
 {
     mail_pop3_service *service = arg;
 
     service->drain_fn(service->drain_arg);
+}
+
+static void check_drained(mail_pop3_service *service);
+
+static void on_idle(void *arg)
+{
+    check_drained(arg);
 }
 
 static void set_defaults(mail_pop3_service_options *opts)
@@ -27,12 +32,6 @@ static void set_defaults(mail_pop3_service_options *opts)
     if (opts->max_sessions_per_client == 0) {
         opts->max_sessions_per_client = MAX_SESSIONS_PER_CLIENT;
     }
-    if (opts->max_failures == 0) {
-        opts->max_failures = MAX_FAILURES;
-    }
-    if (opts->login_delay == 0) {
-        opts->login_delay = MAIL_SECOND;
-    }
     if (opts->mail_dir == NULL) {
         opts->mail_dir = ".";
     }
@@ -40,9 +39,7 @@ static void set_defaults(mail_pop3_service_options *opts)
 
 static bool is_valid(const mail_pop3_service_options *opts)
 {
-    return opts->size > 0 && opts->size <= sizeof(*opts) && opts->store != NULL &&
-           opts->accounts != NULL && opts->login_delay >= 0 && opts->login_delay <= MAIL_MINUTE &&
-           opts->max_failures <= MAIL_RATE_DEPTH_MAX / FAILURE_INTERVAL;
+    return opts->size > 0 && opts->size <= sizeof(*opts) && opts->store != NULL;
 }
 
 static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg);
@@ -78,22 +75,25 @@ int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
     service->net = service->opts.sockets != NULL ? service->opts.sockets : &net_system_sockets;
     list_init(&service->listeners);
     list_init(&service->sessions);
-    list_init(&service->waiting);
-    net_clients_init(&service->clients, service->mem, service->opts.max_failures, FAILURE_INTERVAL);
+    net_clients_init(&service->clients, service->mem);
     service->mail_dir = mem_text(service->mem, mail_span_text(service->opts.mail_dir));
     if (service->mail_dir != NULL) {
         code = make_proxies(service);
     }
     if (code == MAIL_OK) {
+        code = net_logins_create(&service->logins, loop, service->mem, opts->accounts, opts->login,
+                                 on_idle, service);
+    }
+    if (code == MAIL_OK) {
         code = loop->ops->timer(loop, on_drained, service, &service->drained);
     }
     if (code != MAIL_OK) {
+        net_logins_destroy(service->logins);
         net_proxies_deinit(&service->proxies);
         mem_free(service->mem, service->mail_dir, strlen(service->opts.mail_dir) + 1);
         mem_free(service->mem, service, sizeof(*service));
         return code;
     }
-    service->accounts = mail_accounts_hold(opts->accounts);
     *out = service;
     return MAIL_OK;
 }
@@ -119,7 +119,8 @@ void mail_pop3_service_destroy(mail_pop3_service *service)
     close_listeners(service);
     service->loop->ops->untimer(service->drained);
     net_clients_deinit(&service->clients);
-    mail_accounts_release(service->accounts);
+    net_logins_destroy(service->logins);
+    mail_tls_context_unref(service->tls);
     mem_free(service->mem, service->mail_dir, strlen(service->mail_dir) + 1);
     mem_free(service->mem, service, sizeof(*service));
 }
@@ -136,8 +137,25 @@ static int count_client(mail_pop3_service *service, const mail_endpoint *peer, n
     if (is_loopback(peer) && !service->opts.limit_loopback) {
         return MAIL_OK;
     }
-    return net_clients_enter(&service->clients, &peer->ip, mail_loop_now(service->loop),
-                             service->opts.max_sessions_per_client, out);
+    return net_clients_enter(&service->clients, &peer->ip, service->opts.max_sessions_per_client,
+                             out);
+}
+
+/* Nothing is offered that could not be kept. */
+static void fit_engine(const mail_pop3_service *service, const mail_endpoint *peer,
+                       mail_pop3_server_options *engine)
+{
+    unsigned possible = net_logins_mechanisms(service->logins);
+    unsigned weak = 1U << MAIL_SASL_CRAM_MD5;
+
+    engine->auth_mechanisms =
+        possible & (engine->auth_mechanisms != 0 ? engine->auth_mechanisms : ~weak);
+    engine->apop = engine->apop && (possible & weak) != 0; /* it needs what CRAM-MD5 does */
+    engine->auth_in_clear =
+        engine->auth_in_clear || service->opts.auth_insecure || is_loopback(peer);
+    engine->stls = engine->stls && service->tls != NULL;
+    memcpy(engine->auth_disguise, net_logins_disguise(service->logins),
+           sizeof(engine->auth_disguise));
 }
 
 /* `said` is what the client has said already. */
@@ -153,6 +171,9 @@ static int open_session(mail_pop3_service *service, int fd, const mail_endpoint 
     }
     memcpy(&engine, options, options->size);
     engine.size = sizeof(engine);
+    if (engine.implicit_tls && service->tls == NULL) {
+        return MAIL_EINVAL;
+    }
     if (service->session_count >= service->opts.max_sessions || service->draining) {
         return MAIL_ELIMIT;
     }
@@ -161,7 +182,7 @@ static int open_session(mail_pop3_service *service, int fd, const mail_endpoint 
         return code;
     }
     engine.mem = service->mem;
-    engine.no_login = engine.no_login || (!service->opts.auth_insecure && !is_loopback(peer));
+    fit_engine(service, peer, &engine);
     code = pop3_session_open(service, fd, peer, client, said, &engine);
     if (code != MAIL_OK && client != NULL) {
         net_clients_leave(&service->clients, client);
@@ -182,12 +203,15 @@ static void log_refused(mail_pop3_service *service, const mail_endpoint *peer, c
 }
 
 /* Whoever can't be served is told so, if that can be said at once. */
-static void turn_away(mail_pop3_service *service, int fd, const mail_endpoint *peer, int code)
+static void turn_away(const pop3_listener *ls, int fd, const mail_endpoint *peer, int code)
 {
     static const char reply[] = "-ERR [SYS/TEMP] too busy, try again later\r\n";
+    mail_pop3_service *service = ls->service;
 
     log_refused(service, peer, mail_strerror(code));
-    service->net->ops->write(service->net, fd, reply, sizeof(reply) - 1);
+    if (!ls->engine.implicit_tls) {
+        service->net->ops->write(service->net, fd, reply, sizeof(reply) - 1);
+    }
     service->net->ops->close(service->net, fd);
 }
 
@@ -197,7 +221,7 @@ static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void
     int code = open_session(ls->service, fd, client, rest, &ls->engine);
 
     if (code != MAIL_OK) {
-        turn_away(ls->service, fd, client, code);
+        turn_away(ls, fd, client, code);
     }
 }
 
@@ -230,18 +254,22 @@ static void on_accept(int fd, const mail_endpoint *peer, bool is_last, void *arg
                    : open_session(ls->service, fd, peer, MAIL_SPAN(""), &ls->engine);
     }
     if (code != MAIL_OK) {
-        turn_away(ls->service, fd, peer, code);
+        turn_away(ls, fd, peer, code);
     }
 }
 
-static int check_engine(const mail_pop3_server_options *options, mail_error *err)
+static int check_engine(const mail_pop3_service *service, const mail_pop3_server_options *options,
+                        mail_error *err)
 {
     mail_pop3_server *trial;
     int code = mail_pop3_server_create(&trial, options, 0);
 
     if (code == MAIL_OK) {
         mail_pop3_server_destroy(trial);
-        return MAIL_OK;
+        return options->implicit_tls && service->tls == NULL
+                   ? mail_error_set(err, MAIL_EINVAL,
+                                    "TLS from the first octet, and no certificate")
+                   : MAIL_OK;
     }
     return mail_error_set(err, code, "bad options of the engine: %s", mail_strerror(code));
 }
@@ -272,7 +300,7 @@ int mail_pop3_service_listen(mail_pop3_service *service, const mail_endpoint *en
 {
     mail_endpoint ignored;
     pop3_listener *ls;
-    int code = check_engine(engine, err);
+    int code = check_engine(service, engine, err);
 
     if (code != MAIL_OK) {
         return code;
@@ -307,9 +335,16 @@ int mail_pop3_service_adopt(mail_pop3_service *service, int fd,
 
 void mail_pop3_service_set_accounts(mail_pop3_service *service, mail_accounts *accounts)
 {
-    mail_accounts_hold(accounts);
-    mail_accounts_release(service->accounts);
-    service->accounts = accounts;
+    net_logins_set_accounts(service->logins, accounts);
+}
+
+void mail_pop3_service_set_tls(mail_pop3_service *service, mail_tls_context *context)
+{
+    mail_tls_context *before = service->tls;
+
+    assert(context != NULL);
+    service->tls = mail_tls_context_ref(context);
+    mail_tls_context_unref(before);
 }
 
 size_t mail_pop3_service_sessions(const mail_pop3_service *service)
@@ -319,7 +354,7 @@ size_t mail_pop3_service_sessions(const mail_pop3_service *service)
 
 static void check_drained(mail_pop3_service *service)
 {
-    if (service->draining && service->session_count == 0) {
+    if (service->draining && service->session_count == 0 && !net_logins_are_busy(service->logins)) {
         service->loop->ops->timer_set(service->drained, mail_loop_now(service->loop));
     }
 }

@@ -13,14 +13,8 @@
 
 #include "base/mem.h"
 
-/* Logins on workers at the same time: the others of the pool are left for files. */
-#define MAX_LOGINS 2
-
-/* The delay of refusals is doubled at most so often. */
-#define MAX_DOUBLINGS 4
-
-static void log_session(const pop3_session *ss, mail_log_level level, const char *what,
-                        mail_log_field *fields, size_t count)
+void pop3_session_log(const pop3_session *ss, mail_log_level level, const char *what,
+                      mail_log_field *fields, size_t count)
 {
     char client[MAIL_IP_TEXT_SIZE] = "unix";
 
@@ -36,33 +30,7 @@ static mail_span print_count(char out[24], uint64_t count)
     return mail_span_of(out, (size_t)snprintf(out, 24, "%" PRIu64, count));
 }
 
-/* On a worker: from the name and password to the open mailbox. */
-
-static int open_mailbox(pop3_session *ss, const mail_account *account)
-{
-    char path[MAIL_MAILBOX_PATH_SIZE];
-    int code = mail_account_mailbox(account, ss->service->mail_dir, path);
-
-    if (code != MAIL_OK) {
-        return mail_error_set(&ss->login->err, code, "%s", mail_strerror(code));
-    }
-    return mail_mailbox_open(&ss->mailbox, ss->service->opts.store, path, &ss->login->err);
-}
-
-static int log_in(pop3_session *ss)
-{
-    pop3_login *login = ss->login;
-    const mail_account *account;
-    int code =
-        mail_accounts_verify(login->accounts, mail_span_of(login->user, login->user_length),
-                             mail_span_of(login->password, login->password_length), &account);
-
-    login->is_known = code == MAIL_OK;
-    if (!login->is_known) {
-        return mail_error_set(&login->err, code, "wrong name or password");
-    }
-    return open_mailbox(ss, account);
-}
+/* On a worker. */
 
 static int read_piece(pop3_session *ss)
 {
@@ -89,8 +57,9 @@ static void run_job(void *arg)
     switch (ss->job) {
     case JOB_NONE:
         break;
-    case JOB_LOGIN:
-        ss->job_code = log_in(ss);
+    case JOB_OPEN:
+        ss->job_code = mail_mailbox_open(&ss->mailbox, ss->service->opts.store, ss->opening->path,
+                                         &ss->opening->err);
         break;
     case JOB_MESSAGE:
         ss->job_code = open_message(ss);
@@ -112,8 +81,7 @@ static void run_job(void *arg)
 
 static void on_job_done(void *arg);
 
-/* False: it could not be started, and `job_code` says why. */
-static bool start_job(pop3_session *ss, pop3_job job)
+bool pop3_session_start_job(pop3_session *ss, pop3_job job)
 {
     mail_loop *loop = ss->service->loop;
     int code;
@@ -129,16 +97,6 @@ static bool start_job(pop3_session *ss, pop3_job job)
     return false;
 }
 
-static void free_login(pop3_session *ss)
-{
-    if (ss->login != NULL) {
-        mail_accounts_release(ss->login->accounts);
-        explicit_bzero(ss->login, sizeof(*ss->login));
-        mem_free(ss->service->mem, ss->login, sizeof(*ss->login));
-        ss->login = NULL;
-    }
-}
-
 static void close_message(pop3_session *ss)
 {
     if (ss->message != NULL) {
@@ -152,9 +110,9 @@ static void free_session(pop3_session *ss)
 {
     const mail_mem *mem = ss->service->mem;
 
-    free_login(ss);
-    mem_free(mem, ss->user, ss->user_size);
+    pop3_login_deinit(ss);
     mail_pop3_server_destroy(ss->engine);
+    net_tls_destroy(ss->tls);
     pop3_service_forget(ss);
     mem_free(mem, ss, sizeof(*ss));
 }
@@ -166,15 +124,14 @@ static void retire(pop3_session *ss)
         return;
     }
     close_message(ss);
-    if (ss->mailbox != NULL && start_job(ss, JOB_CLOSE)) {
+    if (ss->mailbox != NULL && pop3_session_start_job(ss, JOB_CLOSE)) {
         return;
     }
     close_mailbox(ss); /* without a worker rather here than never */
     free_session(ss);
 }
 
-/* Without memory for a reply the session can't go on. */
-static void check_reply(pop3_session *ss, int code)
+void pop3_session_check(pop3_session *ss, int code)
 {
     if (code != MAIL_OK) {
         mail_pop3_server_shutdown(ss->engine, true);
@@ -188,105 +145,13 @@ static mail_time now_of(const pop3_session *ss)
 
 static void accept_question(pop3_session *ss)
 {
-    check_reply(ss, mail_pop3_server_accept(ss->engine, now_of(ss)));
+    pop3_session_check(ss, mail_pop3_server_accept(ss->engine, now_of(ss)));
 }
 
-static void refuse(pop3_session *ss, mail_pop3_code code, const char *text)
+void pop3_session_refuse(pop3_session *ss, mail_pop3_code code, const char *text)
 {
-    check_reply(ss, mail_pop3_server_refuse(ss->engine, now_of(ss), code, mail_span_text(text)));
-}
-
-static mail_pop3_code reply_code_of(int code)
-{
-    switch (code) {
-    case MAIL_EBUSY:
-        return MAIL_POP3_IN_USE;
-    case MAIL_EPERM:
-    case MAIL_EINVAL:
-    case MAIL_ELIMIT:
-        return MAIL_POP3_SYS_PERM;
-    default:
-        return MAIL_POP3_SYS_TEMP;
-    }
-}
-
-static void log_login(pop3_session *ss, mail_log_level level, const char *what, mail_span why)
-{
-    mail_log_field fields[] = {
-        {.key = "client"},
-        {"user", mail_span_of(ss->login->user, ss->login->user_length)},
-        {"reason", why},
-    };
-
-    log_session(ss, level, what, fields, why.length > 0 ? 3 : 2);
-}
-
-/* The answer waits, longer each time, and the host's failures are counted. */
-static void put_off_refusal(pop3_session *ss)
-{
-    unsigned doublings = ss->failures < MAX_DOUBLINGS ? ss->failures : MAX_DOUBLINGS;
-
-    ss->failures++;
-    ss->refuse_at = now_of(ss) + (ss->service->opts.login_delay << doublings);
-    if (ss->client != NULL) {
-        net_client_failed(ss->client, now_of(ss));
-    }
-}
-
-static void answer_wrong_login(pop3_session *ss)
-{
-    ss->refuse_at = MAIL_NEVER;
-    refuse(ss, MAIL_POP3_AUTH, "wrong name or password");
-}
-
-/* The password was right. */
-static void welcome(pop3_session *ss)
-{
-    pop3_login *login = ss->login;
-    const mail_mailbox *box = ss->mailbox;
-
-    if (ss->job_code != MAIL_OK) {
-        log_login(ss, ss->job_code == MAIL_EBUSY ? MAIL_LOG_INFO : MAIL_LOG_ERROR,
-                  "mailbox not opened", mail_span_text(login->err.text));
-        refuse(ss, reply_code_of(ss->job_code),
-               ss->job_code == MAIL_EBUSY ? "another session has this mailbox"
-                                          : "the mailbox can't be opened");
-        return;
-    }
-    ss->user_size = login->user_length + (size_t)1;
-    ss->user = mem_text(ss->service->mem, mail_span_of(login->user, login->user_length));
-    log_login(ss, MAIL_LOG_INFO, "login", MAIL_SPAN(""));
-    check_reply(ss, mail_pop3_server_login(ss->engine, now_of(ss), box->messages, box->count));
-}
-
-static void after_login(pop3_session *ss)
-{
-    if (!ss->is_over) {
-        if (ss->login->is_known) {
-            welcome(ss);
-        } else if (ss->job_code == MAIL_EPERM) {
-            log_login(ss, MAIL_LOG_WARN, "login refused", mail_span_text(ss->login->err.text));
-            put_off_refusal(ss);
-        } else {
-            refuse(ss, MAIL_POP3_SYS_TEMP, "the password can't be checked now");
-        }
-    }
-    free_login(ss);
-}
-
-/* Lets as many log in as may at a time. */
-static void start_logins(mail_pop3_service *service)
-{
-    while (service->logins < MAX_LOGINS && !list_is_empty(&service->waiting)) {
-        pop3_session *ss = LIST_OWNER(list_pop_front(&service->waiting), pop3_session, waiting);
-
-        if (start_job(ss, JOB_LOGIN)) {
-            service->logins++;
-        } else {
-            after_login(ss);
-            net_link_kick(&ss->link);
-        }
-    }
+    pop3_session_check(ss,
+                       mail_pop3_server_refuse(ss->engine, now_of(ss), code, mail_span_text(text)));
 }
 
 /*
@@ -301,7 +166,7 @@ static int pieces_peek(mail_source *source, mail_span *out)
         if (ss->message_left == 0) {
             ss->job_code = read_piece(ss);
         } else {
-            start_job(ss, JOB_PIECE);
+            pop3_session_start_job(ss, JOB_PIECE);
         }
     }
     if (ss->job != JOB_NONE) {
@@ -344,7 +209,7 @@ static void send_message(pop3_session *ss)
     close_message(ss);
     if (code != MAIL_OK) {
         fields[2].value = mail_span_text(mail_strerror(code));
-        log_session(ss, MAIL_LOG_ERROR, "message broken off", fields, 3);
+        pop3_session_log(ss, MAIL_LOG_ERROR, "message broken off", fields, 3);
     }
 }
 
@@ -355,9 +220,9 @@ static void after_message(pop3_session *ss)
     }
     if (ss->job_code != MAIL_OK) {
         close_message(ss);
-        refuse(ss, MAIL_POP3_SYS_TEMP,
-               ss->job_code == MAIL_ENOENT ? "the message has vanished"
-                                           : "the message can't be read now");
+        pop3_session_refuse(ss, MAIL_POP3_SYS_TEMP,
+                            ss->job_code == MAIL_ENOENT ? "the message has vanished"
+                                                        : "the message can't be read now");
         return;
     }
     ss->at_end = false;
@@ -375,7 +240,7 @@ static void after_update(pop3_session *ss)
     };
 
     if (ss->job_code != MAIL_OK) {
-        log_session(ss, MAIL_LOG_ERROR, "messages not removed", fields, 3);
+        pop3_session_log(ss, MAIL_LOG_ERROR, "messages not removed", fields, 3);
     }
     if (ss->is_over) {
         return;
@@ -383,7 +248,7 @@ static void after_update(pop3_session *ss)
     if (ss->job_code == MAIL_OK) {
         accept_question(ss);
     } else {
-        refuse(ss, MAIL_POP3_SYS_TEMP, "not all messages could be removed");
+        pop3_session_refuse(ss, MAIL_POP3_SYS_TEMP, "not all messages could be removed");
     }
 }
 
@@ -393,10 +258,8 @@ static void finish_job(pop3_session *ss, pop3_job job)
     switch (job) {
     case JOB_NONE:
         break;
-    case JOB_LOGIN:
-        ss->service->logins--;
-        after_login(ss);
-        start_logins(ss->service);
+    case JOB_OPEN:
+        pop3_login_opened(ss);
         break;
     case JOB_MESSAGE:
         after_message(ss);
@@ -430,37 +293,82 @@ static void on_job_done(void *arg)
     }
 }
 
+/* TLS. */
+
+static bool shakes_hands(const pop3_session *ss)
+{
+    return ss->link.filter != NULL && mail_pop3_server_awaits_tls(ss->engine);
+}
+
+static int make_tls(pop3_session *ss)
+{
+    mail_tls_options opts = MAIL_TLS_OPTIONS_INIT;
+
+    opts.mem = ss->service->mem;
+    opts.server = true;
+    return net_tls_create(&ss->tls, ss->service->tls, &opts);
+}
+
+static void log_handshake(pop3_session *ss)
+{
+    mail_span why = mail_tls_failure(net_tls_session(ss->tls));
+    mail_log_field fields[] = {{.key = "client"},
+                               {"reason", why.length > 0 ? why : MAIL_SPAN("broken off")}};
+
+    pop3_session_log(ss, MAIL_LOG_INFO, "no tls", fields, MAIL_COUNT(fields));
+}
+
+/* The handshake is done: the engine begins anew. */
+static void tell_tls(pop3_session *ss, mail_time now)
+{
+    const mail_tls *tls = net_tls_session(ss->tls);
+    uint8_t binding[MAIL_TLS_BINDING_SIZE];
+    mail_span shown = {0};
+
+    if (mail_tls_binding(tls, binding) == MAIL_OK) {
+        shown = mail_span_of((const char *)binding, sizeof(binding));
+    }
+    pop3_session_check(ss, mail_pop3_server_tls_started(ss->engine, now, shown, (mail_span){0}));
+}
+
+/* True: nothing to be heard yet. */
+static bool awaits_handshake(pop3_session *ss, mail_time now)
+{
+    if (ss->is_over || !shakes_hands(ss)) {
+        return false;
+    }
+    if (net_tls_is_ready(ss->tls)) {
+        tell_tls(ss, now);
+        return false;
+    }
+    return true;
+}
+
 /* What the engine asks. */
 
-static void on_login(pop3_session *ss, const mail_pop3_event *ev)
+/* The filter comes once the reply has gone out in clear: see link_sent. */
+static void on_stls(pop3_session *ss)
 {
-    mail_pop3_service *service = ss->service;
-    pop3_login *login;
+    if (make_tls(ss) == MAIL_OK) {
+        accept_question(ss);
+    } else {
+        pop3_session_refuse(ss, MAIL_POP3_SYS_TEMP, "TLS is not available now");
+    }
+}
 
-    if (ss->client != NULL && net_client_is_barred(ss->client, now_of(ss))) {
-        refuse(ss, MAIL_POP3_SYS_TEMP, "too many wrong logins, try again later");
-        return;
-    }
-    login = mem_alloc(service->mem, sizeof(*login));
-    if (login == NULL) {
-        refuse(ss, MAIL_POP3_SYS_TEMP, "out of memory");
-        return;
-    }
-    login->accounts = mail_accounts_hold(service->accounts);
-    login->user_length = (uint8_t)ev->user.length;
-    memcpy(login->user, ev->user.data, ev->user.length);
-    login->password_length = (uint8_t)ev->password.length;
-    memcpy(login->password, ev->password.data, ev->password.length);
-    ss->login = login;
-    list_push_back(&service->waiting, &ss->waiting);
-    start_logins(service);
+/* Somebody between us and the client tried to speak for it. */
+static void on_dropped(pop3_session *ss)
+{
+    mail_log_field fields[] = {{.key = "client"}, {"reason", MAIL_SPAN("input behind STLS")}};
+
+    pop3_session_log(ss, MAIL_LOG_WARN, "input dropped", fields, MAIL_COUNT(fields));
 }
 
 static void on_message(pop3_session *ss, const mail_pop3_event *ev)
 {
     ss->index = ev->index;
     ss->retrieved += ev->lines == MAIL_POP3_ALL_LINES;
-    if (!start_job(ss, JOB_MESSAGE)) {
+    if (!pop3_session_start_job(ss, JOB_MESSAGE)) {
         after_message(ss);
     }
 }
@@ -471,7 +379,7 @@ static void on_update(pop3_session *ss, const mail_pop3_event *ev)
     for (size_t i = 0; ev->marks != NULL && i < ss->mailbox->count; i++) {
         ss->removed += mail_mark_is_set(ev->marks, i);
     }
-    if (!start_job(ss, JOB_UPDATE)) {
+    if (!pop3_session_start_job(ss, JOB_UPDATE)) {
         after_update(ss);
     }
 }
@@ -484,8 +392,20 @@ static void on_event(pop3_session *ss, const mail_pop3_event *ev)
     case MAIL_POP3_EV_CONNECT:
         accept_question(ss);
         break;
+    case MAIL_POP3_EV_AUTH:
+        pop3_login_ask(ss, ev->auth);
+        break;
+    case MAIL_POP3_EV_DENY:
+        pop3_login_deny(ss);
+        break;
     case MAIL_POP3_EV_LOGIN:
-        on_login(ss, ev);
+        pop3_login_open(ss);
+        break;
+    case MAIL_POP3_EV_STLS:
+        on_stls(ss);
+        break;
+    case MAIL_POP3_EV_DROPPED:
+        on_dropped(ss);
         break;
     case MAIL_POP3_EV_MESSAGE:
         on_message(ss, ev);
@@ -508,10 +428,14 @@ static void link_feed(void *arg, mail_time now, mail_span in, size_t *used)
     pop3_session *ss = arg;
     mail_pop3_event ev;
 
+    if (awaits_handshake(ss, now)) {
+        in = MAIL_SPAN(""); /* but it may be over */
+    }
     do {
         size_t n = 0;
 
-        check_reply(ss, mail_pop3_server_feed(ss->engine, now, mail_span_from(in, *used), &n, &ev));
+        pop3_session_check(
+            ss, mail_pop3_server_feed(ss->engine, now, mail_span_from(in, *used), &n, &ev));
         *used += n;
         on_event(ss, &ev);
     } while (ev.type != MAIL_POP3_EV_NONE && !ss->is_over);
@@ -523,6 +447,9 @@ static void link_eof(void *arg, mail_time now)
     mail_pop3_event ev;
 
     (void)now;
+    if (shakes_hands(ss) && !ss->is_over) {
+        log_handshake(ss);
+    }
     mail_pop3_server_eof(ss->engine, &ev);
     on_event(ss, &ev);
 }
@@ -533,7 +460,7 @@ static void link_tick(void *arg, mail_time now)
     mail_pop3_event ev;
 
     if (ss->refuse_at <= now) {
-        answer_wrong_login(ss);
+        pop3_login_refuse(ss);
     }
     mail_pop3_server_tick(ss->engine, now, &ev);
     on_event(ss, &ev);
@@ -551,15 +478,24 @@ static void link_sent(void *arg, mail_time now, size_t n)
     size_t used = 0;
 
     mail_pop3_server_sent(ss->engine, now, n);
+    if (ss->link.filter == NULL && mail_pop3_server_awaits_tls(ss->engine) &&
+        mail_pop3_server_out(ss->engine).length == 0) {
+        net_link_set_filter(&ss->link, net_tls_filter(ss->tls));
+        return;
+    }
     send_message(ss);
     if (!ss->is_over) {
         link_feed(ss, now, MAIL_SPAN(""), &used);
     }
 }
 
+/* Until EV_CLOSE there is always something to wait for. */
 static unsigned link_wants(void *arg)
 {
-    return mail_pop3_server_wants(((pop3_session *)arg)->engine);
+    const pop3_session *ss = arg;
+    unsigned wants = mail_pop3_server_wants(ss->engine);
+
+    return ss->is_over ? wants & MAIL_WANTS_WRITE : wants | MAIL_WANTS_ANSWER;
 }
 
 static mail_time link_deadline(void *arg)
@@ -582,11 +518,11 @@ static void link_closed(void *arg)
         {"removed", print_count(removed, ss->removed)},
     };
 
-    log_session(ss, ss->user != NULL ? MAIL_LOG_INFO : MAIL_LOG_DEBUG, "session over", fields,
-                MAIL_COUNT(fields));
+    pop3_session_log(ss, ss->user != NULL ? MAIL_LOG_INFO : MAIL_LOG_DEBUG, "session over", fields,
+                     MAIL_COUNT(fields));
     ss->is_over = true;
     ss->is_disconnected = true;
-    list_remove(&ss->waiting);
+    pop3_login_drop(ss);
     retire(ss);
 }
 
@@ -615,16 +551,22 @@ int pop3_session_open(mail_pop3_service *service, int fd, const mail_endpoint *p
     ss->client = client;
     ss->refuse_at = MAIL_NEVER;
     ss->pieces.ops = &pieces_ops;
-    list_init(&ss->waiting);
     code = mail_pop3_server_create(&ss->engine, engine, mail_loop_now(service->loop));
+    if (code == MAIL_OK && engine->implicit_tls) {
+        code = make_tls(ss);
+    }
     if (code == MAIL_OK) {
         code =
             net_link_init(&ss->link, service->net, service->loop, service->mem, fd, &link_ops, ss);
     }
     if (code != MAIL_OK) {
         mail_pop3_server_destroy(ss->engine);
+        net_tls_destroy(ss->tls);
         mem_free(service->mem, ss, sizeof(*ss));
         return code;
+    }
+    if (engine->implicit_tls) {
+        net_link_set_filter(&ss->link, net_tls_filter(ss->tls));
     }
     list_push_back(&service->sessions, &ss->link_in_service);
     service->session_count++;

@@ -8,46 +8,42 @@
 #include "net/clients.h"
 #include "net/link.h"
 #include "net/listener.h"
+#include "net/login.h"
 #include "net/proxies.h"
+#include "net/tls_filter.h"
 
 /* What of a session is done on a worker; one at a time. */
 typedef enum pop3_job {
     JOB_NONE,
-    JOB_LOGIN,   /* check the password, open the mailbox */
+    JOB_OPEN,    /* open the mailbox */
     JOB_MESSAGE, /* open a message and read its first piece */
     JOB_PIECE,   /* read the next piece */
     JOB_UPDATE,  /* remove what is marked, close the mailbox */
     JOB_CLOSE    /* close the mailbox of a lost connection */
 } pop3_job;
 
-/* What a login needs on its way; gone when it is answered. */
-typedef struct pop3_login {
-    mail_accounts *accounts;
-    bool is_known; /* the password was right: `code` is of the mailbox */
-    int code;
+/* A mailbox that is being opened. */
+typedef struct pop3_opening {
+    char path[MAIL_MAILBOX_PATH_SIZE];
     mail_error err;
-    uint8_t user_length;
-    uint8_t password_length;
-    char user[256];
-    char password[256];
-} pop3_login;
+} pop3_opening;
 
 typedef struct pop3_session {
     list link_in_service;
-    list waiting; /* for its turn to log in */
     mail_pop3_service *service;
     net_link link;
     mail_pop3_server *engine;
+    net_tls *tls; /* NULL: in clear. Used once the link has it as its filter */
     mail_endpoint peer;
     net_client *client; /* NULL: not counted */
     pop3_job job;       /* under way */
     int job_code;
-    bool is_over;         /* the engine has closed */
-    bool is_disconnected; /* the link has closed */
-    pop3_login *login;
-    char *user; /* once logged in */
+    bool is_over;          /* the engine has closed */
+    bool is_disconnected;  /* the link has closed */
+    net_login *login;      /* from EV_AUTH to EV_LOGIN or EV_DENY */
+    pop3_opening *opening; /* JOB_OPEN */
+    char *user;            /* once logged in, or nearly so */
     size_t user_size;
-    unsigned failures;   /* of logins in this session */
     mail_time refuse_at; /* when a wrong login is answered; MAIL_NEVER: none is */
     mail_mailbox *mailbox;
     size_t index;          /* JOB_MESSAGE: which */
@@ -75,12 +71,11 @@ struct mail_pop3_service {
     const mail_mem *mem;
     const mail_sockets *net;
     char *mail_dir;
-    mail_accounts *accounts;
+    mail_tls_context *tls; /* NULL: none */
+    net_logins *logins;
     list listeners;
     list sessions;
     size_t session_count;
-    list waiting;    /* sessions whose login waits for a worker */
-    unsigned logins; /* under way on workers */
     net_clients clients;
     net_proxies proxies;
     mail_timer *drained;
@@ -101,6 +96,33 @@ void pop3_session_drain(pop3_session *ss);
 
 /* Closes its connection. */
 void pop3_session_cut(pop3_session *ss);
+
+/* Within the session. */
+
+void pop3_session_log(const pop3_session *ss, mail_log_level level, const char *what,
+                      mail_log_field *fields, size_t count);
+
+/* False: it could not be started, and `job_code` says why. */
+bool pop3_session_start_job(pop3_session *ss, pop3_job job);
+
+/* Answers the engine's question with no. */
+void pop3_session_refuse(pop3_session *ss, mail_pop3_code code, const char *text);
+
+/* `code` is of an answer: without memory for it the session can't go on. */
+void pop3_session_check(pop3_session *ss, int code);
+
+/* pop3_login.c: the engine's questions, and what comes of JOB_OPEN. */
+void pop3_login_ask(pop3_session *ss, const mail_sasl_question *question);
+void pop3_login_deny(pop3_session *ss);
+void pop3_login_open(pop3_session *ss);
+void pop3_login_opened(pop3_session *ss);
+
+/* The time to answer a wrong login has come. */
+void pop3_login_refuse(pop3_session *ss);
+
+/* The connection is gone. */
+void pop3_login_drop(pop3_session *ss);
+void pop3_login_deinit(pop3_session *ss);
 
 /* pop3_service.c: the session is gone for good. */
 void pop3_service_forget(pop3_session *ss);

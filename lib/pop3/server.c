@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #define DEFAULT_IDLE_TIMEOUT (10 * MAIL_MINUTE)
+#define HANDSHAKE_TIMEOUT    MAIL_MINUTE
 #define DEFAULT_MAX_ERRORS   20
 #define DEFAULT_MAX_LOGINS   3
 #define DEFAULT_OUT_BYTES    ((size_t)65536)
@@ -20,9 +21,11 @@
 const char *mail_pop3_event_name(mail_pop3_event_type type)
 {
     static const char *const names[] = {
-        [MAIL_POP3_EV_NONE] = "NONE",     [MAIL_POP3_EV_CONNECT] = "CONNECT",
-        [MAIL_POP3_EV_LOGIN] = "LOGIN",   [MAIL_POP3_EV_MESSAGE] = "MESSAGE",
-        [MAIL_POP3_EV_UPDATE] = "UPDATE", [MAIL_POP3_EV_CLOSE] = "CLOSE",
+        [MAIL_POP3_EV_NONE] = "NONE",       [MAIL_POP3_EV_CONNECT] = "CONNECT",
+        [MAIL_POP3_EV_AUTH] = "AUTH",       [MAIL_POP3_EV_DENY] = "DENY",
+        [MAIL_POP3_EV_LOGIN] = "LOGIN",     [MAIL_POP3_EV_STLS] = "STLS",
+        [MAIL_POP3_EV_DROPPED] = "DROPPED", [MAIL_POP3_EV_MESSAGE] = "MESSAGE",
+        [MAIL_POP3_EV_UPDATE] = "UPDATE",   [MAIL_POP3_EV_CLOSE] = "CLOSE",
     };
 
     return (size_t)type < MAIL_COUNT(names) ? names[type] : "?";
@@ -87,13 +90,21 @@ int mail_pop3_server_create(mail_pop3_server **out, const mail_pop3_server_optio
         return MAIL_ENOMEM;
     }
     srv->mem = own.mem;
-    srv->state = EXPECT_START;
+    srv->random = own.random;
+    srv->state = own.implicit_tls ? EXPECT_TLS : EXPECT_START;
     srv->active_at = now;
     srv->idle_timeout = own.idle_timeout;
     srv->errors_left = own.max_errors > 0 ? own.max_errors : DEFAULT_MAX_ERRORS;
     srv->logins_left = own.max_logins > 0 ? own.max_logins : DEFAULT_MAX_LOGINS;
-    srv->no_login = own.no_login;
+    srv->auth_mechanisms = own.auth_mechanisms;
+    srv->auth_in_clear = own.auth_in_clear;
+    memcpy(srv->auth_disguise, own.auth_disguise, sizeof(srv->auth_disguise));
+    srv->stls = own.stls;
+    srv->implicit_tls = own.implicit_tls;
     memcpy(srv->hostname, own.hostname.data, own.hostname.length);
+    if (own.apop) {
+        pop3_make_timestamp(srv);
+    }
     buffer_init(&srv->out, own.mem, own.out_bytes);
     *out = srv;
     return MAIL_OK;
@@ -104,6 +115,8 @@ void mail_pop3_server_destroy(mail_pop3_server *srv)
     if (srv == NULL) {
         return;
     }
+    pop3_forget_auth(srv);
+    mem_free(srv->mem, srv->identity, srv->identity != NULL ? strlen(srv->identity) + 1 : 0);
     mem_free(srv->mem, srv->marks, MAIL_MARKS_SIZE(srv->count));
     buffer_deinit(&srv->out);
     mem_free(srv->mem, srv, sizeof(*srv));
@@ -163,32 +176,43 @@ static int eat(mail_pop3_server *srv, mail_span in, size_t *used)
     *used += length > 0 ? length : in.length;
     srv->eating = length == 0;
     srv->eating_cr = length == 0 && in.data[in.length - 1] == '\r';
-    return srv->eating ? MAIL_OK : pop3_fault(srv, "line too long");
+    if (srv->eating) {
+        return MAIL_OK;
+    }
+    if (srv->state == EXPECT_AUTH) { /* the exchange is over */
+        pop3_forget_auth(srv);
+        srv->state = EXPECT_USER;
+    }
+    return pop3_fault(srv, "line too long");
 }
 
 /* Runs the first command of `in`, if it is whole, and adds its length to `*used`. */
 static int run_line(mail_pop3_server *srv, mail_time now, mail_span in, size_t *used,
                     mail_pop3_event *ev)
 {
+    size_t most = srv->state == EXPECT_AUTH ? MAIL_POP3_AUTH_LINE_MAX : POP3_LINE_MAX;
     size_t length = 0;
+    mail_span line;
 
     if (!srv->eating) {
-        length = find_line_end(in);
-        if (length == 0 && in.length < POP3_LINE_MAX) {
+        length = find_line_end(mail_span_first(in, in.length < most ? in.length : most));
+        if (length == 0 && in.length < most) {
             return MAIL_OK;
         }
     }
-    if (length == 0 || length > POP3_LINE_MAX) {
+    if (length == 0) {
         return eat(srv, in, used);
     }
     *used += length;
     srv->active_at = now;
-    return pop3_command(srv, mail_span_first(in, length - 2), ev);
+    line = mail_span_first(in, length - 2);
+    return srv->state == EXPECT_AUTH ? pop3_auth_line(srv, line) : pop3_command(srv, line, ev);
 }
 
 static bool expects_line(const mail_pop3_server *srv)
 {
-    return srv->state == EXPECT_USER || srv->state == EXPECT_PASS || srv->state == EXPECT_COMMAND;
+    return srv->state == EXPECT_USER || srv->state == EXPECT_PASS || srv->state == EXPECT_AUTH ||
+           srv->state == EXPECT_COMMAND;
 }
 
 static void close_now(mail_pop3_server *srv, mail_pop3_event *ev)
@@ -197,15 +221,37 @@ static void close_now(mail_pop3_server *srv, mail_pop3_event *ev)
     ev->type = MAIL_POP3_EV_CLOSE;
 }
 
-/* What can be done without input. Says whether a line may be run now. */
-static bool is_ready_for_line(mail_pop3_server *srv, mail_pop3_event *ev)
+static mail_span proved_user(const mail_pop3_server *srv)
+{
+    return srv->auth.sasl != NULL ? mail_sasl_server_user(srv->auth.sasl)
+                                  : mail_span_of(srv->auth.user, srv->auth.user_length);
+}
+
+/* Asks what is to be asked without input. */
+static void ask(mail_pop3_server *srv, mail_pop3_event *ev)
 {
     if (srv->state == EXPECT_START) {
         srv->state = AWAIT_CONNECT;
         ev->type = MAIL_POP3_EV_CONNECT;
-        return false;
+    } else if (srv->state == ASKING) {
+        srv->state = AWAIT_AUTH;
+        ev->type = MAIL_POP3_EV_AUTH;
+        ev->auth = &srv->auth.question;
+    } else if (srv->state == UNPROVED) {
+        srv->state = AWAIT_DENIAL;
+        ev->type = MAIL_POP3_EV_DENY;
+    } else if (srv->state == PROVED) {
+        srv->state = AWAIT_LOGIN;
+        ev->type = MAIL_POP3_EV_LOGIN;
+        ev->user = proved_user(srv);
     }
-    if (srv->shutting_down && expects_line(srv)) {
+}
+
+/* What can be done without input. Says whether a line may be run now. */
+static bool is_ready_for_line(mail_pop3_server *srv, mail_pop3_event *ev)
+{
+    ask(srv, ev);
+    if (srv->shutting_down && (expects_line(srv) || srv->state == EXPECT_TLS)) {
         srv->state = CLOSING;
     }
     if (srv->state == CLOSING) {
@@ -229,13 +275,17 @@ int mail_pop3_server_feed(mail_pop3_server *srv, mail_time now, mail_span in, si
             code = pop3_list_on(srv);
         }
         if (code != MAIL_OK || !is_ready_for_line(srv, ev) || *used == in.length) {
-            return code;
+            break;
         }
         code = run_line(srv, now, mail_span_from(in, *used), used, ev);
         if (code != MAIL_OK || ev->type != MAIL_POP3_EV_NONE || *used == before) {
-            return code;
+            break;
         }
     }
+    if (srv->state == EXPECT_TLS) {
+        pop3_tls_step(srv, in, used, ev);
+    }
+    return code;
 }
 
 int mail_pop3_server_eof(mail_pop3_server *srv, mail_pop3_event *ev)
@@ -272,16 +322,28 @@ int mail_pop3_server_accept(mail_pop3_server *srv, mail_time now)
     switch (srv->state) {
     case AWAIT_CONNECT:
         srv->state = EXPECT_USER;
-        return pop3_say(srv, "+OK %s POP3 server ready", srv->hostname);
+        return pop3_say(srv, "+OK %s POP3 server ready", /* APOP's timestamp has the name too */
+                        srv->auth.timestamp[0] != '\0' ? srv->auth.timestamp : srv->hostname);
+    case AWAIT_STLS:
+        srv->state = EXPECT_TLS;
+        pop3_forget_auth(srv);
+        return pop3_say(srv, "+OK begin TLS now");
     case AWAIT_MESSAGE:
         srv->state = EXPECT_MESSAGE;
         return pop3_message_begin(srv);
     case AWAIT_UPDATE:
         srv->state = CLOSING;
         return pop3_say(srv, "+OK bye");
+    case EXPECT_TLS:
     case EXPECT_START:
     case EXPECT_USER:
     case EXPECT_PASS:
+    case EXPECT_AUTH:
+    case ASKING:
+    case AWAIT_AUTH:
+    case UNPROVED:
+    case AWAIT_DENIAL:
+    case PROVED:
     case AWAIT_LOGIN:
     case EXPECT_COMMAND:
     case EXPECT_MESSAGE:
@@ -307,6 +369,7 @@ int mail_pop3_server_login(mail_pop3_server *srv, mail_time now,
             return MAIL_ENOMEM;
         }
     }
+    pop3_forget_auth(srv);
     srv->active_at = now;
     srv->state = EXPECT_COMMAND;
     srv->messages = messages;
@@ -330,12 +393,18 @@ static void clean_text(mail_span text, char out[401])
     out[length] = '\0';
 }
 
+/* Whether a refusal is one of a client who wants to log in. */
+static bool refuses_login(const mail_pop3_server *srv)
+{
+    return srv->state == AWAIT_AUTH || srv->state == AWAIT_DENIAL || srv->state == AWAIT_LOGIN;
+}
+
 static pop3_state state_after_refusal(mail_pop3_server *srv)
 {
     if (srv->state == AWAIT_MESSAGE) {
         return EXPECT_COMMAND;
     }
-    if (srv->state == AWAIT_LOGIN && --srv->logins_left > 0) {
+    if (srv->state == AWAIT_STLS || (refuses_login(srv) && --srv->logins_left > 0)) {
         return EXPECT_USER;
     }
     return CLOSING;
@@ -350,10 +419,11 @@ int mail_pop3_server_refuse(mail_pop3_server *srv, mail_time now, mail_pop3_code
     if (srv->state == CLOSING) {
         return MAIL_OK;
     }
-    assert(srv->state == AWAIT_CONNECT || srv->state == AWAIT_LOGIN ||
+    assert(srv->state == AWAIT_CONNECT || refuses_login(srv) || srv->state == AWAIT_STLS ||
            srv->state == AWAIT_MESSAGE || srv->state == AWAIT_UPDATE);
     srv->active_at = now;
     srv->state = state_after_refusal(srv);
+    pop3_forget_auth(srv);
     clean_text(text, clean);
     return *name != '\0' ? pop3_say(srv, "-ERR [%s] %s", name, clean)
                          : pop3_say(srv, "-ERR %s", clean);
@@ -378,18 +448,26 @@ unsigned mail_pop3_server_wants(const mail_pop3_server *srv)
     unsigned wants = buffer_length(&srv->out) > 0 ? MAIL_WANTS_WRITE : 0;
 
     switch (srv->state) {
+    case EXPECT_TLS:
     case EXPECT_START:
     case EXPECT_USER:
     case EXPECT_PASS:
+    case EXPECT_AUTH:
     case EXPECT_COMMAND:
         return buffer_room(&srv->out) >= POP3_REPLY_ROOM ? wants | MAIL_WANTS_READ : wants;
     case AWAIT_CONNECT:
+    case AWAIT_STLS:
+    case AWAIT_AUTH:
+    case AWAIT_DENIAL:
     case AWAIT_LOGIN:
     case AWAIT_MESSAGE:
     case AWAIT_UPDATE:
         return wants | MAIL_WANTS_ANSWER;
     case EXPECT_MESSAGE:
         return buffer_room(&srv->out) >= POP3_PIECE_ROOM ? wants | MAIL_POP3_WANTS_MESSAGE : wants;
+    case ASKING:
+    case UNPROVED:
+    case PROVED:
     case EXPECT_ROOM:
     case CLOSING:
     case CLOSED:
@@ -405,6 +483,9 @@ mail_time mail_pop3_server_deadline(const mail_pop3_server *srv)
     if (srv->state == CLOSED || srv->state == CLOSING || (wants & MAIL_WANTS_ANSWER) != 0 ||
         wants == MAIL_POP3_WANTS_MESSAGE) {
         return MAIL_NEVER;
+    }
+    if (srv->state == EXPECT_TLS && srv->idle_timeout > HANDSHAKE_TIMEOUT) {
+        return srv->active_at + HANDSHAKE_TIMEOUT;
     }
     return srv->active_at + srv->idle_timeout;
 }

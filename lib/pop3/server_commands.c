@@ -9,48 +9,30 @@
 
 #define AUTHORIZATION (IN(EXPECT_USER) | IN(EXPECT_PASS))
 #define TRANSACTION   IN(EXPECT_COMMAND)
-
-static int on_user(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
-{
-    (void)ev;
-    if (srv->no_login) {
-        return pop3_fault(srv, "logging in needs an encrypted connection");
-    }
-    if (arg.length == 0) {
-        return pop3_fault(srv, "USER needs a name");
-    }
-    /* Whoever it is: whether the name exists is not told (RFC 1939, section 7). */
-    memcpy(srv->user, arg.data, arg.length);
-    srv->user_length = (uint8_t)arg.length;
-    srv->state = EXPECT_PASS;
-    return pop3_say(srv, "+OK send PASS");
-}
-
-static int on_pass(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
-{
-    *ev = (mail_pop3_event){
-        .type = MAIL_POP3_EV_LOGIN,
-        .user = mail_span_of(srv->user, srv->user_length),
-        .password = arg,
-    };
-    srv->state = AWAIT_LOGIN;
-    return MAIL_OK;
-}
+#define ANYWHERE      (AUTHORIZATION | TRANSACTION)
 
 static int on_capa(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
 {
+    bool logged_in = srv->state == EXPECT_COMMAND;
+    char names[MAIL_SASL_MECHANISMS_SIZE];
+    bool has_sasl = mail_sasl_mechanisms_print(pop3_mechanisms(srv), names) > 0;
+
     (void)arg;
     (void)ev;
     /* RFC 2449, section 6: in the same order and with the same values in both states. */
     return pop3_say(srv,
-                    "+OK\r\n%sTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
+                    "+OK\r\n%s%s%s%s%sTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
                     "EXPIRE NEVER\r\n%s.",
-                    srv->no_login ? "" : "USER\r\n",
-                    srv->state == EXPECT_COMMAND ? "IMPLEMENTATION libmail\r\n" : "");
+                    srv->stls && !srv->is_private && !logged_in ? "STLS\r\n" : "",
+                    pop3_takes_passwords(srv) ? "USER\r\n" : "", has_sasl ? "SASL " : "", names,
+                    has_sasl ? "\r\n" : "", logged_in ? "IMPLEMENTATION libmail\r\n" : "");
 }
 
-/* For whom a proxy speaks is settled before the session, or never. */
-static int on_proxy(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
+/*
+ * Who speaks another protocol to us may be a browser that was tricked into it, with a user's secrets
+ * behind its first lines. For whom a proxy speaks is settled before the session, or never.
+ */
+static int on_foreign(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
 {
     (void)arg;
     (void)ev;
@@ -257,19 +239,30 @@ static const struct verb {
     argument takes;
     int (*run)(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev);
 } verbs[] = {
-    {"CAPA", AUTHORIZATION | TRANSACTION, NONE, on_capa},
+    {"APOP", AUTHORIZATION, VERBATIM, pop3_on_apop},
+    {"AUTH", AUTHORIZATION, VERBATIM, pop3_on_auth},
+    {"CAPA", ANYWHERE, NONE, on_capa},
+    {"CONNECT", ANYWHERE, VERBATIM, on_foreign},
     {"DELE", TRANSACTION, NUMBERS, on_dele},
+    {"EHLO", ANYWHERE, VERBATIM, on_foreign},
+    {"GET", ANYWHERE, VERBATIM, on_foreign},
+    {"HEAD", ANYWHERE, VERBATIM, on_foreign},
+    {"HELO", ANYWHERE, VERBATIM, on_foreign},
     {"LIST", TRANSACTION, NUMBERS, on_list},
     {"NOOP", TRANSACTION, NONE, on_noop},
-    {"PASS", IN(EXPECT_PASS), VERBATIM, on_pass},
-    {"PROXY", AUTHORIZATION | TRANSACTION, VERBATIM, on_proxy},
-    {"QUIT", AUTHORIZATION | TRANSACTION, NONE, on_quit},
+    {"OPTIONS", ANYWHERE, VERBATIM, on_foreign},
+    {"PASS", IN(EXPECT_PASS), VERBATIM, pop3_on_pass},
+    {"POST", ANYWHERE, VERBATIM, on_foreign},
+    {"PROXY", ANYWHERE, VERBATIM, on_foreign},
+    {"PUT", ANYWHERE, VERBATIM, on_foreign},
+    {"QUIT", ANYWHERE, NONE, on_quit},
     {"RETR", TRANSACTION, NUMBERS, on_retr},
     {"RSET", TRANSACTION, NONE, on_rset},
     {"STAT", TRANSACTION, NONE, on_stat},
+    {"STLS", AUTHORIZATION, NONE, pop3_on_stls},
     {"TOP", TRANSACTION, NUMBERS, on_top},
     {"UIDL", TRANSACTION, NUMBERS, on_uidl},
-    {"USER", AUTHORIZATION, VERBATIM, on_user},
+    {"USER", AUTHORIZATION, VERBATIM, pop3_on_user},
 };
 
 static const struct verb *find_verb(mail_span word)
@@ -326,7 +319,7 @@ int pop3_command(mail_pop3_server *srv, mail_span line, mail_pop3_event *ev)
     if (vb->takes == NONE && arg.length > 0) {
         return pop3_fault(srv, "unexpected argument");
     }
-    if (srv->state == EXPECT_PASS && vb->run != on_pass) {
+    if (srv->state == EXPECT_PASS && vb->run != pop3_on_pass) {
         srv->state = EXPECT_USER; /* PASS only directly after USER (RFC 1939, section 7) */
     }
     return vb->run(srv, arg, ev);

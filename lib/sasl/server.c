@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/random.h"
+#include "sasl/md5.h"
 
 #define CHALLENGE_MAX 400
 
@@ -244,33 +245,15 @@ static mail_sasl_step challenge_cram(mail_sasl_server *srv)
 /* `user SP digest`; the digest waits in `nonce` until the password is known. */
 static mail_sasl_step on_cram(mail_sasl_server *srv, mail_span in)
 {
-    size_t name = in.length > 33 ? in.length - 33 : 0;
+    size_t name = in.length > SASL_MD5_LENGTH + 1 ? in.length - SASL_MD5_LENGTH - 1 : 0;
 
     if (name == 0 || in.data[name] != ' ' ||
         !sasl_name_set(&srv->user, mail_span_first(in, name))) {
         return sasl_server_fail(srv);
     }
-    memcpy(srv->nonce, in.data + name + 1, 32);
-    srv->nonce_length = 32;
+    srv->nonce_length = SASL_MD5_LENGTH;
+    memcpy(srv->nonce, in.data + name + 1, srv->nonce_length);
     return sasl_server_ask(srv);
-}
-
-static bool cram_holds(mail_sasl_server *srv, mail_span password)
-{
-    static const char digits[] = "0123456789abcdef";
-    mail_span challenge = buffer_bytes(&srv->auth);
-    uint8_t mac[16];
-    char text[32];
-
-    if (gnutls_hmac_fast(GNUTLS_MAC_MD5, password.data, password.length, challenge.data,
-                         challenge.length, mac) != 0) {
-        return false;
-    }
-    for (size_t i = 0; i < sizeof(mac); i++) {
-        text[2 * i] = digits[mac[i] >> 4];
-        text[2 * i + 1] = digits[mac[i] & 15];
-    }
-    return sasl_equal(text, srv->nonce, sizeof(text));
 }
 
 /* The client has sent nothing yet: say what it waits for. */
@@ -383,7 +366,8 @@ static bool holds(mail_sasl_server *srv, const mail_sasl_answer *answer)
         return srv->mechanism != MAIL_SASL_CRAM_MD5 && take_user(srv, answer->user);
     case MAIL_SASL_PASSWORD:
         if (srv->mechanism == MAIL_SASL_CRAM_MD5) {
-            return cram_holds(srv, answer->password);
+            return sasl_cram_holds(buffer_bytes(&srv->auth), answer->password,
+                                   mail_span_of(srv->nonce, srv->nonce_length));
         }
         return shows_password && same_password(srv->question.password, answer->password);
     case MAIL_SASL_VERIFIER:

@@ -28,7 +28,7 @@ struct mail_sasl_server {
     const struct mail_random *random;
     mail_sasl_mechanism mechanism;
     sasl_server_state state;
-    bool doomed; /* it fails in the end, however well the client does */
+    bool doomed;     /* it fails in the end, however well the client does */
     bool is_starved; /* what failed was our memory */
     bool offers_plus;
     sasl_name user;

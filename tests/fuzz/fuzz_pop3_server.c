@@ -38,19 +38,46 @@ static bool choose(session *ss)
     return (ss->choices & 1) != 0;
 }
 
+static void answer_auth(session *ss, const mail_sasl_question *question, bool yes)
+{
+    mail_sasl_answer answer = {.kind = yes ? MAIL_SASL_ACCEPT : MAIL_SASL_REFUSE};
+
+    require(question->user.length == 0 ||
+            memchr(question->user.data, 0, question->user.length) == NULL);
+    if (question->mechanism == MAIL_SASL_CRAM_MD5) {
+        answer.kind = MAIL_SASL_PASSWORD;
+        answer.password = MAIL_SPAN("secret");
+    }
+    require(mail_pop3_server_answer_auth(ss->srv, 0, &answer) == MAIL_OK);
+}
+
 static void answer(session *ss, const mail_pop3_event *ev)
 {
     bool yes = choose(ss);
 
-    if (ev->type == MAIL_POP3_EV_LOGIN && yes) {
-        require(memchr(ev->user.data, 0, ev->user.length) == NULL);
+    if (ev->type == MAIL_POP3_EV_AUTH) {
+        answer_auth(ss, ev->auth, yes);
+    } else if (ev->type == MAIL_POP3_EV_LOGIN && yes) {
         require(mail_pop3_server_login(ss->srv, 0, messages, MAIL_COUNT(messages)) == MAIL_OK);
-    } else if (!yes) {
-        require(mail_pop3_server_refuse(ss->srv, 0, MAIL_POP3_SYS_TEMP, ev->password) == MAIL_OK);
+    } else if (ev->type == MAIL_POP3_EV_DENY || !yes) {
+        require(mail_pop3_server_refuse(ss->srv, 0, MAIL_POP3_SYS_TEMP, MAIL_SPAN("a\0b")) ==
+                MAIL_OK);
     } else {
         require(mail_pop3_server_accept(ss->srv, 0) == MAIL_OK);
         mail_source_span_init(&ss->source, mail_span_of(text, sizeof(text) - 1));
     }
+}
+
+/* The handshake takes no time here. */
+static bool start_tls(session *ss)
+{
+    if (!mail_pop3_server_awaits_tls(ss->srv) || mail_pop3_server_out(ss->srv).length > 0) {
+        return false;
+    }
+    require(mail_pop3_server_tls_started(ss->srv, 0, MAIL_SPAN("0123456789abcdef0123456789abcdef"),
+                                         choose(ss) ? MAIL_SPAN("alice") : MAIL_SPAN("")) ==
+            MAIL_OK);
+    return true;
 }
 
 static void take_output(session *ss)
@@ -75,12 +102,15 @@ static bool turn(session *ss, mail_span in, size_t *used)
     require(mail_pop3_server_feed(ss->srv, 0, in, used, &ev) == MAIL_OK);
     require(*used <= in.length);
     ss->is_over = ev.type == MAIL_POP3_EV_CLOSE;
+    if (ev.type == MAIL_POP3_EV_DROPPED) {
+        return true;
+    }
     if (ev.type != MAIL_POP3_EV_NONE && !ss->is_over) {
         require((mail_pop3_server_wants(ss->srv) & MAIL_WANTS_ANSWER) != 0);
         answer(ss, &ev);
         return true;
     }
-    return *used > 0 || mail_pop3_server_out(ss->srv).length > 0;
+    return start_tls(ss) || *used > 0 || mail_pop3_server_out(ss->srv).length > 0;
 }
 
 /* Returns how much of `in` was used. */
@@ -113,7 +143,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     opts.hostname = MAIL_SPAN("pop.example");
-    opts.no_login = data[0] == 'n';
+    opts.auth_in_clear = data[0] != 'n';
+    opts.apop = data[0] == 'a';
+    opts.stls = data[0] == 's' || data[0] == 'n';
+    opts.implicit_tls = data[0] == 't';
+    opts.auth_mechanisms = data[0] == 'w' ? 0 : ~0U;
     opts.out_bytes = OUT_BYTES;
     require(mail_pop3_server_create(&ss.srv, &opts, 0) == MAIL_OK);
     ss.choices = data[1] | 1U << 8;

@@ -5,6 +5,7 @@
 
 #include <mail/pop3_server.h>
 
+#include "base/random.h"
 #include "support/transcript.h"
 
 #define MAX_MESSAGES 16
@@ -84,12 +85,32 @@ static void add_message(fixture *fx, const char *text)
     fx->messages[i] = (mail_maildrop_message){length, fx->ids[i]};
 }
 
+static const char *behind(const char *text, const char *prefix)
+{
+    size_t length = strlen(prefix);
+
+    return strncmp(text, prefix, length) == 0 ? text + length : NULL;
+}
+
 static void read_option(fixture *fx, const char *text, mail_pop3_server_options *opts)
 {
-    if (strncmp(text, "message ", 8) == 0) {
-        add_message(fx, text + 8);
-    } else if (strcmp(text, "no login") == 0) {
-        opts->no_login = true;
+    const char *rest;
+
+    if ((rest = behind(text, "message ")) != NULL) {
+        add_message(fx, rest);
+    } else if ((rest = behind(text, "auth ")) != NULL) {
+        mail_sasl_mechanism mechanism = mail_sasl_mechanism_parse(mail_span_text(rest));
+
+        assert_int_not_equal(mechanism, MAIL_SASL_NONE);
+        opts->auth_mechanisms |= 1U << mechanism;
+    } else if (strcmp(text, "private only") == 0) {
+        opts->auth_in_clear = false;
+    } else if (strcmp(text, "apop") == 0) {
+        opts->apop = true;
+    } else if (strcmp(text, "stls") == 0) {
+        opts->stls = true;
+    } else if (strcmp(text, "implicit tls") == 0) {
+        opts->implicit_tls = true;
     } else if (sscanf(text, "max errors %u", &opts->max_errors) != 1) {
         fail_msg("no such option: %s", text);
     }
@@ -110,14 +131,24 @@ static void destroy(void *engine)
     free(fx);
 }
 
+/* So that nonces and timestamps can stand in a transcript. */
+static void fill_with_ones(void *arg, void *to, size_t size)
+{
+    (void)arg;
+    memset(to, 1, size);
+}
+
 static void *create(const char *const *options, size_t count, const mail_mem *mem, mail_time now)
 {
+    static const mail_random random = {.fill = fill_with_ones};
     mail_pop3_server_options opts = MAIL_POP3_SERVER_OPTIONS_INIT;
     fixture *fx = calloc(1, sizeof(*fx));
 
     assert_non_null(fx);
     opts.mem = mem;
+    opts.random = &random;
     opts.hostname = MAIL_SPAN("pop.example");
+    opts.auth_in_clear = true;
     for (size_t i = 0; i < count; i++) {
         read_option(fx, options[i], &opts);
     }
@@ -128,34 +159,65 @@ static void *create(const char *const *options, size_t count, const mail_mem *me
     return fx;
 }
 
+static int print_part(char *to, size_t size, const char *name, mail_span part)
+{
+    if (part.length > 200) {
+        return snprintf(to, size, " %s%zu octets", name, part.length);
+    }
+    return part.length > 0 ? snprintf(to, size, " %s%.*s", name, (int)part.length, part.data) : 0;
+}
+
+static void print_auth(const mail_sasl_question *auth, char *to, size_t size)
+{
+    int n = snprintf(to, size, " %s", mail_sasl_mechanism_name(auth->mechanism));
+
+    n += print_part(to + n, size - (size_t)n, "user=", auth->user);
+    n += print_part(to + n, size - (size_t)n, "authzid=", auth->authzid);
+    n += print_part(to + n, size - (size_t)n, "password=", auth->password);
+    print_part(to + n, size - (size_t)n, "token=", auth->token);
+}
+
+static void print_marks(const fixture *fx, const uint8_t *marks, char *to, size_t size)
+{
+    int n = 0;
+
+    for (size_t i = 0; marks != NULL && i < fx->count; i++) {
+        if (mail_mark_is_set(marks, i)) {
+            n += snprintf(to + n, size - (size_t)n, " %zu", i);
+        }
+    }
+}
+
 static void print_event(fixture *fx, const mail_pop3_event *pop3, transcript_event *ev)
 {
-    size_t size = sizeof(ev->text);
-    int n = snprintf(ev->text, size, "%s", mail_pop3_event_name(pop3->type));
+    int n = snprintf(ev->text, sizeof(ev->text), "%s", mail_pop3_event_name(pop3->type));
+    char *rest = ev->text + n;
+    size_t size = sizeof(ev->text) - (size_t)n;
 
     switch (pop3->type) {
     case MAIL_POP3_EV_NONE:
         ev->text[0] = '\0';
         return;
+    case MAIL_POP3_EV_AUTH:
+        print_auth(pop3->auth, rest, size);
+        break;
     case MAIL_POP3_EV_LOGIN:
-        snprintf(ev->text + n, size - (size_t)n, " %.*s %.*s", (int)pop3->user.length,
-                 pop3->user.data, (int)pop3->password.length, pop3->password.data);
+        print_part(rest, size, "", pop3->user);
         break;
     case MAIL_POP3_EV_MESSAGE:
-        n += snprintf(ev->text + n, size - (size_t)n, " %zu", pop3->index);
+        n = snprintf(rest, size, " %zu", pop3->index);
         if (pop3->lines != MAIL_POP3_ALL_LINES) {
-            snprintf(ev->text + n, size - (size_t)n, " lines %llu",
-                     (unsigned long long)pop3->lines);
+            snprintf(rest + n, size - (size_t)n, " lines %llu", (unsigned long long)pop3->lines);
         }
         break;
     case MAIL_POP3_EV_UPDATE:
-        for (size_t i = 0; i < fx->count; i++) {
-            if (pop3->marks != NULL && mail_mark_is_set(pop3->marks, i)) {
-                n += snprintf(ev->text + n, size - (size_t)n, " %zu", i);
-            }
-        }
+        print_marks(fx, pop3->marks, rest, size);
         break;
+    case MAIL_POP3_EV_DROPPED:
+        return;
     case MAIL_POP3_EV_CONNECT:
+    case MAIL_POP3_EV_DENY:
+    case MAIL_POP3_EV_STLS:
     case MAIL_POP3_EV_CLOSE:
         break;
     }
@@ -202,12 +264,22 @@ static int tick(void *engine, mail_time now, transcript_event *ev)
     return code;
 }
 
+static int answer_auth(fixture *fx, mail_time now, mail_sasl_answer_kind kind, const char *password)
+{
+    mail_sasl_answer answer = {.kind = kind, .password = mail_span_text(password)};
+
+    return mail_pop3_server_answer_auth(fx->srv, now, &answer);
+}
+
 static int say_yes(fixture *fx, mail_time now, size_t fail_at)
 {
     int code;
 
     if (fx->question.type == MAIL_POP3_EV_LOGIN) {
         return mail_pop3_server_login(fx->srv, now, fx->messages, fx->count);
+    }
+    if (fx->question.type == MAIL_POP3_EV_AUTH) {
+        return answer_auth(fx, now, MAIL_SASL_ACCEPT, "");
     }
     code = mail_pop3_server_accept(fx->srv, now);
     if (fx->question.type == MAIL_POP3_EV_MESSAGE && code == MAIL_OK) {
@@ -219,13 +291,39 @@ static int say_yes(fixture *fx, mail_time now, size_t fail_at)
     return code;
 }
 
-/* `no CODE TEXT` refuses; `fails after N` accepts with a source that breaks. */
+static int say_no(fixture *fx, mail_time now, mail_span text)
+{
+    char code[16];
+    int n;
+
+    assert_int_equal(sscanf(text.data, "no %15s %n", code, &n), 1);
+    for (mail_pop3_code c = MAIL_POP3_NO_CODE; c <= MAIL_POP3_AUTH; c++) {
+        if (strcmp(mail_pop3_code_name(c), code) == 0 ||
+            (c == MAIL_POP3_NO_CODE && strcmp(code, "-") == 0)) {
+            return mail_pop3_server_refuse(fx->srv, now, c, mail_span_from(text, (size_t)n));
+        }
+    }
+    fail_msg("no such answer: %s", text.data);
+    return MAIL_OK;
+}
+
+/* RFC 9266: as good as any that a TLS session would have. */
+static int start_tls(fixture *fx, mail_time now, const char *identity)
+{
+    assert_true(mail_pop3_server_awaits_tls(fx->srv));
+    return mail_pop3_server_tls_started(fx->srv, now, MAIL_SPAN("0123456789abcdef0123456789abcdef"),
+                                        mail_span_text(identity));
+}
+
+/*
+ * `no CODE TEXT` refuses; `fails after N` accepts with a source that breaks; `refuse` and `password P`
+ * answer who a client is; `tls` and `tls NAME` say that the handshake is done.
+ */
 static int act(void *engine, mail_time now, mail_span text)
 {
     fixture *fx = engine;
-    char code[16];
+    const char *rest;
     size_t fail_at;
-    int n;
 
     if (text.length == 0) {
         return say_yes(fx, now, SIZE_MAX);
@@ -237,15 +335,16 @@ static int act(void *engine, mail_time now, mail_span text)
         mail_pop3_server_shutdown(fx->srv, strlen(text.data) > 8);
         return MAIL_OK;
     }
-    assert_int_equal(sscanf(text.data, "no %15s %n", code, &n), 1);
-    for (mail_pop3_code c = MAIL_POP3_NO_CODE; c <= MAIL_POP3_AUTH; c++) {
-        if (strcmp(mail_pop3_code_name(c), code) == 0 ||
-            (c == MAIL_POP3_NO_CODE && strcmp(code, "-") == 0)) {
-            return mail_pop3_server_refuse(fx->srv, now, c, mail_span_from(text, (size_t)n));
-        }
+    if (strcmp(text.data, "refuse") == 0) {
+        return answer_auth(fx, now, MAIL_SASL_REFUSE, "");
     }
-    fail_msg("no such answer: %s", text.data);
-    return MAIL_OK;
+    if ((rest = behind(text.data, "password ")) != NULL) {
+        return answer_auth(fx, now, MAIL_SASL_PASSWORD, rest);
+    }
+    if (strcmp(text.data, "tls") == 0 || (rest = behind(text.data, "tls ")) != NULL) {
+        return start_tls(fx, now, strlen(text.data) > 3 ? rest : "");
+    }
+    return say_no(fx, now, text);
 }
 
 static mail_span out(void *engine)
@@ -307,6 +406,10 @@ static void talk(mail_pop3_server *srv, const char *text, const mail_maildrop_me
         in = mail_span_from(in, used);
         if (ev.type == MAIL_POP3_EV_LOGIN) {
             assert_int_equal(mail_pop3_server_login(srv, 0, messages, count), MAIL_OK);
+        } else if (ev.type == MAIL_POP3_EV_AUTH) {
+            mail_sasl_answer yes = {.kind = MAIL_SASL_ACCEPT};
+
+            assert_int_equal(mail_pop3_server_answer_auth(srv, 0, &yes), MAIL_OK);
         } else if (ev.type != MAIL_POP3_EV_NONE) {
             assert_int_equal(mail_pop3_server_accept(srv, 0), MAIL_OK);
         }
@@ -321,6 +424,7 @@ static mail_pop3_server *logged_in(size_t out_bytes, const mail_maildrop_message
 
     opts.hostname = MAIL_SPAN("pop.example");
     opts.out_bytes = out_bytes;
+    opts.auth_in_clear = true;
     assert_int_equal(mail_pop3_server_create(&srv, &opts, 0), MAIL_OK);
     talk(srv, "USER a\r\nPASS b\r\n", messages, count);
     mail_pop3_server_sent(srv, 0, mail_pop3_server_out(srv).length);
