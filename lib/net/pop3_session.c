@@ -426,6 +426,7 @@ static void on_event(pop3_session *ss, const mail_pop3_event *ev)
 static void link_feed(void *arg, mail_time now, mail_span in, size_t *used)
 {
     pop3_session *ss = arg;
+    bool is_done = false;
     mail_pop3_event ev;
 
     if (awaits_handshake(ss, now)) {
@@ -433,12 +434,15 @@ static void link_feed(void *arg, mail_time now, mail_span in, size_t *used)
     }
     do {
         size_t n = 0;
+        int code = mail_pop3_server_feed(ss->engine, now, mail_span_from(in, *used), &n, &ev);
 
-        pop3_session_check(
-            ss, mail_pop3_server_feed(ss->engine, now, mail_span_from(in, *used), &n, &ev));
         *used += n;
-        on_event(ss, &ev);
-    } while (ev.type != MAIL_POP3_EV_NONE && !ss->is_over);
+        pop3_session_check(ss, code);
+        if (code == MAIL_OK) {
+            on_event(ss, &ev);
+            is_done = ev.type == MAIL_POP3_EV_NONE;
+        }
+    } while (!is_done && !ss->is_over); /* without memory EV_CLOSE comes next */
 }
 
 static void link_eof(void *arg, mail_time now)

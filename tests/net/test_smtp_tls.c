@@ -2,8 +2,7 @@
 /* The SMTP service with TLS, and who talks to it over a socket. */
 #include "party.h"
 
-#include <mail/tls.h>
-
+#include "net/guest.h"
 #include "support/certs.h"
 
 static struct {
@@ -49,117 +48,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* A client that types in TLS. */
-typedef struct guest {
-    party *p;
-    int fd;
-    mail_tls *tls;
-    bool ready;
-    bool ended; /* the server has said close_notify */
-    char heard[8000];
-    size_t length;
-} guest;
-
-static void guest_begin_tls(guest *g, party *p, int fd)
-{
-    mail_tls_options opts = MAIL_TLS_OPTIONS_INIT;
-
-    *g = (guest){.p = p, .fd = fd};
-    assert_int_equal(mail_tls_create(&g->tls, shared.client, &opts), MAIL_OK);
-}
-
-static void guest_keeps(guest *g, mail_span plain)
-{
-    assert_true(g->length + plain.length < sizeof(g->heard));
-    if (plain.length > 0) {
-        memcpy(g->heard + g->length, plain.data, plain.length);
-        g->length += plain.length;
-        mail_tls_drop(g->tls, plain.length);
-    }
-}
-
-/* Sends what there is and takes what has come; false: the server has closed. */
-static bool guest_moves(guest *g)
-{
-    mail_span out = mail_tls_out(g->tls);
-    char bytes[20000];
-    mail_span in;
-    ssize_t n;
-
-    if (out.length > 0) {
-        n = send(g->fd, out.data, out.length, MSG_NOSIGNAL);
-        mail_tls_sent(g->tls, n > 0 ? (size_t)n : 0);
-    }
-    world_step(g->p->w);
-    n = read(g->fd, bytes, sizeof(bytes));
-    in = mail_span_of(bytes, n > 0 ? (size_t)n : 0);
-    while (in.length > 0) {
-        size_t used;
-        mail_tls_event event = mail_tls_feed(g->tls, in, &used);
-
-        in = mail_span_from(in, used);
-        g->ready |= event == MAIL_TLS_READY;
-        g->ended |= event == MAIL_TLS_END;
-        assert_int_not_equal(event, MAIL_TLS_FAILED);
-        guest_keeps(g, mail_tls_plain(g->tls));
-    }
-    return n != 0;
-}
-
-static void guest_shakes_hands(guest *g)
-{
-    while (!g->ready) {
-        assert_true(guest_moves(g));
-    }
-}
-
-static void guest_says_in_tls(guest *g, const char *text)
-{
-    assert_int_equal(mail_tls_write(g->tls, mail_span_text(text)), MAIL_OK);
-    guest_moves(g);
-}
-
-/* Hears one reply, whose last line begins as `want` does. */
-static void guest_hears_in_tls(guest *g, const char *want)
-{
-    char line[1000];
-
-    do {
-        const char *lf;
-        size_t length;
-
-        while ((lf = memchr(g->heard, '\n', g->length)) == NULL) {
-            assert_true(guest_moves(g));
-        }
-        length = (size_t)(lf - g->heard) + 1;
-        snprintf(line, sizeof(line), "%.*s", (int)length, g->heard);
-        memmove(g->heard, g->heard + length, g->length - length);
-        g->length -= length;
-    } while (line[3] == '-');
-    if (strncmp(line, want, strlen(want)) != 0) {
-        print_error("heard %s", line);
-    }
-    assert_int_equal(strncmp(line, want, strlen(want)), 0);
-}
-
-static void guest_asks_in_tls(guest *g, const char *text, const char *want)
-{
-    guest_says_in_tls(g, text);
-    guest_hears_in_tls(g, want);
-}
-
-static void guest_hears_the_end_in_tls(guest *g)
-{
-    while (guest_moves(g)) {
-    }
-}
-
-static void guest_close(guest *g)
-{
-    mail_tls_destroy(g->tls);
-    close(g->fd);
-}
-
 static int tls_party_open(party *p, world *w, const mail_mem *mem, mail_smtp_server_options *engine)
 {
     mail_smtp_service_options opts = MAIL_SMTP_SERVICE_OPTIONS_INIT;
@@ -192,7 +80,7 @@ static void starttls(guest *g, party *p)
     guest_hears(p, fd, "220 mx.example");
     guest_asks(p, fd, "EHLO client.example\r\n", "250");
     guest_asks(p, fd, "STARTTLS\r\n", "220");
-    guest_begin_tls(g, p, fd);
+    guest_begin_tls(g, p->w, fd, shared.client);
     guest_shakes_hands(g);
 }
 
@@ -245,7 +133,7 @@ static void greets_inside_tls_where_that_comes_first(void **state)
         world_open(&w, kind, NULL);
         engine.implicit_tls = true;
         assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
-        guest_begin_tls(&g, &p, guest_open(&p));
+        guest_begin_tls(&g, &w, guest_open(&p), shared.client);
         guest_hears_in_tls(&g, "220 mx.example");
         guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
         guest_asks_in_tls(&g, "QUIT\r\n", "221");
@@ -274,7 +162,7 @@ static void drops_and_reports_input_behind_starttls(void **state)
         guest_hears(&p, fd, "220 mx.example");
         guest_asks(&p, fd, "EHLO client.example\r\n", "250");
         guest_asks(&p, fd, "STARTTLS\r\nMAIL FROM:<evil@b.example>\r\nRCPT TO:<x@", "220");
-        guest_begin_tls(&g, &p, fd);
+        guest_begin_tls(&g, &w, fd, shared.client);
         guest_shakes_hands(&g);
         guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
         guest_asks_in_tls(&g, "RCPT TO:<b@mx.example>\r\n", "503");
