@@ -238,6 +238,7 @@ static bool send_out(net_link *ln, turn *tn)
         ssize_t n;
 
         if (out.length == 0) {
+            moved = moved || (ln->is_broken && !ln->saw_eof); /* by the filter: it is to be told */
             break;
         }
         n = write_some(ln, out);

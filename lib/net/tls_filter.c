@@ -110,7 +110,10 @@ static int tls_write(mail_filter *filter, mail_span bytes)
 {
     net_tls *ts = (net_tls *)filter;
 
-    return ts->has_failed ? MAIL_OK : mail_tls_write(ts->tls, bytes);
+    if (!ts->has_failed && mail_tls_write(ts->tls, bytes) != MAIL_OK) {
+        return fail(ts);
+    }
+    return MAIL_OK;
 }
 
 static void tls_close(mail_filter *filter)
