@@ -215,6 +215,12 @@ static int system_free_bytes(const mail_files *fs, int dir, uint64_t *out)
     return 0;
 }
 
+static int system_give(const mail_files *fs, int fd, uint32_t owner)
+{
+    (void)fs;
+    return geteuid() == 0 ? result(fchown(fd, owner, (gid_t)-1)) : 0;
+}
+
 static const mail_files_ops system_ops = {
     .open = system_open,
     .open_dir = system_open_dir,
@@ -234,6 +240,7 @@ static const mail_files_ops system_ops = {
     .list = system_list,
     .lock = system_lock,
     .free_bytes = system_free_bytes,
+    .give = system_give,
 };
 
 const mail_files file_system = {&system_ops};

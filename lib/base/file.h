@@ -60,6 +60,8 @@ typedef struct mail_files_ops {
     int (*list)(const mail_files *fs, int dir, int (*fn)(const char *name, void *arg), void *arg);
     int (*lock)(const mail_files *fs, int fd);        /* exclusive, whole file; -EAGAIN: taken */
     int (*free_bytes)(const mail_files *fs, int dir, uint64_t *out);
+    /* Gives a file that root has made to another user; from anybody else it is no gift. May be NULL. */
+    int (*give)(const mail_files *fs, int fd, uint32_t owner);
 } mail_files_ops;
 
 struct mail_files {

@@ -255,6 +255,35 @@ int drop_open_dir(const mail_files *fs, const char *spool)
     return dir;
 }
 
+/*
+ * What root drops is of no use to an owner of the spool that is not root, unless it is the owner's,
+ * as what lies round it is.
+ */
+static int give_as(const mail_files *fs, int fd, int above)
+{
+    file_info info;
+    int number = fs->ops->give != NULL ? fs->ops->info(fs, above, &info) : 0;
+
+    return number == 0 && fs->ops->give != NULL ? fs->ops->give(fs, fd, info.owner) : number;
+}
+
+static int make_dir_in(const mail_files *fs, int above)
+{
+    int number = fs->ops->make_dir(fs, above, DROP_DIR);
+    int dir;
+
+    if (number < 0) {
+        return number == -EEXIST ? 0 : number;
+    }
+    dir = fs->ops->open_dir(fs, above, DROP_DIR);
+    if (dir < 0) {
+        return dir;
+    }
+    number = give_as(fs, dir, above);
+    fs->ops->close(fs, dir);
+    return number == 0 ? fs->ops->sync(fs, above) : number;
+}
+
 static int make_dir(const mail_files *fs, const char *spool)
 {
     int above = fs->ops->open_dir(fs, FILE_CWD, spool);
@@ -263,16 +292,15 @@ static int make_dir(const mail_files *fs, const char *spool)
     if (above < 0) {
         return above;
     }
-    number = fs->ops->make_dir(fs, above, DROP_DIR);
-    if (number == 0) {
-        number = fs->ops->sync(fs, above);
-    }
+    number = make_dir_in(fs, above);
     fs->ops->close(fs, above);
-    return number == 0 || number == -EEXIST ? drop_open_dir(fs, spool) : number;
+    return number == 0 ? drop_open_dir(fs, spool) : number;
 }
 
 static int open_file(drop_sink *self, const char *spool)
 {
+    int number;
+
     self->dir = drop_open_dir(self->fs, spool);
     if (self->dir == -ENOENT) {
         self->dir = make_dir(self->fs, spool);
@@ -283,7 +311,14 @@ static int open_file(drop_sink *self, const char *spool)
     make_names(self);
     self->fd = self->fs->ops->open(self->fs, self->dir, self->partial,
                                    FILE_WRITE | FILE_CREATE | FILE_NEW);
-    return self->fd < 0 ? mail_error_from_errno(-self->fd) : MAIL_OK;
+    if (self->fd < 0) {
+        return mail_error_from_errno(-self->fd);
+    }
+    number = give_as(self->fs, self->fd, self->dir);
+    if (number < 0) {
+        self->fs->ops->unlink(self->fs, self->dir, self->partial);
+    }
+    return mail_error_from_errno(-number);
 }
 
 int drop_begin(mail_sink **out, const drop_seams *seams, const char *spool,

@@ -434,6 +434,36 @@ static void opens_only_plain_files_of_one_link(void **state)
     mail_test_remove_dir(spool);
 }
 
+/* A relay that is not root must be able to read what root drops. */
+static void what_root_drops_is_the_owners_of_the_spool(void **state)
+{
+    static const uid_t owner = 65534;
+    mail_envelope envelope;
+    char name[MAIL_DROP_NAME_SIZE];
+    char path[512];
+    struct stat st;
+    char *spool;
+
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("only root can give anything away\n");
+        skip();
+    }
+    spool = mail_test_make_dir();
+    assert_int_equal(chown(spool, owner, (gid_t)-1), 0);
+    fill_envelope(&envelope, NULL);
+    assert_int_equal(drop_message(&file_system, spool, &envelope, NULL, name), MAIL_OK);
+    snprintf(path, sizeof(path), "%s/drop", spool);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_uid, owner);
+    snprintf(path, sizeof(path), "%s/drop/%s", spool, name);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_uid, owner);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    mail_envelope_deinit(&envelope);
+    mail_test_remove_dir(spool);
+}
+
 static void sets_aside_what_cannot_be_taken(void **state)
 {
     char *spool = mail_test_make_dir();
@@ -561,6 +591,7 @@ int main(void)
         cmocka_unit_test(refuses_files_that_are_not_of_its_form),
         cmocka_unit_test(refuses_a_line_without_end),
         cmocka_unit_test(opens_only_plain_files_of_one_link),
+        cmocka_unit_test(what_root_drops_is_the_owners_of_the_spool),
         cmocka_unit_test(sets_aside_what_cannot_be_taken),
         cmocka_unit_test(sweeps_up_what_was_never_finished),
         cmocka_unit_test(refuses_what_would_break_out_of_its_line),
