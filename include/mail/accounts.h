@@ -53,6 +53,9 @@ MAIL_API void mail_accounts_release(mail_accounts *accounts);
 
 MAIL_API size_t mail_accounts_count(const mail_accounts *accounts);
 
+/** Any of them, in no order. Ownership: lends until the last release. */
+MAIL_API const mail_account *mail_accounts_at(const mail_accounts *accounts, size_t index);
+
 /**
  * The account that gets mail for `address`: the one of that name or else, if there is one,
  * the bare name that equals the local part. NULL: no such address.

@@ -41,6 +41,7 @@
 #include <mail/envelope.h>
 #include <mail/header.h>
 #include <mail/limits.h>
+#include <mail/listen.h>
 #include <mail/log.h>
 #include <mail/login.h>
 #include <mail/loop.h>

@@ -77,6 +77,10 @@ MAIL_API int mail_pop3_service_listen(mail_pop3_service *service, const mail_end
                                       const mail_pop3_server_options *engine, mail_endpoint *bound,
                                       mail_error *err);
 
+/** The same on a socket that listens already; see <mail/listen.h>. Ownership: takes `fd`, in any case. */
+MAIL_API int mail_pop3_service_listen_fd(mail_pop3_service *service, int fd,
+                                         const mail_pop3_server_options *engine, mail_error *err);
+
 /**
  * Serves a connected socket, from the loop's next round on.
  *

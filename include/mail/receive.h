@@ -102,6 +102,10 @@ MAIL_API int mail_receive_listen(mail_receive *rcv, const mail_endpoint *endpoin
 MAIL_API int mail_receive_listen_unix(mail_receive *rcv, const char *path, mail_receive_kind kind,
                                       mail_error *err);
 
+/** The same on a socket that listens already; see <mail/listen.h>. Ownership: takes `fd`, in any case. */
+MAIL_API int mail_receive_listen_fd(mail_receive *rcv, int fd, mail_receive_kind kind,
+                                    mail_error *err);
+
 /**
  * The certificates of sessions to come: from now on STARTTLS is offered to them. Those under way
  * keep theirs. Must not be NULL. Ownership: keeps a reference.

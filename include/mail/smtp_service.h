@@ -116,6 +116,11 @@ MAIL_API int mail_smtp_service_listen_unix(mail_smtp_service *service, const cha
                                            const mail_smtp_server_options *engine,
                                            void *listener_arg, mail_error *err);
 
+/** The same on a socket that listens already; see <mail/listen.h>. Ownership: takes `fd`, in any case. */
+MAIL_API int mail_smtp_service_listen_fd(mail_smtp_service *service, int fd,
+                                         const mail_smtp_server_options *engine, void *listener_arg,
+                                         mail_error *err);
+
 /**
  * Serves a connected socket, from the loop's next round on.
  *

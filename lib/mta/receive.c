@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "mta/submit.h"
+#include "net/socket.h"
 
 /* What a listener is for, seen by its sessions as their `listener_arg`. */
 typedef struct listener_kind {
@@ -485,6 +486,22 @@ int mail_receive_listen_unix(mail_receive *rcv, const char *path, mail_receive_k
     return code == MAIL_OK ? mail_smtp_service_listen_unix(rcv->service, path, &engine,
                                                            (void *)(uintptr_t)&kinds[kind], err)
                            : code;
+}
+
+int mail_receive_listen_fd(mail_receive *rcv, int fd, mail_receive_kind kind, mail_error *err)
+{
+    mail_smtp_server_options engine = engine_of(rcv, &kinds[kind]);
+    int code = check_kind(rcv, &kinds[kind], err);
+
+    if (code != MAIL_OK) {
+        net_system_sockets.ops->close(&net_system_sockets, fd);
+        return code;
+    }
+    if (net_socket_own(fd).ip.family == 0) {
+        engine.starttls = engine.requires_tls; /* as by path */
+    }
+    return mail_smtp_service_listen_fd(rcv->service, fd, &engine, (void *)(uintptr_t)&kinds[kind],
+                                       err);
 }
 
 int mail_receive_watch_drop(mail_receive *rcv, const char *spool, mail_error *err)

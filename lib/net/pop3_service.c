@@ -274,31 +274,25 @@ static int check_engine(const mail_pop3_service *service, const mail_pop3_server
     return mail_error_set(err, code, "bad options of the engine: %s", mail_strerror(code));
 }
 
-static int listen_on(mail_pop3_service *service, const mail_endpoint *endpoint, pop3_listener *ls,
-                     mail_endpoint *bound, mail_error *err)
+/* `fd` is what the network gave: a listening socket, or -errno. */
+static int listen_on(mail_pop3_service *service, int fd, const char *where, pop3_listener *ls,
+                     mail_error *err)
 {
-    char where[MAIL_IP_TEXT_SIZE];
-    int fd = service->net->ops->listen_tcp(service->net, endpoint, 0, bound);
-    int code;
+    int code = mail_error_from_errno(fd < 0 ? -fd : 0);
 
-    mail_endpoint_print(endpoint, where);
-    if (fd < 0) {
-        code = mail_error_from_errno(-fd);
-        return mail_error_set(err, code, "%s: %s", where, mail_strerror(code));
+    if (fd >= 0) {
+        code = net_listener_init(&ls->listener, service->net, service->loop, fd, on_accept, ls);
     }
-    code = net_listener_init(&ls->listener, service->net, service->loop, fd, on_accept, ls);
-    if (code != MAIL_OK) {
+    if (code != MAIL_OK && fd >= 0) {
         service->net->ops->close(service->net, fd);
-        return mail_error_set(err, code, "%s: %s", where, mail_strerror(code));
     }
-    return MAIL_OK;
+    return code == MAIL_OK ? MAIL_OK
+                           : mail_error_set(err, code, "%s: %s", where, mail_strerror(code));
 }
 
-int mail_pop3_service_listen(mail_pop3_service *service, const mail_endpoint *endpoint,
-                             const mail_pop3_server_options *engine, mail_endpoint *bound,
-                             mail_error *err)
+static int make_listener(mail_pop3_service *service, const mail_pop3_server_options *engine,
+                         pop3_listener **out, mail_error *err)
 {
-    mail_endpoint ignored;
     pop3_listener *ls;
     int code = check_engine(service, engine, err);
 
@@ -313,16 +307,55 @@ int mail_pop3_service_listen(mail_pop3_service *service, const mail_endpoint *en
     memcpy(&ls->engine, engine, engine->size); /* which was found good */
     ls->hostname = mem_text(service->mem, engine->hostname);
     ls->engine.hostname = mail_span_text(ls->hostname);
-    code = ls->hostname == NULL
-               ? mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM))
-               : listen_on(service, endpoint, ls, bound != NULL ? bound : &ignored, err);
+    if (ls->hostname == NULL) {
+        mem_free(service->mem, ls, sizeof(*ls));
+        return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
+    }
+    *out = ls;
+    return MAIL_OK;
+}
+
+static int begin_to_listen(pop3_listener *ls, int fd, const char *where, mail_error *err)
+{
+    mail_pop3_service *service = ls->service;
+    int code = listen_on(service, fd, where, ls, err);
+
     if (code != MAIL_OK) {
-        mem_free(service->mem, ls->hostname, engine->hostname.length + 1);
+        mem_free(service->mem, ls->hostname, ls->engine.hostname.length + 1);
         mem_free(service->mem, ls, sizeof(*ls));
         return code;
     }
     list_push_back(&service->listeners, &ls->link);
     return MAIL_OK;
+}
+
+int mail_pop3_service_listen(mail_pop3_service *service, const mail_endpoint *endpoint,
+                             const mail_pop3_server_options *engine, mail_endpoint *bound,
+                             mail_error *err)
+{
+    char where[MAIL_IP_TEXT_SIZE];
+    pop3_listener *ls;
+    int code = make_listener(service, engine, &ls, err);
+
+    if (code != MAIL_OK) {
+        return code;
+    }
+    mail_endpoint_print(endpoint, where);
+    return begin_to_listen(ls, service->net->ops->listen_tcp(service->net, endpoint, 0, bound),
+                           where, err);
+}
+
+int mail_pop3_service_listen_fd(mail_pop3_service *service, int fd,
+                                const mail_pop3_server_options *engine, mail_error *err)
+{
+    pop3_listener *ls;
+    int code = make_listener(service, engine, &ls, err);
+
+    if (code != MAIL_OK) {
+        service->net->ops->close(service->net, fd);
+        return code;
+    }
+    return begin_to_listen(ls, fd, "a socket", err);
 }
 
 int mail_pop3_service_adopt(mail_pop3_service *service, int fd,

@@ -560,6 +560,20 @@ int mail_smtp_service_listen_unix(mail_smtp_service *service, const char *path,
     return begin_to_listen(ls, service->net->ops->listen_unix(service->net, path, 0), path, err);
 }
 
+int mail_smtp_service_listen_fd(mail_smtp_service *service, int fd,
+                                const mail_smtp_server_options *engine, void *listener_arg,
+                                mail_error *err)
+{
+    smtp_listener *ls;
+    int code = make_listener(service, engine, listener_arg, &ls);
+
+    if (code != MAIL_OK) {
+        service->net->ops->close(service->net, fd);
+        return mail_error_set(err, code, "Bad settings for a socket: %s", mail_strerror(code));
+    }
+    return begin_to_listen(ls, fd, "a socket", err);
+}
+
 /* The end. */
 
 void smtp_service_check_drained(mail_smtp_service *service)

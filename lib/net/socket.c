@@ -45,7 +45,12 @@ static mail_endpoint endpoint_of(const address *from)
 {
     mail_endpoint at = {{0}, 0};
 
-    if (from->any.sa_family == AF_INET6) {
+    if (from->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&from->in6.sin6_addr)) {
+        /* From a socket for both families, which others may hand to us. */
+        at.ip.family = 4;
+        at.port = ntohs(from->in6.sin6_port);
+        memcpy(at.ip.bytes, &from->in6.sin6_addr.s6_addr[12], 4);
+    } else if (from->any.sa_family == AF_INET6) {
         at.ip.family = 6;
         at.ip.scope = from->in6.sin6_scope_id;
         at.port = ntohs(from->in6.sin6_port);
@@ -363,6 +368,17 @@ static const mail_sockets_ops system_ops = {
 };
 
 const mail_sockets net_system_sockets = {&system_ops};
+
+mail_endpoint net_socket_own(int fd)
+{
+    address own = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t length = sizeof(own);
+
+    if (getsockname(fd, &own.any, &length) != 0) {
+        own.any.sa_family = AF_UNSPEC;
+    }
+    return endpoint_of(&own);
+}
 
 mail_endpoint net_socket_peer(int fd)
 {

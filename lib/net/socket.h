@@ -48,6 +48,9 @@ struct mail_sockets {
 /* The system's network. */
 extern const mail_sockets net_system_sockets;
 
+/* Where a socket is bound; family 0: it has no IP address. */
+mail_endpoint net_socket_own(int fd);
+
 /* The other end of a connected socket; family 0: it has no IP address. */
 mail_endpoint net_socket_peer(int fd);
 

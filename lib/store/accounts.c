@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/accounts.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 
 #include "base/ascii.h"
@@ -307,6 +308,12 @@ void mail_accounts_release(mail_accounts *accounts)
 size_t mail_accounts_count(const mail_accounts *accounts)
 {
     return accounts->count;
+}
+
+const mail_account *mail_accounts_at(const mail_accounts *accounts, size_t index)
+{
+    assert(index < accounts->count);
+    return &accounts->all[index]->shown;
 }
 
 const mail_account *mail_accounts_find(const mail_accounts *accounts, const mail_path *address)

@@ -232,6 +232,40 @@ static void udp_ports_are_drawn_at_random_and_hear_only_their_peer(void **state)
     close(stranger);
 }
 
+/* A socket for both families, as a service manager may hand over: IPv4 is IPv4. */
+static void a_mapped_address_is_the_one_that_was_mapped(void **state)
+{
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
+    socklen_t length = sizeof(any);
+    mail_endpoint to = loopback;
+    mail_endpoint peer;
+    int listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int off = 0;
+    int client;
+    int server;
+
+    (void)state;
+    if (listener < 0 || setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0 ||
+        bind(listener, (struct sockaddr *)&any, length) != 0) {
+        close(listener);
+        print_message("no IPv6 here\n");
+        skip();
+    }
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&any, &length), 0);
+    to.port = ntohs(any.sin6_port);
+    client = net->ops->connect_tcp(net, &to);
+    assert_true(client >= 0);
+    wait_for(listener, POLLIN);
+    server = net->ops->accept(net, listener, &peer);
+    assert_true(server >= 0);
+    assert_int_equal(peer.ip.family, 4);
+    assert_true(mail_ip_equal(&peer.ip, &loopback.ip) && peer.port != 0);
+    close(server);
+    close(client);
+    close(listener);
+}
+
 static void a_broken_pipe_is_no_signal(void **state)
 {
     int ours;
@@ -254,6 +288,7 @@ int main(void)
         cmocka_unit_test(a_dead_unix_socket_is_replaced),
         cmocka_unit_test(a_name_too_long_for_a_unix_socket_is_refused),
         cmocka_unit_test(udp_ports_are_drawn_at_random_and_hear_only_their_peer),
+        cmocka_unit_test(a_mapped_address_is_the_one_that_was_mapped),
         cmocka_unit_test(a_broken_pipe_is_no_signal),
     };
 
