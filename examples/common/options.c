@@ -273,7 +273,7 @@ static int read_all(reading *rd, int argc, char **argv, const struct option *all
 }
 
 int options_read(const option_table *table, int argc, char **argv, void *config, char **text,
-                 FILE *out, FILE *err)
+                 const char **path, FILE *out, FILE *err)
 {
     reading rd = {.table = table, .config = config, .err = err};
     struct option *all = make_getopt_table(table);
@@ -286,6 +286,7 @@ int options_read(const option_table *table, int argc, char **argv, void *config,
     } else {
         code = read_all(&rd, argc, argv, all, text, out);
     }
+    *path = rd.file;
     free(rd.given);
     free(all);
     return code;

@@ -44,13 +44,13 @@ typedef struct option_table {
 /*
  * Fills `config` (already holding its defaults) from the file, then from the command line:
  * what stands there makes the file's lines of that name void. `*text` becomes the file's text
- * into which values may point: free() it with the configuration.
+ * into which values may point: free() it with the configuration. `*path` is where the file lies, or NULL.
  *
  * Returns OPTIONS_GO or the exit code: 0 after --help and --version (on `out`), 64 for a bad
  * command line, 78 for a bad file, 71 without memory; one line on `err` then says why.
  */
 int options_read(const option_table *table, int argc, char **argv, void *config, char **text,
-                 FILE *out, FILE *err);
+                 const char **path, FILE *out, FILE *err);
 
 /* What a repeatable option collects. */
 typedef struct option_texts {

@@ -38,6 +38,8 @@ static const option_row rows[] = {
     {"max-sessions-per-client", "N", "(200; from loopback unlimited)", option_set_count,
      FIELD(max_sessions_per_client), false},
     {"idle", "SECONDS", "longest wait for a client (600)", option_set_duration, FIELD(idle), false},
+    {"user", "NAME", CONFINE_USER_HELP, option_set_text, FIELD(confine.user), false},
+    {"no-sandbox", NULL, CONFINE_SANDBOX_HELP, option_set_switch, FIELD(confine.no_sandbox), false},
     {"log-level", "LEVEL", "error, warn, info or debug (info)", option_set_log_level,
      FIELD(log_level), false},
     {"log-format", "FORMAT", "text or json (text)", option_set_log_format, FIELD(log_format),
@@ -52,6 +54,7 @@ static int complete(pop3d_config *config)
         server_hostname(config->own_hostname);
         config->hostname = config->own_hostname;
     }
+    config->listen_is_default = config->listen.count == 0;
     return config->listen.count > 0 ? MAIL_OK
                                     : option_set_endpoints(&config->listen, "127.0.0.1:2110", NULL);
 }
@@ -73,7 +76,7 @@ int pop3d_config_read(pop3d_config *config, int argc, char **argv)
         .log_level = MAIL_LOG_INFO,
         .drain = 10 * MAIL_SECOND,
     };
-    code = options_read(&table, argc, argv, config, &config->text, stdout, stderr);
+    code = options_read(&table, argc, argv, config, &config->text, &config->path, stdout, stderr);
     if (code != OPTIONS_GO) {
         return code;
     }

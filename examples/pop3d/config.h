@@ -4,6 +4,7 @@
 
 #include <mail/log.h>
 
+#include "common/confine.h"
 #include "common/options.h"
 #include "common/server.h"
 
@@ -12,10 +13,12 @@ typedef struct pop3d_config {
     bool check;
     const char *hostname;
     option_endpoints listen;
+    bool listen_is_default; /* none was asked for */
     const char *mail_dir;
     const char *users;
     bool auth_insecure;
     option_networks proxy_from;
+    confine_options confine;
     uint32_t max_sessions;            /* 0: the library's default */
     uint32_t max_sessions_per_client; /* 0: likewise */
     mail_duration idle;
@@ -23,7 +26,8 @@ typedef struct pop3d_config {
     mail_log_format log_format;
     mail_duration drain;
     char own_hostname[SERVER_HOSTNAME_SIZE];
-    char *text; /* of the file */
+    char *text;       /* of the file */
+    const char *path; /* of the file; NULL: none */
 } pop3d_config;
 
 /* OPTIONS_GO or the exit code, as options_read. */

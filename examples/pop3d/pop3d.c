@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
+#include <stdlib.h>
 #include <sysexits.h>
 
 #include <mail/accounts.h>
@@ -8,11 +9,13 @@
 #include <mail/store.h>
 
 #include "common/server.h"
-#include "config.h"
+#include "settle.h"
 
 /* A POP3 server is a store, the accounts that may open it, and a service on a loop. */
 typedef struct pop3d {
     pop3d_config config;
+    supervisor supervisor;
+    pop3d_sockets sockets;
     server_log log;
     mail_loop_uv *uv;
     mail_loop *loop;
@@ -49,15 +52,15 @@ static void on_stop(void *arg)
         return;
     }
     pd->is_stopping = true;
+    supervisor_tell(&pd->supervisor, "STOPPING=1");
     server_say(&pd->log, MAIL_LOG_INFO, "stopping", NULL);
     pd->loop->ops->timer_set(pd->patience, mail_loop_now(pd->loop) + pd->config.drain);
     mail_pop3_service_drain(pd->service, on_drained, pd);
 }
 
 /* A file with a mistake changes nothing. */
-static void on_reload(void *arg)
+static void reload(pop3d *pd)
 {
-    pop3d *pd = arg;
     mail_accounts *accounts;
     mail_error err;
 
@@ -69,6 +72,15 @@ static void on_reload(void *arg)
     mail_accounts_release(pd->accounts);
     pd->accounts = accounts;
     server_say(&pd->log, MAIL_LOG_INFO, "users reloaded", pd->config.users);
+}
+
+static void on_reload(void *arg)
+{
+    pop3d *pd = arg;
+
+    supervisor_tell_reloading(&pd->supervisor);
+    reload(pd);
+    supervisor_tell(&pd->supervisor, "READY=1");
 }
 
 static int make_service(pop3d *pd)
@@ -109,15 +121,20 @@ static int listen_all(pop3d *pd, server_ready *ready)
 
     engine.hostname = mail_span_text(pd->config.hostname);
     engine.idle_timeout = pd->config.idle;
-    for (size_t i = 0; i < pd->config.listen.count; i++) {
-        mail_endpoint bound;
+    for (size_t i = 0; i < pd->sockets.count; i++) {
+        pop3d_socket *socket = &pd->sockets.items[i];
+        int fd = socket->fd;
         mail_error err;
 
-        if (mail_pop3_service_listen(pd->service, &pd->config.listen.items[i], &engine, &bound,
-                                     &err) != MAIL_OK) {
+        socket->fd = -1;
+        if (mail_pop3_service_listen_fd(pd->service, fd, &engine, &err) != MAIL_OK) {
             return fail(EX_UNAVAILABLE, err.text);
         }
-        server_ready_add_endpoint(ready, "pop3", &bound);
+        if (socket->at.ip.family == 0) {
+            server_ready_add(ready, "pop3", "unix");
+        } else {
+            server_ready_add_endpoint(ready, "pop3", &socket->at);
+        }
     }
     return EX_OK;
 }
@@ -136,19 +153,43 @@ static int serve(pop3d *pd)
         return code;
     }
     code = server_signals_watch(pd->loop, &signals, pd);
+    if (code == MAIL_OK) {
+        code = supervisor_watch(&pd->supervisor, pd->loop);
+    }
     if (code != MAIL_OK) {
         return fail(EX_OSERR, mail_strerror(code));
     }
     if (!server_ready_print(&ready)) {
         return fail(EX_IOERR, "standard output can't be written");
     }
+    supervisor_tell(&pd->supervisor, "READY=1");
     mail_loop_uv_run(pd->uv);
     return EX_OK;
+}
+
+/* Everything up to the first thread. */
+static int prepare(pop3d *pd)
+{
+    mail_error err;
+
+    if (supervisor_init(&pd->supervisor, &err) != MAIL_OK) {
+        return fail(EX_CONFIG, err.text);
+    }
+    confine_early(SUPERVISOR_FIRST_SOCKET + (int)pd->supervisor.socket_count);
+    return pop3d_settle(&pd->config, pd->accounts, &pd->supervisor, &pd->log, &pd->sockets);
+}
+
+static int run(pop3d *pd)
+{
+    int code = prepare(pd);
+
+    return code == EX_OK ? serve(pd) : code;
 }
 
 static void clean_up(pop3d *pd)
 {
     server_signals_unwatch();
+    supervisor_deinit(&pd->supervisor);
     mail_pop3_service_destroy(pd->service);
     if (pd->uv != NULL) {
         pd->loop->ops->untimer(pd->patience);
@@ -156,6 +197,7 @@ static void clean_up(pop3d *pd)
     }
     mail_store_destroy(pd->store);
     mail_accounts_release(pd->accounts);
+    free(pd->sockets.items);
 }
 
 int main(int argc, char **argv)
@@ -169,7 +211,7 @@ int main(int argc, char **argv)
         if (mail_accounts_load(&pd.accounts, pd.config.users, NULL, &err) != MAIL_OK) {
             code = fail(EX_CONFIG, err.text);
         } else {
-            code = pd.config.check ? EX_OK : serve(&pd);
+            code = pd.config.check ? EX_OK : run(&pd);
         }
         clean_up(&pd);
     }

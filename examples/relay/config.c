@@ -29,7 +29,7 @@ static int add_listener(relay_listeners *listeners, const relay_listener *listen
 static int set_listener(relay_listeners *listeners, const char *value, mail_receive_kind kind,
                         mail_error *err)
 {
-    relay_listener listener = {.kind = kind};
+    relay_listener listener = {.kind = kind, .fd = -1};
 
     if (mail_endpoint_parse(mail_span_text(value), &listener.at) != MAIL_OK) {
         return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no address and port", value);
@@ -54,7 +54,8 @@ static int set_submissions(void *field, const char *value, mail_error *err)
 
 static int set_lmtp(void *field, const char *value, mail_error *err)
 {
-    const relay_listener by_path = {.kind = MAIL_RECEIVE_LMTP, .path = value + strlen("unix:")};
+    const relay_listener by_path = {
+        .kind = MAIL_RECEIVE_LMTP, .path = value + strlen("unix:"), .fd = -1};
 
     if (strncmp(value, "unix:", strlen("unix:")) == 0 && *by_path.path != '\0') {
         return add_listener(field, &by_path, err);
@@ -275,6 +276,8 @@ static const option_row rows[] = {
      false},
     {"capture", NULL, "deliver any recipient into --mail-dir and send nothing out",
      option_set_switch, FIELD(capture), false},
+    {"user", "NAME", CONFINE_USER_HELP, option_set_text, FIELD(confine.user), false},
+    {"no-sandbox", NULL, CONFINE_SANDBOX_HELP, option_set_switch, FIELD(confine.no_sandbox), false},
     {"log-level", "LEVEL", "error, warn, info or debug (info)", option_set_log_level,
      FIELD(log_level), false},
     {"log-format", "FORMAT", "text or json (text)", option_set_log_format, FIELD(log_format),
@@ -298,9 +301,11 @@ static int complete(relay_config *config)
         server_hostname(config->own_hostname);
         config->hostname = config->own_hostname;
     }
-    if (config->listeners.count == 0 &&
-        set_smtp(&config->listeners, "127.0.0.1:2525", NULL) != MAIL_OK) {
-        return MAIL_ENOMEM;
+    if (config->listeners.count == 0) {
+        config->listeners.is_default = true;
+        if (set_smtp(&config->listeners, "127.0.0.1:2525", NULL) != MAIL_OK) {
+            return MAIL_ENOMEM;
+        }
     }
     if (from->nobody) {
         from->list.count = 0;
@@ -375,12 +380,17 @@ int relay_config_read(relay_config *config, int argc, char **argv)
         .give_up = 5 * MAIL_DAY,
         .drain = 10 * MAIL_SECOND,
     };
-    code = options_read(&table, argc, argv, config, &config->text, stdout, stderr);
+    code = options_read(&table, argc, argv, config, &config->text, &config->path, stdout, stderr);
     if (code == OPTIONS_GO && complete(config) != MAIL_OK) {
         fprintf(stderr, "relay: %s\n", mail_strerror(MAIL_ENOMEM));
         return 71;
     }
     return code == OPTIONS_GO ? check_listeners(config) : code;
+}
+
+int relay_config_add_listener(relay_config *config, const relay_listener *listener)
+{
+    return add_listener(&config->listeners, listener, NULL);
 }
 
 void relay_config_deinit(relay_config *config)

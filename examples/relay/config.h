@@ -11,6 +11,7 @@
 #include <mail/route.h>
 #include <mail/tls_policy.h>
 
+#include "common/confine.h"
 #include "common/options.h"
 #include "common/tls_files.h"
 
@@ -19,11 +20,13 @@ typedef struct relay_listener {
     mail_receive_kind kind;
     mail_endpoint at;
     const char *path; /* of a unix socket; NULL: `at` */
+    int fd;           /* once it is open */
 } relay_listener;
 
 typedef struct relay_listeners {
     relay_listener *items;
     size_t count;
+    bool is_default; /* none was asked for */
 } relay_listeners;
 
 typedef struct relay_networks {
@@ -33,7 +36,8 @@ typedef struct relay_networks {
 
 /* All that can be set; a member an option. */
 typedef struct relay_config {
-    char *text; /* of the file, to which the others point */
+    char *text;       /* of the file, to which the others point */
+    const char *path; /* of the file; NULL: none */
     bool check;
     const char *hostname;
     char own_hostname[MAIL_DOMAIN_SIZE];
@@ -75,6 +79,7 @@ typedef struct relay_config {
     mail_duration give_up;
     mail_duration warn_after;
     bool capture;
+    confine_options confine;
     mail_log_level log_level;
     mail_log_format log_format;
     mail_duration drain;
@@ -86,6 +91,9 @@ void relay_config_deinit(relay_config *config);
 
 /* `smtp`, `submission` …: as the line says that tells where it listens. */
 const char *relay_listener_name(mail_receive_kind kind);
+
+/* One more listener. MAIL_ENOMEM. */
+int relay_config_add_listener(relay_config *config, const relay_listener *listener);
 
 /* What is read anew on SIGHUP. */
 typedef struct relay_tables {

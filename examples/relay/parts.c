@@ -243,14 +243,9 @@ static void stop_metrics(relay *rl)
 
 int relay_make(relay *rl)
 {
-    mail_error err;
-    int exit_code;
+    int exit_code = open_queue(rl);
     int code;
 
-    if (relay_tables_read(&rl->tables, &rl->config, &err) != MAIL_OK) {
-        return relay_fail(EX_CONFIG, err.text, NULL);
-    }
-    exit_code = open_queue(rl);
     if (exit_code != EX_OK) {
         return exit_code;
     }
@@ -273,30 +268,36 @@ int relay_make(relay *rl)
     return EX_OK;
 }
 
+static int serve_listener(relay *rl, relay_listener *listener, server_ready *ready)
+{
+    const char *service = relay_listener_name(listener->kind);
+    char where[SERVER_READY_SIZE];
+    mail_error err;
+    int fd = listener->fd;
+
+    listener->fd = -1;
+    if (mail_receive_listen_fd(rl->receive, fd, listener->kind, &err) != MAIL_OK) {
+        return relay_fail(EX_UNAVAILABLE, err.text, NULL);
+    }
+    if (listener->path != NULL) {
+        snprintf(where, sizeof(where), "unix:%s", listener->path);
+        server_ready_add(ready, service, where);
+    } else {
+        server_ready_add_endpoint(ready, service, &listener->at);
+    }
+    return EX_OK;
+}
+
 int relay_listen(relay *rl, server_ready *ready)
 {
     mail_error err;
 
     for (size_t i = 0; i < rl->config.listeners.count; i++) {
-        const relay_listener *listener = &rl->config.listeners.items[i];
-        const char *service = relay_listener_name(listener->kind);
-        mail_endpoint bound;
-        char where[SERVER_READY_SIZE];
+        int exit_code = serve_listener(rl, &rl->config.listeners.items[i], ready);
 
-        if (listener->path != NULL) {
-            if (mail_receive_listen_unix(rl->receive, listener->path, listener->kind, &err) !=
-                MAIL_OK) {
-                return relay_fail(EX_UNAVAILABLE, err.text, NULL);
-            }
-            snprintf(where, sizeof(where), "unix:%s", listener->path);
-            server_ready_add(ready, service, where);
-            continue;
+        if (exit_code != EX_OK) {
+            return exit_code;
         }
-        if (mail_receive_listen(rl->receive, &listener->at, listener->kind, &bound, &err) !=
-            MAIL_OK) {
-            return relay_fail(EX_UNAVAILABLE, err.text, NULL);
-        }
-        server_ready_add_endpoint(ready, service, &bound);
     }
     if (serve_metrics(rl, ready, &err) != MAIL_OK) {
         return relay_fail(EX_UNAVAILABLE, err.text, NULL);

@@ -2,7 +2,6 @@
 #include "relay.h"
 
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 
 static void on_drain_timeout(void *arg)
@@ -32,6 +31,7 @@ static void on_stop(void *arg)
         return;
     }
     rl->is_stopping = true;
+    supervisor_tell(&rl->supervisor, "STOPPING=1");
     rl->draining = 2;
     server_say(&rl->log, MAIL_LOG_INFO, "stopping", NULL);
     rl->loop->ops->timer_set(rl->drain_timer, mail_loop_now(rl->loop) + rl->config.drain);
@@ -55,9 +55,11 @@ static void on_reload(void *arg)
     relay_config config;
     relay_tables tables;
     mail_error err = {.text = "the configuration is bad"};
-    bool good = relay_config_read(&config, rl->argc, rl->argv) == OPTIONS_GO &&
-                keeps_users(rl, &config, &err) &&
-                relay_tables_read(&tables, &config, &err) == MAIL_OK;
+    bool good;
+
+    supervisor_tell_reloading(&rl->supervisor);
+    good = relay_config_read(&config, rl->argc, rl->argv) == OPTIONS_GO &&
+           keeps_users(rl, &config, &err) && relay_tables_read(&tables, &config, &err) == MAIL_OK;
 
     if (good) {
         mail_deliver_set_routes(rl->deliver, tables.routes);
@@ -74,6 +76,7 @@ static void on_reload(void *arg)
         server_say(&rl->log, MAIL_LOG_ERROR, "not reloaded", err.text);
     }
     relay_config_deinit(&config);
+    supervisor_tell(&rl->supervisor, "READY=1");
 }
 
 static int run(relay *rl)
@@ -93,10 +96,14 @@ static int run(relay *rl)
     if (code == MAIL_OK) {
         code = server_signals_watch(rl->loop, &ops, rl);
     }
+    if (code == MAIL_OK) {
+        code = supervisor_watch(&rl->supervisor, rl->loop);
+    }
     if (code != MAIL_OK) {
         return relay_fail(EX_OSERR, "start", mail_strerror(code));
     }
     (void)server_ready_print(&ready); /* whoever started us may not care */
+    supervisor_tell(&rl->supervisor, "READY=1");
     server_say(&rl->log, MAIL_LOG_INFO, "started", ready.text + 1);
     return mail_loop_uv_run(rl->uv) == MAIL_OK ? EX_OK : EX_OSERR;
 }
@@ -113,6 +120,7 @@ static int run_on_loop(relay *rl)
     rl->loop = mail_loop_uv_loop(rl->uv);
     exit_code = run(rl);
     server_signals_unwatch();
+    supervisor_deinit(&rl->supervisor);
     relay_unmake(rl);
     rl->loop->ops->untimer(rl->drain_timer);
     mail_loop_uv_destroy(rl->uv);
@@ -124,13 +132,39 @@ static int run_on_loop(relay *rl)
 static int check(const relay_config *config)
 {
     relay_tables tables;
+    confine_user user;
     mail_error err;
 
     if (relay_tables_read(&tables, config, &err) != MAIL_OK) {
         return relay_fail(EX_CONFIG, err.text, NULL);
     }
     relay_tables_deinit(&tables);
+    if (config->confine.user != NULL &&
+        confine_find_user(&user, config->confine.user, &err) != MAIL_OK) {
+        return relay_fail(EX_CONFIG, err.text, NULL);
+    }
     return EX_OK;
+}
+
+static int serve(relay *rl)
+{
+    mail_error err;
+    int exit_code;
+
+    if (supervisor_init(&rl->supervisor, &err) != MAIL_OK) {
+        return relay_fail(EX_CONFIG, err.text, NULL);
+    }
+    confine_early(SUPERVISOR_FIRST_SOCKET + (int)rl->supervisor.socket_count);
+    server_raise_limits();
+    /* Workers wait for the disk, not for the processor: more of them share its flushes. */
+    setenv("UV_THREADPOOL_SIZE", "16", 0);
+    server_log_init(&rl->log, rl->config.log_level, rl->config.log_format);
+    exit_code = relay_settle(rl);
+    if (exit_code != EX_OK) {
+        relay_tables_deinit(&rl->tables);
+        return exit_code;
+    }
+    return run_on_loop(rl);
 }
 
 int main(int argc, char **argv)
@@ -141,12 +175,7 @@ int main(int argc, char **argv)
     if (exit_code == OPTIONS_GO && rl.config.check) {
         exit_code = check(&rl.config);
     } else if (exit_code == OPTIONS_GO) {
-        umask(077);
-        server_raise_limits();
-        /* Workers wait for the disk, not for the processor: more of them share its flushes. */
-        setenv("UV_THREADPOOL_SIZE", "16", 0);
-        server_log_init(&rl.log, rl.config.log_level, rl.config.log_format);
-        exit_code = run_on_loop(&rl);
+        exit_code = serve(&rl);
     }
     relay_config_deinit(&rl.config);
     return exit_code;

@@ -13,6 +13,7 @@
 #include <mail/store.h>
 
 #include "common/server.h"
+#include "common/supervisor.h"
 #include "config.h"
 
 /*
@@ -25,6 +26,7 @@ typedef struct relay {
     relay_config config;
     int argc;
     char **argv;
+    supervisor supervisor;
     server_log log;
     mail_loop_uv *uv;
     mail_loop *loop;
@@ -40,6 +42,12 @@ typedef struct relay {
     int draining; /* parts that have not come to rest yet */
     bool is_stopping;
 } relay;
+
+/*
+ * settle.c: all that needs the rights with which we were started, and then gives them up: reads
+ * files, opens ports. Exit codes.
+ */
+int relay_settle(relay *rl);
 
 /* Everything that is to be there before the first connection, but for the loop. Exit codes. */
 int relay_make(relay *rl);

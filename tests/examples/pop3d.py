@@ -165,6 +165,27 @@ class Pop3d(unittest.TestCase):
             self.assertEqual(wire.recv(100), b"")
         self.assertIn("client=192.0.2.1:4660", self.stop())
 
+    def test_serves_under_a_service_manager(self):
+        """A socket that is handed over instead of the usual one, and a word when it is ready."""
+        path = self.path("notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, \
+                socket.create_server(("127.0.0.1", 0)) as listener:
+            notify.bind(path)
+            notify.settimeout(30)
+            self.server = subprocess.Popen(
+                ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", os.path.abspath(POP3D),
+                 "--users", self.users, "--mail-dir", self.path("mail")],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, close_fds=False,
+                preexec_fn=lambda: os.dup2(os.dup(listener.fileno()), 3),
+                env={"LISTEN_FDS": "1", "NOTIFY_SOCKET": path, "PATH": os.environ["PATH"]})
+            self.port = listener.getsockname()[1]
+            self.assertEqual(self.server.stdout.readline(),
+                             "ready pop3=127.0.0.1:%d\n" % self.port)
+            self.assertEqual(notify.recv(100), b"READY=1")
+            self.log_in().quit()
+            self.stop()
+            self.assertEqual(notify.recv(100), b"STOPPING=1")
+
     def test_says_what_is_wrong(self):
         users = self.path("bad")
         with open(users, "w") as file:
@@ -200,7 +221,7 @@ class Pop3d(unittest.TestCase):
         self.start()
         code, out, err = self.run_once("--users", self.users, "--listen", "127.0.0.1:%d" % self.port)
         self.assertEqual((code, out), (69, ""))
-        self.assertEqual(err, "pop3d: 127.0.0.1:%d: in use\n" % self.port)
+        self.assertEqual(err, "pop3d: Cannot listen on 127.0.0.1:%d: Address already in use\n" % self.port)
 
 
 def main():

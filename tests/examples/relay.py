@@ -6,15 +6,17 @@
 
 import json
 import os
+import pwd
 import re
 import signal
 import smtplib
 import socket
+import subprocess
 import tempfile
 import time
 
 import certificates
-from relays import ANY, PATIENCE, content, play, relay, run, until
+from relays import ANY, PATIENCE, RELAY, content, play, relay, run, until
 
 def says_where_it_listens_in_the_order_given():
     with relay(*ANY, "--lmtp", "unix:lmtp", *ANY, "--lmtp", "127.0.0.1:0") as r:
@@ -109,6 +111,106 @@ def holds_clients_to_their_limits():
     for bad in ("0/1h", "5", "5/", "/1h", "5/1x", "-1/1h", "4294967296/1h", "5/1h/2", "1/500d"):
         done = run("--max-messages-per-client", bad, "--check")
         assert done.returncode == 64 and "rate" in done.stderr, (bad, done)
+
+
+def status(r):
+    """What the kernel says of a server: `Name: value` lines as a dictionary."""
+    with open(f"/proc/{r.process.pid}/status") as lines:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in lines)
+
+
+def manager(home):
+    """A service manager's end of sd_notify."""
+    wire = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    wire.bind(os.path.join(home, "notify"))
+    wire.settimeout(PATIENCE)
+    return wire
+
+
+def serves_under_a_service_manager():
+    """Sockets handed over, by name, and a word about how it is."""
+    with tempfile.TemporaryDirectory() as home, manager(home) as notify, \
+            socket.create_server(("127.0.0.1", 0)) as smtp, \
+            socket.create_server(("127.0.0.1", 0)) as lmtp:
+
+        def hand_over():
+            first, second = os.dup(smtp.fileno()), os.dup(lmtp.fileno())
+            os.dup2(first, 3)
+            os.dup2(second, 4)
+
+        process = subprocess.Popen(
+            ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", RELAY, "--hostname", "mx.test"],
+            cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, close_fds=False,
+            preexec_fn=hand_over, env={
+                "LISTEN_FDS": "2", "LISTEN_FDNAMES": "relay.socket:lmtp",
+                "NOTIFY_SOCKET": os.path.join(home, "notify"), "WATCHDOG_USEC": "20000",
+                "PATH": os.environ["PATH"]})
+        ready = process.stdout.readline()
+        ports = smtp.getsockname()[1], lmtp.getsockname()[1]
+        assert ready == "ready smtp=127.0.0.1:%d lmtp=127.0.0.1:%d\n" % ports, ready
+        heard = [notify.recv(100) for _ in range(5)]
+        assert b"READY=1" in heard and heard.count(b"WATCHDOG=1") == 4, heard
+        with smtplib.SMTP("127.0.0.1", ports[0]) as client:
+            client.sendmail("a@near.test", ["b@mx.test"], "Subject: x\r\n\r\n")
+        with smtplib.LMTP("127.0.0.1", ports[1]) as client:
+            client.sendmail("a@near.test", ["b@mx.test"], "Subject: x\r\n\r\n")
+        process.send_signal(signal.SIGHUP)
+        heard = []
+        while not heard or heard[-1] != b"READY=1":
+            heard += [word for word in [notify.recv(100)] if word != b"WATCHDOG=1"]
+        assert heard[0].startswith(b"RELOADING=1\nMONOTONIC_USEC="), heard
+        process.terminate()
+        while notify.recv(100) != b"STOPPING=1":
+            pass
+        process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0
+
+
+def gives_up_what_it_does_not_need():
+    """No rights by exec, no core files, and no files but its own."""
+    with tempfile.TemporaryDirectory() as elsewhere, relay(*ANY, "--local", "here.test") as r:
+        assert status(r)["NoNewPrivs"] == "1"
+        with open(f"/proc/{r.process.pid}/limits") as limits:
+            core = next(line.split() for line in limits if line.startswith("Max core file size"))
+        assert core[4:6] == ["0", "0"], core
+        r.send("a@near.test", ["b@here.test"])
+        until(lambda: len(r.mailbox("b@here.test")) == 1, "delivery")
+        # Where Landlock is in force, a mailbox that leads elsewhere is out of reach.
+        os.symlink(elsewhere, os.path.join(r.home, "mail", "here.test", "c"))
+        r.send("a@near.test", ["c@here.test"])
+        until(lambda: any(" delivered " in l and "c@here.test" in l or "deferred" in l
+                          for l in r.lines()), "an attempt")
+        if any("deferred" in line for line in r.lines()):
+            assert os.listdir(elsewhere) == []
+        else:
+            print("[  SKIPPED ] files are not limited: no Landlock here")
+    with relay(*ANY, "--no-sandbox") as r:
+        assert status(r)["NoNewPrivs"] == "0"
+
+
+def becomes_a_user_once_its_ports_are_open():
+    if os.geteuid() != 0:
+        print("[  SKIPPED ] only root can become somebody else")
+        return
+    with tempfile.TemporaryDirectory() as home:
+        os.chmod(home, 0o711)
+        with relay(*ANY, "--lmtp", "unix:lmtp", "--user", "nobody", "--local", "here.test",
+                   home=home) as r:
+            nobody = pwd.getpwnam("nobody")
+            assert status(r)["Uid"].split() == [str(nobody.pw_uid)] * 4
+            assert status(r)["Gid"].split() == [str(nobody.pw_gid)] * 4
+            for name in ("spool", "mail", "lmtp", "spool/control"):
+                info = os.stat(os.path.join(home, name))
+                assert info.st_uid == nobody.pw_uid and info.st_mode & 0o077 == 0, name
+            r.send("a@near.test", ["b@here.test"])
+            until(lambda: len(r.mailbox("b@here.test")) == 1, "delivery")
+            assert os.stat(r.mailbox("b@here.test")[0]).st_uid == nobody.pw_uid
+            with smtplib.LMTP(os.path.join(home, "lmtp")) as client:
+                client.sendmail("a@near.test", ["b@here.test"], "Subject: x\r\n\r\n")
+            until(lambda: len(r.mailbox("b@here.test")) == 2, "delivery of the second")
+    for user, code in (("no such user", 78), ("root", 78)):
+        done = run("--user", user, "--check")
+        assert done.returncode == code and user in done.stderr, done
 
 
 def loses_nothing_that_it_has_accepted():
@@ -352,6 +454,9 @@ TESTS = [
     relays_through_another_and_waits_for_it,
     believes_a_proxy_that_is_listed,
     holds_clients_to_their_limits,
+    serves_under_a_service_manager,
+    gives_up_what_it_does_not_need,
+    becomes_a_user_once_its_ports_are_open,
     loses_nothing_that_it_has_accepted,
     captures_whatever_comes,
     takes_what_is_dropped,

@@ -46,6 +46,7 @@ static const option_table table = {"relay", "1.2.3", "A relay.", rows, MAIL_COUN
 typedef struct run {
     config config;
     char *text;
+    const char *path;
     char *out;
     char *err;
     int code;
@@ -67,7 +68,7 @@ static void start(run *r, const char *const *args)
         argc++;
     }
     r->config = (config){.spool = "./spool"};
-    r->code = options_read(&table, argc, argv, &r->config, &r->text, out, err);
+    r->code = options_read(&table, argc, argv, &r->config, &r->text, &r->path, out, err);
     fclose(out);
     fclose(err);
 }
