@@ -66,7 +66,7 @@ typedef struct mail_deliver_options {
     mail_mailbox_of_fn *mailbox_of; /* required with `store` */
     void *mailbox_arg;
     mail_duration give_up; /* of the queue: senders are told until when it is tried; 0: not */
-    uint32_t max_local;    /* local deliveries at a time; default 16 */
+    uint32_t max_local;    /* mailboxes written at a time; default 16 */
     mail_delivery_fn *on_delivery; /* told of every try; may be NULL */
     void *delivery_arg;
     bool no_reports;              /* senders are told by other means than mail */

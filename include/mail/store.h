@@ -27,6 +27,8 @@ typedef struct mail_mailbox mail_mailbox;
 /** What a kind of store does; see the functions of the same names. */
 typedef struct mail_store_ops {
     int (*append)(mail_store *store, const char *path, mail_sink **out, mail_error *err);
+    /* NULL: one after the other costs no more. */
+    void (*finish)(mail_store *store, mail_sink *const *sinks, size_t count, int *codes);
     int (*open)(mail_store *store, const char *path, mail_mailbox **out, mail_error *err);
     void (*destroy)(mail_store *store);
 } mail_store_ops;
@@ -49,6 +51,23 @@ static inline int mail_store_append(mail_store *store, const char *path, mail_si
                                     mail_error *err)
 {
     return store->ops->append(store, path, out, err);
+}
+
+/**
+ * Finishes `count` sinks of this store together, which costs less than one after the other, the
+ * more so when they are of the same mailbox. Each succeeds or fails by itself: `codes[i]` is what
+ * mail_sink_finish of `sinks[i]` would have given. All sinks are gone.
+ */
+static inline void mail_store_finish(mail_store *store, mail_sink *const *sinks, size_t count,
+                                     int *codes)
+{
+    if (store->ops->finish != NULL) {
+        store->ops->finish(store, sinks, count, codes);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        codes[i] = mail_sink_finish(sinks[i], NULL, NULL);
+    }
 }
 
 /** All mailboxes, sinks and sources must be gone. */

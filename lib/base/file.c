@@ -71,6 +71,16 @@ static ssize_t system_write(const mail_files *fs, int fd, const struct iovec *pa
     return n < 0 ? -errno : n;
 }
 
+static void system_begin_sync(const mail_files *fs, int fd)
+{
+    (void)fs;
+#ifdef SYNC_FILE_RANGE_WRITE
+    (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+#else
+    (void)fd;
+#endif
+}
+
 static int system_sync_data(const mail_files *fs, int fd)
 {
     (void)fs;
@@ -227,6 +237,7 @@ static const mail_files_ops system_ops = {
     .close = system_close,
     .read = system_read,
     .write = system_write,
+    .begin_sync = system_begin_sync,
     .sync_data = system_sync_data,
     .sync = system_sync,
     .truncate = system_truncate,

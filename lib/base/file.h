@@ -46,6 +46,8 @@ typedef struct mail_files_ops {
     /* Short writes happen; file_write_all repeats. */
     ssize_t (*write)(const mail_files *fs, int fd, const struct iovec *parts, int count,
                      uint64_t offset);
+    /* What was written may begin its way to the disk: several files' then goes at a time. A hint. */
+    void (*begin_sync)(const mail_files *fs, int fd);
     int (*sync_data)(const mail_files *fs, int fd);   /* fdatasync */
     int (*sync)(const mail_files *fs, int fd);        /* fsync, folders too */
     int (*truncate)(const mail_files *fs, int fd, uint64_t size);

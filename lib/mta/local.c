@@ -4,53 +4,73 @@
 #include <mail/trace.h>
 
 #include "base/mem.h"
+#include "mta/boxes.h"
 #include "mta/job.h"
 
-/* What a worker gets at a time; messages are mostly smaller. */
+/* What a worker gets of a message at a time; messages are mostly smaller. */
 #define PIECE_BYTES ((size_t)256 * 1024)
+
+/*
+ * How many messages are under way for each mailbox that may be written at a time, so that each
+ * worker finds several for its mailbox; and how much memory they may have.
+ */
+#define EACH_MAILBOX 32
+#define MOST_BYTES   ((size_t)8 << 20)
+
+/* How many are begun before the loop turns to something else. */
+#define AT_ONCE 16
 
 struct local {
     mail_deliver *agent;
+    boxes *boxes;
     list lanes;
     list running;
     size_t count; /* running */
+    size_t bytes; /* what their pieces take */
 };
+
+struct writing;
 
 /* One recipient of a message. */
 typedef struct delivery {
-    mail_sink *sink; /* NULL: not begun, failed or finished */
-    int code;        /* MAIL_EAGAIN while it goes well */
+    box_copy copy;
+    struct writing *message;
     char *path;
     char *front; /* the fields that go before the message */
     size_t path_size;
     size_t front_length;
 } delivery;
 
-/*
- * A message on its way: the loop fills the piece, a worker writes it to every mailbox, and so on.
- * While a worker has it, `owner`, `jb` and `body` are still the loop's.
- */
+/* A message on its way: the loop fills the piece, workers write it to every mailbox, and so on. */
 typedef struct writing {
     list link;
     local *owner; /* NULL: the agent is gone */
     const mail_mem *mem;
-    mail_loop *loop;
-    mail_store *store;
     job *jb;
     mail_source *body;
     char *piece;
     size_t piece_size;
     size_t length;
     bool is_last;
+    size_t writers; /* deliveries whose piece is being written */
     size_t count;
     delivery deliveries[];
 } writing;
 
+static void on_written(box_copy *copy, void *arg);
+static void on_idle(void *arg);
+
 int local_create(local **out, mail_deliver *agent)
 {
+    static const boxes_ops ops = {.done = on_written, .idle = on_idle};
     local *lc = mem_alloc(agent->mem, sizeof(*lc));
 
     if (lc == NULL) {
+        return MAIL_ENOMEM;
+    }
+    if (boxes_create(&lc->boxes, agent->loop, agent->opts.store, agent->opts.max_local, agent->mem,
+                     &ops, lc) != MAIL_OK) {
+        mem_free(agent->mem, lc, sizeof(*lc));
         return MAIL_ENOMEM;
     }
     lc->agent = agent;
@@ -70,8 +90,8 @@ static void free_writing(writing *wr)
     for (size_t i = 0; i < wr->count; i++) {
         delivery *dl = &wr->deliveries[i];
 
-        if (dl->sink != NULL) {
-            mail_sink_abort(dl->sink);
+        if (dl->copy.sink != NULL) {
+            mail_sink_abort(dl->copy.sink);
         }
         mem_free(wr->mem, dl->path, dl->path_size);
         mem_free(wr->mem, dl->front, dl->front_length + 1);
@@ -104,47 +124,8 @@ void local_destroy(local *lc)
         job_drop(wr->jb);
         wr->owner = NULL;
     }
+    boxes_destroy(lc->boxes); /* what nobody writes any more is freed */
     mem_free(lc->agent->mem, lc, sizeof(*lc));
-}
-
-/* In a worker: one mailbox. */
-static void write_piece(const writing *wr, delivery *dl)
-{
-    int code = MAIL_OK;
-
-    if (dl->sink == NULL) {
-        code = mail_store_append(wr->store, dl->path, &dl->sink, NULL);
-        if (code == MAIL_OK) {
-            code = mail_sink_write(dl->sink, mail_span_of(dl->front, dl->front_length));
-        }
-    }
-    if (code == MAIL_OK && wr->length > 0) {
-        code = mail_sink_write(dl->sink, mail_span_of(wr->piece, wr->length));
-    }
-    if (code == MAIL_OK && wr->is_last) {
-        code = mail_sink_finish(dl->sink, NULL, NULL);
-        dl->sink = NULL;
-        dl->code = code;
-    }
-    if (code != MAIL_OK) {
-        /* A file that has vanished says nothing of the user. */
-        dl->code = code == MAIL_ENOENT ? MAIL_EIO : code;
-        if (dl->sink != NULL) {
-            mail_sink_abort(dl->sink);
-            dl->sink = NULL;
-        }
-    }
-}
-
-static void run(void *arg)
-{
-    writing *wr = arg;
-
-    for (size_t i = 0; i < wr->count; i++) {
-        if (wr->deliveries[i].code == MAIL_EAGAIN) {
-            write_piece(wr, &wr->deliveries[i]);
-        }
-    }
 }
 
 static mail_outcome outcome_of(int code)
@@ -182,7 +163,7 @@ static mail_outcome outcome_of(int code)
 static void tell(const writing *wr, size_t index)
 {
     const delivery *dl = &wr->deliveries[index];
-    mail_outcome outcome = outcome_of(dl->code);
+    mail_outcome outcome = outcome_of(dl->copy.code);
     job_site site = {.where = mail_span_text(dl->path), .is_final = true};
 
     job_tell(wr->jb, index, &outcome, &site);
@@ -202,14 +183,15 @@ static void finish(writing *wr)
     job_end(wr->jb);
     list_remove(&wr->link);
     lc->count--;
+    lc->bytes -= wr->piece_size;
     free_writing(wr);
 }
 
 static void fail_open(writing *wr, int code)
 {
     for (size_t i = 0; i < wr->count; i++) {
-        if (wr->deliveries[i].code == MAIL_EAGAIN) {
-            wr->deliveries[i].code = code;
+        if (wr->deliveries[i].copy.code == MAIL_EAGAIN) {
+            wr->deliveries[i].copy.code = code;
         }
     }
 }
@@ -217,7 +199,7 @@ static void fail_open(writing *wr, int code)
 static bool any_open(const writing *wr)
 {
     for (size_t i = 0; i < wr->count; i++) {
-        if (wr->deliveries[i].code == MAIL_EAGAIN) {
+        if (wr->deliveries[i].copy.code == MAIL_EAGAIN) {
             return true;
         }
     }
@@ -252,44 +234,59 @@ static int fill(writing *wr)
     }
 }
 
-static void done(void *arg);
-
-/* MAIL_OK: a worker has it, and `done` will follow. */
-static int hand_over(writing *wr)
+/* Hands the piece to every mailbox that is still to have it. */
+static void hand_over(writing *wr)
 {
-    int code = fill(wr);
+    for (size_t i = 0; i < wr->count; i++) {
+        box_copy *copy = &wr->deliveries[i].copy;
 
-    if (code == MAIL_OK) {
-        code = wr->loop->ops->work(wr->loop, run, done, wr);
+        if (copy->code != MAIL_EAGAIN) {
+            continue;
+        }
+        copy->piece = mail_span_of(wr->piece, wr->length);
+        copy->is_last = wr->is_last;
+        if (boxes_write(wr->owner->boxes, copy) == MAIL_OK) {
+            wr->writers++;
+        } else {
+            copy->code = MAIL_ENOMEM;
+        }
     }
-    return code;
 }
 
 static void go_on(writing *wr)
 {
-    int code;
-
     if (any_open(wr)) {
-        code = hand_over(wr);
+        int code = fill(wr);
+
         if (code == MAIL_OK) {
-            return;
+            hand_over(wr);
+        } else {
+            fail_open(wr, code);
         }
-        fail_open(wr, code);
     }
-    finish(wr);
+    if (wr->writers == 0) {
+        finish(wr);
+    }
 }
 
-static void done(void *arg)
+static void on_written(box_copy *copy, void *arg)
 {
-    writing *wr = arg;
-    local *lc = wr->owner;
+    writing *wr = LIST_OWNER(copy, delivery, copy)->message;
 
-    if (lc == NULL) {
-        free_writing(wr);
+    (void)arg;
+    if (--wr->writers > 0) {
         return;
     }
-    go_on(wr);
-    local_go(lc);
+    if (wr->owner == NULL) {
+        free_writing(wr);
+    } else {
+        go_on(wr);
+    }
+}
+
+static void on_idle(void *arg)
+{
+    local_go(arg);
 }
 
 static int write_front(writing *wr, delivery *dl, mail_span sender, mail_span address)
@@ -306,6 +303,7 @@ static int write_front(writing *wr, delivery *dl, mail_span sender, mail_span ad
     memcpy(dl->front, path_field, path_length);
     memcpy(dl->front + path_length, to_field, to_length);
     dl->front_length = path_length + to_length;
+    dl->copy.front = mail_span_of(dl->front, dl->front_length);
     return MAIL_OK;
 }
 
@@ -334,6 +332,7 @@ static int prepare(writing *wr, size_t index)
         return MAIL_ENOMEM;
     }
     dl->path_size = strlen(path) + 1;
+    dl->copy.path = dl->path;
     code = write_front(wr, dl, mail_envelope_sender(envelope), address);
     return code == MAIL_OK ? MAIL_EAGAIN : code;
 }
@@ -349,8 +348,6 @@ static writing *make_writing(local *lc, job *jb)
     }
     wr->owner = lc;
     wr->mem = lc->agent->mem;
-    wr->loop = lc->agent->loop;
-    wr->store = lc->agent->opts.store;
     wr->jb = jb;
     wr->count = count;
     wr->piece_size = size > 0 && size < PIECE_BYTES ? (size_t)size : PIECE_BYTES;
@@ -376,8 +373,10 @@ static void begin(local *lc, job *jb)
     }
     list_push_back(&lc->running, &wr->link);
     lc->count++;
+    lc->bytes += wr->piece_size;
     for (size_t i = 0; i < wr->count; i++) {
-        wr->deliveries[i].code = prepare(wr, i);
+        wr->deliveries[i].message = wr;
+        wr->deliveries[i].copy.code = prepare(wr, i);
     }
     code = mail_lease_body(jb->lease, &wr->body);
     if (code != MAIL_OK) {
@@ -394,16 +393,24 @@ static bool goes_local(mail_span domain, void *arg)
     return route_of(lc->agent->routes, domain)->kind == MAIL_NEXTHOP_LOCAL;
 }
 
+static bool may_begin(const local *lc, unsigned begun)
+{
+    return lc->count < (size_t)lc->agent->opts.max_local * EACH_MAILBOX && lc->bytes < MOST_BYTES &&
+           (begun < AT_ONCE || !boxes_are_busy(lc->boxes)); /* else on_idle comes */
+}
+
 void local_go(local *lc)
 {
     mail_deliver *agent = lc->agent;
+    unsigned begun = 0;
 
+    boxes_go(lc->boxes);
     if (agent->is_draining) {
         release_lanes(lc);
         deliver_note_end(agent);
         return;
     }
-    while (lc->count < agent->opts.max_local && !list_is_empty(&lc->lanes)) {
+    while (may_begin(lc, begun) && !list_is_empty(&lc->lanes)) {
         lane_hold *hold = LIST_OWNER(list_pop_front(&lc->lanes), lane_hold, link);
         job *jb;
         int code = job_lease(&jb, agent, hold->lane, goes_local, lc);
@@ -411,6 +418,8 @@ void local_go(local *lc)
         if (code == MAIL_OK) {
             list_push_back(&lc->lanes, &hold->link);
             begin(lc, jb);
+            boxes_go(lc->boxes);
+            begun++;
         } else {
             lane_release(hold, lane_again_at(agent, code));
         }

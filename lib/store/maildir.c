@@ -177,6 +177,7 @@ static void maildir_destroy(mail_store *store)
 {
     maildir *md = (maildir *)store;
 
+    pthread_mutex_destroy(&md->lock);
     mem_free(md->mem, md, sizeof(*md));
 }
 
@@ -200,6 +201,7 @@ int mail_maildir_create(mail_store **out, const mail_maildir_options *opts)
 {
     static const mail_store_ops ops = {
         .append = maildir_append,
+        .finish = maildir_finish,
         .open = maildir_open,
         .destroy = maildir_destroy,
     };
@@ -229,6 +231,8 @@ int mail_maildir_create(mail_store **out, const mail_maildir_options *opts)
     if (own.hostname.length == 0 && gethostname(hostname, sizeof(hostname) - 1) == 0) {
         hostname[sizeof(hostname) - 1] = '\0';
     }
+    pthread_mutex_init(&md->lock, NULL);
+    list_init(&md->folders);
     set_hostname(md, own.hostname.length > 0 ? own.hostname : mail_span_text(hostname));
     *out = &md->store;
     return MAIL_OK;

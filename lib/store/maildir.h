@@ -3,9 +3,12 @@
 #define LIB_STORE_MAILDIR_H
 
 #include <mail/store.h>
+
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/file.h"
+#include "base/list.h"
 #include "base/random.h"
 
 /* The longest name of a file, final NUL included. */
@@ -24,7 +27,18 @@ typedef struct maildir {
     atomic_uint deliveries; /* begun by this store: part of the names, and when to tidy */
     long process;           /* part of the names */
     char hostname[33];      /* escaped */
+    pthread_mutex_t lock;
+    list folders; /* maildir_folder; guarded by the lock */
 } maildir;
+
+/* A Maildir that is open for the deliveries into it, which share it while they last. */
+typedef struct maildir_folder {
+    list link;
+    unsigned uses;
+    int tmp;
+    int new;
+    char path[];
+} maildir_folder;
 
 /* What the name of a message's file says: `UNIQUE,S=SIZE,W=WIRE:2,FLAGS`. */
 typedef struct maildir_name {
@@ -61,6 +75,11 @@ int maildir_open_made(const maildir *md, const char *path);
 /* Removes files that deliveries left in tmp and that nobody can still be writing. */
 void maildir_tidy(const maildir *md, int tmp);
 
+/* maildir_folder.c. Opens it as maildir_open_made does, or shares what is open. Thread-safe. */
+int maildir_folder_use(maildir *md, const char *path, maildir_folder **out);
+void maildir_folder_drop(maildir *md, maildir_folder *folder);
+
+void maildir_finish(mail_store *store, mail_sink *const *sinks, size_t count, int *codes);
 int maildir_append(mail_store *store, const char *path, mail_sink **out, mail_error *err);
 int maildir_open(mail_store *store, const char *path, mail_mailbox **out, mail_error *err);
 

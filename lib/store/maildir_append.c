@@ -7,6 +7,9 @@
  *     link to new/NAME,…   perhaps the message, perhaps not: the sender has no answer and repeats it
  *     unlink tmp/NAME
  *     fsync new/           the message, for good: only now `finish` says so
+ *
+ * Several deliveries that are finished together take each step for all of them before the next,
+ * so that the disk has much to do at a time, and what they share reaches it once.
  */
 #include "store/maildir.h"
 
@@ -26,13 +29,14 @@
 typedef struct delivery {
     mail_sink sink;
     maildir *md;
-    int tmp;
-    int new;
-    int fd; /* of tmp/NAME */
+    maildir_folder *folder; /* NULL: not open */
+    int fd;                 /* of tmp/NAME */
+    int code;               /* while it is finished: 0 or -errno */
     wire_writer wire;
-    uint64_t size;  /* octets written to the file */
-    size_t pending; /* octets in `chunk` */
-    char name[MAILDIR_NAME_SIZE];
+    uint64_t size;                  /* octets written to the file */
+    size_t pending;                 /* octets in `chunk` */
+    char name[MAILDIR_NAME_SIZE];   /* in tmp */
+    char target[MAILDIR_NAME_SIZE]; /* in new */
     char chunk[MAILDIR_CHUNK];
 } delivery;
 
@@ -41,13 +45,11 @@ typedef struct delivery {
 
 static void release(delivery *dl)
 {
-    const mail_files *fs = dl->md->fs;
-    const int handles[] = {dl->fd, dl->tmp, dl->new};
-
-    for (size_t i = 0; i < MAIL_COUNT(handles); i++) {
-        if (handles[i] >= 0) {
-            fs->ops->close(fs, handles[i]);
-        }
+    if (dl->fd >= 0) {
+        dl->md->fs->ops->close(dl->md->fs, dl->fd);
+    }
+    if (dl->folder != NULL) {
+        maildir_folder_drop(dl->md, dl->folder);
     }
     mem_free(dl->md->mem, dl, sizeof(*dl));
 }
@@ -56,7 +58,7 @@ static void delivery_abort(mail_sink *sink)
 {
     delivery *dl = (delivery *)sink;
 
-    dl->md->fs->ops->unlink(dl->md->fs, dl->tmp, dl->name);
+    dl->md->fs->ops->unlink(dl->md->fs, dl->folder->tmp, dl->name);
     release(dl);
 }
 
@@ -116,35 +118,38 @@ static bool lacks_hard_links(int code)
 }
 
 /* Where there are no hard links: a rename, but never over another message. */
-static int move_without_link(const delivery *dl, const char *target)
+static int move_without_link(const delivery *dl)
 {
+    const maildir_folder *folder = dl->folder;
     const mail_files *fs = dl->md->fs;
     file_info info;
-    int code = fs->ops->info_at(fs, dl->new, target, &info);
+    int code = fs->ops->info_at(fs, folder->new, dl->target, &info);
 
     if (code == 0) {
         return -EEXIST;
     }
-    return code == -ENOENT ? fs->ops->rename(fs, dl->tmp, dl->name, dl->new, target) : code;
+    return code == -ENOENT ? fs->ops->rename(fs, folder->tmp, dl->name, folder->new, dl->target)
+                           : code;
 }
 
 /* Brings the whole and synced file from tmp to new, under the name `target`. */
-static int publish(const delivery *dl, const char *target)
+static int publish(const delivery *dl)
 {
+    const maildir_folder *folder = dl->folder;
     const mail_files *fs = dl->md->fs;
-    int code = fs->ops->link(fs, dl->tmp, dl->name, dl->new, target);
+    int code = fs->ops->link(fs, folder->tmp, dl->name, folder->new, dl->target);
 
     if (lacks_hard_links(code)) {
-        return move_without_link(dl, target);
+        return move_without_link(dl);
     }
     if (code < 0 && !has_two_names(dl)) {
         return code;
     }
-    fs->ops->unlink(fs, dl->tmp, dl->name);
+    fs->ops->unlink(fs, folder->tmp, dl->name);
     return 0;
 }
 
-static int publish_under_free_name(const delivery *dl, char target[MAILDIR_NAME_SIZE])
+static int publish_under_free_name(delivery *dl)
 {
     char unique[MAILDIR_NAME_SIZE];
     int code = -EEXIST;
@@ -154,53 +159,101 @@ static int publish_under_free_name(const delivery *dl, char target[MAILDIR_NAME_
         if (tries > 0) {
             maildir_name_make(dl->md, unique);
         }
-        snprintf(target, MAILDIR_NAME_SIZE, "%.150s,S=%" PRIu64 ",W=%" PRIu64, unique, dl->size,
+        snprintf(dl->target, MAILDIR_NAME_SIZE, "%.150s,S=%" PRIu64 ",W=%" PRIu64, unique, dl->size,
                  dl->wire.wire_size);
-        code = publish(dl, target);
+        code = publish(dl);
     }
     return code;
 }
 
-static int commit(delivery *dl)
+/* The rest of its octets. */
+static int write_end(delivery *dl)
 {
-    const mail_files *fs = dl->md->fs;
-    char target[MAILDIR_NAME_SIZE];
-    int code;
-
     dl->pending += wire_writer_end(&dl->wire, dl->chunk + dl->pending);
-    code = flush(dl);
-    if (code < 0) {
-        return code;
+    return flush(dl);
+}
+
+/* What lies in new is for good once its folder is synced: once for neighbours in the same. */
+static void sync_folders(delivery *const *all, size_t count)
+{
+    const maildir_folder *synced = NULL;
+    int code = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const mail_files *fs = all[i]->md->fs;
+        const maildir_folder *folder = all[i]->folder;
+
+        if (all[i]->code < 0) {
+            continue;
+        }
+        if (folder != synced) {
+            code = fs->ops->sync(fs, folder->new);
+            synced = folder;
+        }
+        if (code < 0) { /* not safe, so not delivered: the sender repeats it */
+            fs->ops->unlink(fs, folder->new, all[i]->target);
+        }
+        all[i]->code = code;
     }
-    code = fs->ops->sync(fs, dl->fd);
-    if (code < 0) {
-        return code;
+}
+
+static void commit(delivery *const *all, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        all[i]->code = write_end(all[i]);
+        if (all[i]->code >= 0 && count > 1) {
+            all[i]->md->fs->ops->begin_sync(all[i]->md->fs, all[i]->fd);
+        }
     }
-    code = publish_under_free_name(dl, target);
-    if (code < 0) {
-        return code;
+    for (size_t i = 0; i < count; i++) {
+        if (all[i]->code >= 0) {
+            all[i]->code = all[i]->md->fs->ops->sync(all[i]->md->fs, all[i]->fd);
+        }
     }
-    code = fs->ops->sync(fs, dl->new);
-    if (code < 0) {
-        fs->ops->unlink(fs, dl->new,
-                        target); /* not safe, so not delivered: the sender repeats it */
+    for (size_t i = 0; i < count; i++) {
+        if (all[i]->code >= 0) {
+            all[i]->code = publish_under_free_name(all[i]);
+        }
     }
-    return code;
+    sync_folders(all, count);
+}
+
+/* How many are finished together at most. */
+#define TOGETHER 32
+
+void maildir_finish(mail_store *store, mail_sink *const *sinks, size_t count, int *codes)
+{
+    (void)store;
+    while (count > 0) {
+        size_t n = count < TOGETHER ? count : TOGETHER;
+        delivery *all[TOGETHER];
+
+        for (size_t i = 0; i < n; i++) {
+            all[i] = (delivery *)sinks[i];
+        }
+        commit(all, n);
+        for (size_t i = 0; i < n; i++) {
+            codes[i] = maildir_code(all[i]->code);
+            if (all[i]->code < 0) {
+                delivery_abort(sinks[i]);
+            } else {
+                release(all[i]);
+            }
+        }
+        sinks += n;
+        codes += n;
+        count -= n;
+    }
 }
 
 static int delivery_finish(mail_sink *sink, mail_finish_fn *fn, void *arg)
 {
-    delivery *dl = (delivery *)sink;
-    int code = commit(dl);
+    int code;
 
     (void)fn;
     (void)arg;
-    if (code < 0) {
-        delivery_abort(sink);
-        return maildir_code(code);
-    }
-    release(dl);
-    return MAIL_OK;
+    maildir_finish(&((delivery *)sink)->md->store, &sink, 1, &code);
+    return code;
 }
 
 static int create_file(delivery *dl)
@@ -210,24 +263,17 @@ static int create_file(delivery *dl)
 
     for (int tries = 0; fd == -EEXIST && tries < MAX_TRIES; tries++) {
         maildir_name_make(dl->md, dl->name);
-        fd = fs->ops->open(fs, dl->tmp, dl->name, FILE_WRITE | FILE_CREATE | FILE_NEW);
+        fd = fs->ops->open(fs, dl->folder->tmp, dl->name, FILE_WRITE | FILE_CREATE | FILE_NEW);
     }
     return fd;
 }
 
 static int open_handles(delivery *dl, const char *path)
 {
-    const mail_files *fs = dl->md->fs;
-    int root = maildir_open_made(dl->md, path);
+    int code = maildir_folder_use(dl->md, path, &dl->folder);
 
-    if (root < 0) {
-        return root;
-    }
-    dl->tmp = maildir_open_sub(dl->md, root, "tmp");
-    dl->new = maildir_open_sub(dl->md, root, "new");
-    fs->ops->close(fs, root);
-    if (dl->tmp < 0 || dl->new < 0) {
-        return dl->tmp < 0 ? dl->tmp : dl->new;
+    if (code != MAIL_OK) {
+        return code;
     }
     dl->fd = create_file(dl);
     return maildir_code(dl->fd);
@@ -250,7 +296,8 @@ int maildir_append(mail_store *store, const char *path, mail_sink **out, mail_er
     }
     dl->sink = (mail_sink){.ops = &ops};
     dl->md = md;
-    dl->tmp = dl->new = dl->fd = -1;
+    dl->folder = NULL;
+    dl->fd = -1;
     dl->wire = (wire_writer){0};
     dl->size = 0;
     dl->pending = 0;
@@ -260,7 +307,7 @@ int maildir_append(mail_store *store, const char *path, mail_sink **out, mail_er
         return mail_error_set(err, code, "%s: %s", path, mail_strerror(code));
     }
     if (atomic_load_explicit(&md->deliveries, memory_order_relaxed) % TIDY_EVERY == 0) {
-        maildir_tidy(md, dl->tmp);
+        maildir_tidy(md, dl->folder->tmp);
     }
     *out = &dl->sink;
     return MAIL_OK;

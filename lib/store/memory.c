@@ -363,7 +363,11 @@ static void memory_destroy(mail_store *store)
 
 int mail_memory_store_create(mail_store **out, const mail_mem *mem)
 {
-    static const mail_store_ops ops = {memory_append, memory_open, memory_destroy};
+    static const mail_store_ops ops = {
+        .append = memory_append,
+        .open = memory_open,
+        .destroy = memory_destroy,
+    };
     memory_store *ms = mem_alloc(mem, sizeof(*ms));
 
     if (ms == NULL) {

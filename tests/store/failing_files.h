@@ -61,6 +61,12 @@ static ssize_t failing_write(const mail_files *fs, int fd, const struct iovec *p
     return FAIL("write", "", write(&file_system, fd, parts, count, offset));
 }
 
+static void failing_begin_sync(const mail_files *fs, int fd)
+{
+    (void)fs;
+    file_system.ops->begin_sync(&file_system, fd);
+}
+
 static int failing_sync_data(const mail_files *fs, int fd)
 {
     return FAIL("sync", "", sync_data(&file_system, fd));
@@ -120,6 +126,7 @@ static const mail_files_ops failing_ops = {
     .close = failing_close,
     .read = failing_read,
     .write = failing_write,
+    .begin_sync = failing_begin_sync,
     .sync_data = failing_sync_data,
     .sync = failing_sync,
     .info = failing_info,

@@ -273,6 +273,79 @@ static void leaves_nothing_when_any_operation_fails(void **state)
     }
 }
 
+#define GROUP 5
+
+/* Finishes as many as can be written, together; how many were delivered. */
+static size_t deliver_group(const fixture *fx)
+{
+    mail_sink *sinks[GROUP];
+    int codes[GROUP];
+    size_t count = 0;
+    size_t good = 0;
+
+    for (size_t i = 0; i < GROUP; i++) {
+        if (mail_store_append(fx->store, fx->box, &sinks[count], NULL) != MAIL_OK) {
+            continue;
+        }
+        if (mail_sink_write(sinks[count], MAIL_SPAN("hello\r\n")) == MAIL_OK) {
+            count++;
+        } else {
+            mail_sink_abort(sinks[count]);
+        }
+    }
+    mail_store_finish(fx->store, sinks, count, codes);
+    for (size_t i = 0; i < count; i++) {
+        good += codes[i] == MAIL_OK;
+    }
+    return good;
+}
+
+/* MD-001: what fails for one is not said of another; what fails for the folder fails for all. */
+static void delivers_a_group_each_for_itself(void **state)
+{
+    bool failed = true;
+
+    (void)state;
+    for (unsigned fail_at = 1; failed; fail_at++) {
+        fixture fx;
+        char name[256];
+        size_t good;
+
+        set_up(&fx, NULL);
+        fx.files.fail_at = fail_at;
+        fx.files.with = -EIO;
+        good = deliver_group(&fx);
+        failed = fx.files.failed;
+        assert_int_equal(count_files(&fx, "new", name), good);
+        assert_int_equal(count_files(&fx, "tmp", name), strcmp(fx.files.operation, "unlink") == 0);
+        assert_true(failed || good == GROUP);
+        tear_down(&fx);
+    }
+}
+
+static unsigned syncs;
+
+static bool counts_syncs(const char *operation, const char *name)
+{
+    (void)name;
+    syncs += strcmp(operation, "sync") == 0;
+    return false;
+}
+
+static void syncs_the_folder_of_a_group_once(void **state)
+{
+    fixture fx;
+
+    (void)state;
+    set_up(&fx, NULL);
+    deliver(&fx, "hello\r\n"); /* makes the mailbox */
+    syncs = 0;
+    fx.files.fails = counts_syncs;
+    assert_int_equal(deliver_group(&fx), GROUP);
+    assert_int_equal(syncs, GROUP + 1);
+    tear_down(&fx);
+}
+
 static bool fails_hard_links(const char *operation, const char *name)
 {
     (void)name;
@@ -765,6 +838,8 @@ int main(void)
         cmocka_unit_test(takes_a_message_of_any_size_in_any_pieces),
         cmocka_unit_test(shows_nothing_of_an_aborted_message),
         cmocka_unit_test(leaves_nothing_when_any_operation_fails),
+        cmocka_unit_test(delivers_a_group_each_for_itself),
+        cmocka_unit_test(syncs_the_folder_of_a_group_once),
         cmocka_unit_test(delivers_where_there_are_no_hard_links),
         cmocka_unit_test(believes_the_link_count_more_than_the_answer),
         cmocka_unit_test(tries_other_names_when_one_is_taken),

@@ -583,6 +583,11 @@ static void give_up_dirty(node *n)
     }
 }
 
+static void fault_begin_sync(const mail_files *files, int fd)
+{
+    (void)handle_of(of(files), fd);
+}
+
 static int fault_sync(const mail_files *files, int fd)
 {
     fault_files *fs = of(files);
@@ -805,6 +810,7 @@ static const mail_files_ops fault_ops = {
     .close = fault_close,
     .read = fault_read,
     .write = fault_write,
+    .begin_sync = fault_begin_sync,
     .sync_data = fault_sync,
     .sync = fault_sync,
     .truncate = fault_truncate,
