@@ -88,7 +88,7 @@ int sendmail_tls_make(sendmail_tls *out, const sendmail_options *opts, mail_erro
 {
     int code;
 
-    *out = (sendmail_tls){NULL};
+    *out = (sendmail_tls){.trust = NULL};
     code = make_policies(out, opts, err);
     if (code == EX_OK) {
         code = make_credentials(out, opts, err);

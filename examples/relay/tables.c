@@ -147,7 +147,7 @@ int relay_tables_read(relay_tables *tables, const relay_config *config, mail_err
 {
     int code;
 
-    *tables = (relay_tables){NULL};
+    *tables = (relay_tables){.routes = NULL};
     code = mail_route_table_create(&tables->routes, NULL);
     if (code != MAIL_OK) {
         return mail_error_set(err, code, "%s", mail_strerror(code));
@@ -180,5 +180,5 @@ void relay_tables_deinit(relay_tables *tables)
     mail_tls_context_unref(tables->tls_out);
     mail_tls_policy_table_destroy(tables->tls_policies);
     mail_credentials_table_destroy(tables->credentials);
-    *tables = (relay_tables){NULL};
+    *tables = (relay_tables){.routes = NULL};
 }

@@ -280,7 +280,7 @@ static void believes_whom_it_should(void **state)
             mail_smtp_connection_options opts =
                 options(cases[i].tls, cases[i].trusts ? shared.trusting : shared.doubting,
                         cases[i].verification);
-            caller c = {NULL};
+            caller c = {.conn = NULL};
             scene sc;
 
             mail_test_case(cases[i].name);
@@ -332,7 +332,7 @@ static void believes_a_pinned_key(void **state)
         mail_smtp_connection_options opts =
             options(MAIL_SMTP_TLS_REQUIRE, shared.doubting, MAIL_TLS_VERIFY_PIN);
         uint8_t passed[2][32];
-        caller c = {NULL};
+        caller c = {.conn = NULL};
         scene sc;
 
         memcpy(passed, pins, sizeof(passed));
@@ -392,7 +392,7 @@ static void speaks_tls_from_the_start(void **state)
         mail_smtp_connection_options opts =
             options(MAIL_SMTP_TLS_IMPLICIT, shared.trusting, MAIL_TLS_VERIFY_PKIX);
         mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
-        caller c = {NULL};
+        caller c = {.conn = NULL};
         scene sc;
 
         engine.implicit_tls = true;
@@ -413,7 +413,7 @@ static void does_without_only_where_it_may(void **state)
         mail_smtp_connection_options opts =
             options(require != 0 ? MAIL_SMTP_TLS_REQUIRE : MAIL_SMTP_TLS_MAY, shared.doubting,
                     MAIL_TLS_VERIFY_NONE);
-        caller c = {NULL};
+        caller c = {.conn = NULL};
         scene sc;
 
         scene_open(&sc, WORLD_POLL, engine);
@@ -513,7 +513,7 @@ static void hears_nothing_before_the_handshake(void **state)
         for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
             mail_smtp_connection_options opts =
                 options(MAIL_SMTP_TLS_MAY, shared.doubting, MAIL_TLS_VERIFY_NONE);
-            caller c = {NULL};
+            caller c = {.conn = NULL};
             impostor im;
             world w;
 
@@ -544,7 +544,7 @@ static void the_handshake_has_its_time(void **state)
 {
     mail_smtp_connection_options opts =
         options(MAIL_SMTP_TLS_MAY, shared.doubting, MAIL_TLS_VERIFY_NONE);
-    caller c = {NULL};
+    caller c = {.conn = NULL};
     impostor im;
     world w;
 
@@ -589,7 +589,7 @@ static void resumes_with_the_same_host_and_demands(void **state)
     for (size_t i = 0; i < MAIL_COUNT(calls); i++) {
         mail_smtp_connection_options opts =
             options(MAIL_SMTP_TLS_REQUIRE, shared.trusting, calls[i].verification);
-        caller c = {NULL};
+        caller c = {.conn = NULL};
 
         mail_test_case(calls[i].name);
         opts.cache = cache;
@@ -656,7 +656,7 @@ static void says_who_it_is(void **state)
 static void refuses_to_open_without_a_context(void **state)
 {
     mail_smtp_connection_options opts = options(MAIL_SMTP_TLS_MAY, NULL, MAIL_TLS_VERIFY_NONE);
-    caller c = {NULL};
+    caller c = {.conn = NULL};
     world w;
 
     (void)state;
@@ -701,7 +701,7 @@ static void survives_every_failed_allocation(void **state)
     {
         mail_smtp_connection_options opts =
             options(MAIL_SMTP_TLS_REQUIRE, shared.trusting, MAIL_TLS_VERIFY_PKIX);
-        caller c = {NULL};
+        caller c = {.conn = NULL};
 
         opts.client.mem = &walk.mem;
         opts.cache = cache;

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* The TLS of a connection: handshake, verification, resumption. */
+#include "net/smtp_connection.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+
+/* Pins and name are the caller's only until `open` returns. */
+int smtp_connection_copy_tls(mail_smtp_connection *conn)
+{
+    mail_tls_options *session = &conn->opts.session;
+    const uint8_t(*pins)[32] = session->pins;
+    mail_span name = session->name;
+    size_t pin_count = session->pin_count;
+
+    session->pins = NULL;
+    session->pin_count = 0;
+    session->name = mail_span_of(NULL, 0);
+    if (conn->opts.client.tls == MAIL_SMTP_TLS_NONE) {
+        conn->opts.tls = NULL;
+        return MAIL_OK;
+    }
+    if (conn->opts.tls == NULL) {
+        return MAIL_EINVAL;
+    }
+    mail_tls_context_ref(conn->opts.tls);
+    conn->name = mem_text(conn->mem, name);
+    conn->pins = pin_count > 0 ? mem_alloc(conn->mem, pin_count * sizeof(*pins)) : NULL;
+    if (conn->name == NULL || (conn->pins == NULL && pin_count > 0)) {
+        mem_free(conn->mem, conn->name, conn->name != NULL ? name.length + 1 : 0);
+        mem_free(conn->mem, conn->pins, pin_count * sizeof(*pins));
+        conn->name = NULL;
+        conn->pins = NULL;
+        return MAIL_ENOMEM;
+    }
+    if (pin_count > 0) {
+        memcpy(conn->pins, pins, pin_count * sizeof(*pins));
+    }
+    session->name = mail_span_of(conn->name, name.length);
+    session->pins = (const uint8_t(*)[32])conn->pins;
+    session->pin_count = pin_count;
+    return MAIL_OK;
+}
+
+void smtp_connection_forget_tls(mail_smtp_connection *conn)
+{
+    net_tls_destroy(conn->tls);
+    mail_tls_context_unref(conn->opts.tls);
+    mem_free(conn->mem, conn->pins, conn->opts.session.pin_count * sizeof(*conn->pins));
+    mem_free(conn->mem, conn->name, conn->opts.session.name.length + 1);
+}
+
+/* Sessions are resumed with the same host, of which the same is demanded. */
+static size_t cache_key(const mail_smtp_connection *conn, char *out, size_t size)
+{
+    const mail_tls_options *session = &conn->opts.session;
+    char at[MAIL_IP_TEXT_SIZE];
+    int length;
+
+    mail_endpoint_print(&conn->to, at);
+    length = snprintf(out, size, "%s %.*s %d %d", at, (int)session->name.length, conn->name,
+                      (int)session->verification, session->is_lenient);
+    return (size_t)length < size ? (size_t)length : size - 1;
+}
+
+#define CACHE_KEY_SIZE 400
+
+/* A session's secrets are kept only by a cache that can tell hosts apart: sockets with a path go without. */
+static bool has_cache(const mail_smtp_connection *conn)
+{
+    return conn->opts.cache != NULL && conn->to.ip.family != 0;
+}
+
+static int make_tls(mail_smtp_connection *conn)
+{
+    mail_tls_options opts = conn->opts.session;
+    char key[CACHE_KEY_SIZE];
+    char session[MAIL_TLS_RESUMPTION_SIZE];
+    size_t length;
+    int code;
+
+    opts.mem = conn->mem;
+    opts.server = false;
+    opts.resume = mail_span_of(NULL, 0);
+    if (has_cache(conn) && mail_tls_cache_take(conn->opts.cache, mail_loop_now(conn->loop),
+                                               mail_span_of(key, cache_key(conn, key, sizeof(key))),
+                                               session, sizeof(session), &length) == MAIL_OK) {
+        opts.resume = mail_span_of(session, length);
+    }
+    code = net_tls_create(&conn->tls, conn->opts.tls, &opts);
+    explicit_bzero(session, opts.resume.length);
+    return code;
+}
+
+/* Only here the filter comes: what came in clear was seen by the engine, which wants none of it. */
+void smtp_connection_start_tls(mail_smtp_connection *conn, mail_time now)
+{
+    const mail_reply why = MAIL_REPLY(451, 4, 3, 0, "Out of memory on our side");
+
+    if (make_tls(conn) != MAIL_OK) {
+        mail_smtp_client_refuse(conn->engine, now, &why);
+        return;
+    }
+    net_link_set_filter(&conn->link, net_tls_filter(conn->tls));
+}
+
+static void tell_tls(mail_smtp_connection *conn, mail_time now)
+{
+    const mail_tls *tls = net_tls_session(conn->tls);
+    uint8_t binding[MAIL_TLS_BINDING_SIZE];
+    mail_span shown = {0};
+    mail_tls_facts facts;
+
+    conn->is_private = true;
+    if (mail_tls_binding(tls, binding) == MAIL_OK) {
+        shown = mail_span_of(binding, sizeof(binding));
+    }
+    mail_tls_facts_read(tls, &facts);
+    mail_smtp_client_tls_started(conn->engine, now, shown, facts.is_verified);
+}
+
+/* True: nothing to be heard yet. */
+bool smtp_connection_awaits_handshake(mail_smtp_connection *conn, mail_time now)
+{
+    if (conn->tls == NULL || conn->is_private) {
+        return false;
+    }
+    if (net_tls_asks(conn->tls) && !conn->has_asked) {
+        conn->has_asked = true;
+        conn->opts.ops->on_verify(conn, conn->opts.arg);
+    }
+    if (net_tls_is_ready(conn->tls) && mail_smtp_client_awaits_tls(conn->engine)) {
+        tell_tls(conn, now);
+    }
+    return mail_smtp_client_awaits_tls(conn->engine);
+}
+
+/* The link has said that no more will come: in the handshake, TLS may know better why. */
+void smtp_connection_tell_failed_handshake(mail_smtp_connection *conn, mail_time now)
+{
+    char text[MAIL_REPLY_TEXT_SIZE];
+    mail_reply why = {.code = 451, .status = {4, 7, 5}};
+    mail_span reason;
+    int length;
+
+    if (conn->tls == NULL || conn->is_private) {
+        return;
+    }
+    reason = mail_tls_failure(net_tls_session(conn->tls));
+    if (reason.length > 0) {
+        length = snprintf(text, sizeof(text), "TLS failed: %.*s", (int)reason.length, reason.data);
+        why.text = mail_span_of(text, (size_t)length);
+        mail_smtp_client_refuse(conn->engine, now, &why);
+    }
+}
+
+/* TLS 1.3 gives the key only with the first words that are said inside. */
+void smtp_connection_keep_session(mail_smtp_connection *conn)
+{
+    char session[MAIL_TLS_RESUMPTION_SIZE];
+    char key[CACHE_KEY_SIZE];
+    size_t length;
+
+    if (conn->is_private && has_cache(conn) &&
+        mail_tls_resumption(net_tls_session(conn->tls), session, sizeof(session), &length) ==
+            MAIL_OK) {
+        mail_tls_cache_put(conn->opts.cache, mail_loop_now(conn->loop),
+                           mail_span_of(key, cache_key(conn, key, sizeof(key))),
+                           mail_span_of(session, length));
+        explicit_bzero(session, length);
+    }
+}
+
+void mail_smtp_connection_verify(mail_smtp_connection *conn)
+{
+    assert(conn->state == SMTP_CONNECTION_OPEN && net_tls_asks(conn->tls));
+    net_tls_answer(conn->tls, true);
+    net_link_soon(&conn->link);
+}
+
+bool mail_smtp_connection_failed_in_tls(const mail_smtp_connection *conn)
+{
+    return conn->tls != NULL && !conn->has_heard;
+}
+
+const mail_tls *mail_smtp_connection_tls(const mail_smtp_connection *conn)
+{
+    return conn->tls != NULL ? net_tls_session(conn->tls) : NULL;
+}
