@@ -32,6 +32,7 @@ static void put(mail_intake *intake, char *id, const char *from, const char *to)
     mail_recipient recipient = {.address = mail_span_text(to)};
     mail_envelope envelope;
     int code = MAIL_EAGAIN;
+    int finished;
     mail_sink *sink;
 
     mail_envelope_init(&envelope, NULL);
@@ -40,7 +41,8 @@ static void put(mail_intake *intake, char *id, const char *from, const char *to)
     assert_int_equal(mail_intake_begin(intake, &envelope, 0, id, &sink), MAIL_OK);
     mail_envelope_deinit(&envelope);
     assert_int_equal(mail_sink_write(sink, MAIL_SPAN("Subject: x\r\n\r\nbody\r\n")), MAIL_OK);
-    assert_int_equal(mail_sink_finish(sink, on_finished, &code), MAIL_EAGAIN);
+    finished = mail_sink_finish(sink, on_finished, &code);
+    code = finished == MAIL_EAGAIN ? code : finished;
     while (code == MAIL_EAGAIN) {
         mail_intake_poll(intake);
     }
