@@ -61,18 +61,18 @@ static const struct verb {
     {"XFORWARD", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
     {"XEXCH50", ANY_TIME, UNLISTED, 0, smtp_server_on_unsupported},
     /* A browser that was made to speak to us; what it goes on to say must not be run. */
-    {"GET", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
-    {"POST", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
-    {"PUT", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
-    {"HEAD", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
-    {"CONNECT", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
-    {"OPTIONS", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
-    {"PATCH", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
-    {"DELETE", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
-    {"TRACE", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
-    {"PRI", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign}, /* HTTP/2 */
+    {"GET", SMTP_IN_COMMANDS, UNLISTED | IN_CLEAR, 0, smtp_server_on_foreign},
+    {"POST", SMTP_IN_COMMANDS, UNLISTED | IN_CLEAR, 0, smtp_server_on_foreign},
+    {"PUT", SMTP_IN_COMMANDS, UNLISTED | IN_CLEAR, 0, smtp_server_on_foreign},
+    {"HEAD", SMTP_IN_COMMANDS, UNLISTED | IN_CLEAR, 0, smtp_server_on_foreign},
+    {"CONNECT", SMTP_IN_COMMANDS, UNLISTED | IN_CLEAR, 0, smtp_server_on_foreign},
+    {"OPTIONS", SMTP_IN_COMMANDS, UNLISTED | IN_CLEAR, 0, smtp_server_on_foreign},
+    {"PATCH", SMTP_IN_COMMANDS, UNLISTED | IN_CLEAR, 0, smtp_server_on_foreign},
+    {"DELETE", SMTP_IN_COMMANDS, UNLISTED | IN_CLEAR, 0, smtp_server_on_foreign},
+    {"TRACE", SMTP_IN_COMMANDS, UNLISTED | IN_CLEAR, 0, smtp_server_on_foreign},
+    {"PRI", SMTP_IN_COMMANDS, UNLISTED | IN_CLEAR, 0, smtp_server_on_foreign}, /* HTTP/2 */
     /* For whom a proxy speaks is settled before the session, or never. */
-    {"PROXY", SMTP_IN_COMMANDS, UNLISTED, 0, smtp_server_on_foreign},
+    {"PROXY", SMTP_IN_COMMANDS, UNLISTED | IN_CLEAR, 0, smtp_server_on_foreign},
 };
 
 static const mail_reply TALKED_EARLY = SMTP_REPLY(554, 5, 5, 0, "You spoke before the greeting");
