@@ -269,13 +269,17 @@ static int send_message(const sendmail_options *opts, mail_error *err)
     struct tm local;
     mail_envelope envelope;
     char spool[4096];
+    sendmail_tls tls;
     mail_path sender;
     caller who;
     int code;
 
     identify(&who, opts);
     mail_envelope_init(&envelope, NULL);
-    code = parse_sender(&sender, opts, &who, err);
+    code = sendmail_tls_make(&tls, opts, err);
+    if (code == 0) {
+        code = parse_sender(&sender, opts, &who, err);
+    }
     if (code == 0) {
         code = set_parameters(&envelope, opts, &sender, err);
     }
@@ -294,8 +298,9 @@ static int send_message(const sendmail_options *opts, mail_error *err)
     }
     mail_envelope_deinit(&envelope);
     if (code == 0 && !opts->queue_only) {
-        code = sendmail_deliver(spool, opts, who.hostname, err);
+        code = sendmail_deliver(spool, opts, who.hostname, &tls, err);
     }
+    sendmail_tls_deinit(&tls);
     return code;
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "sendmail_deliver.h"
-#include "sendmail_tls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,7 +168,7 @@ static bool is_host(const mail_route_table *routes)
     return kind == MAIL_NEXTHOP_SMTP || kind == MAIL_NEXTHOP_LMTP;
 }
 
-static int open_agent(attempt *at, const char *hostname, mail_error *err)
+static int open_agent(attempt *at, const char *hostname, sendmail_tls *tls, mail_error *err)
 {
     mail_deliver_options opts = MAIL_DELIVER_OPTIONS_INIT;
     mail_route_table *routes;
@@ -203,21 +202,8 @@ static int open_agent(attempt *at, const char *hostname, mail_error *err)
         mail_error_set(err, code, "cannot deliver: %s", mail_strerror(code));
         return EX_OSERR;
     }
+    sendmail_tls_apply(tls, at->deliver);
     return EX_OK;
-}
-
-/* How the message goes out, in what TLS and as whom. A machine without TLS sends in clear what may. */
-static int secure(attempt *at, mail_error *err)
-{
-    sendmail_tls tls;
-    int code = sendmail_tls_make(&tls, at->opts, err);
-
-    if (code == EX_OK) {
-        mail_deliver_set_tls(at->deliver, tls.trust, tls.policies);
-        mail_deliver_set_credentials(at->deliver, tls.credentials);
-        mail_tls_context_unref(tls.trust);
-    }
-    return code;
 }
 
 static int open_receive(attempt *at, const char *spool, const char *hostname, mail_error *err)
@@ -252,16 +238,14 @@ static void close_attempt(attempt *at)
     mail_loop_poll_destroy(at->loop);
 }
 
-static int run(attempt *at, const char *spool, const char *hostname, mail_error *err)
+static int run(attempt *at, const char *spool, const char *hostname, sendmail_tls *tls,
+               mail_error *err)
 {
     mail_loop *loop = mail_loop_poll_loop(at->loop);
     int code = open_resolver(at, hostname, err);
 
     if (code == EX_OK) {
-        code = open_agent(at, hostname, err);
-    }
-    if (code == EX_OK) {
-        code = secure(at, err);
+        code = open_agent(at, hostname, tls, err);
     }
     if (code == EX_OK) {
         code = open_receive(at, spool, hostname, err);
@@ -287,7 +271,7 @@ static int leave_to_owner(const sendmail_options *opts)
 }
 
 int sendmail_deliver(const char *spool, const sendmail_options *opts, const char *hostname,
-                     mail_error *err)
+                     sendmail_tls *tls, mail_error *err)
 {
     mail_queue_options queue = MAIL_QUEUE_OPTIONS_INIT;
     attempt at = {.opts = opts};
@@ -303,7 +287,7 @@ int sendmail_deliver(const char *spool, const sendmail_options *opts, const char
     opened = mail_queue_open(&at.queue, spool, &queue, err);
     if (opened == MAIL_OK) {
         (void)mail_queue_list(at.queue, &(mail_queue_selector){.all = true}, note_older, &at);
-        code = run(&at, spool, hostname, err);
+        code = run(&at, spool, hostname, tls, err);
     } else if (opened == MAIL_EBUSY) {
         code = leave_to_owner(opts);
     } else if (opts->wait) {

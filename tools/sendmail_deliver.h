@@ -5,14 +5,15 @@
 #include <mail/base.h>
 
 #include "sendmail_options.h"
+#include "sendmail_tls.h"
 
 /*
  * Takes what is dropped in `spool` into its queue and delivers what can go within the
  * time that `opts` allows, unless another process owns the spool and does it anyway. The message
  * is safe whatever happens here. Returns 0 or, when the caller waits, an exit code that tells
- * what became of it.
+ * what became of it. Takes of `tls` what it needs.
  */
 int sendmail_deliver(const char *spool, const sendmail_options *opts, const char *hostname,
-                     mail_error *err);
+                     sendmail_tls *tls, mail_error *err);
 
 #endif

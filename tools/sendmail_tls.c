@@ -38,9 +38,6 @@ static int make_trust(sendmail_tls *out, const sendmail_options *opts, mail_erro
     int code;
 
     if (opts->tls_ca == NULL) {
-        if (mail_tls_context_create(&out->trust, &context, NULL) != MAIL_OK) {
-            out->trust = NULL;
-        }
         return EX_OK;
     }
     code = read_trust(opts->tls_ca, &text, &length, err);
@@ -96,9 +93,26 @@ int sendmail_tls_make(sendmail_tls *out, const sendmail_options *opts, mail_erro
     if (code == EX_OK) {
         code = make_trust(out, opts, err);
     }
-    if (code != EX_OK) {
-        mail_tls_policy_table_destroy(out->policies);
-        mail_credentials_table_destroy(out->credentials);
-    }
     return code;
+}
+
+void sendmail_tls_apply(sendmail_tls *tls, mail_deliver *deliver)
+{
+    mail_tls_context_options system = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+
+    if (tls->trust == NULL && mail_tls_context_create(&tls->trust, &system, NULL) != MAIL_OK) {
+        tls->trust = NULL;
+    }
+    mail_deliver_set_tls(deliver, tls->trust, tls->policies);
+    mail_deliver_set_credentials(deliver, tls->credentials);
+    tls->policies = NULL;
+    tls->credentials = NULL;
+}
+
+void sendmail_tls_deinit(sendmail_tls *tls)
+{
+    mail_tls_context_unref(tls->trust);
+    mail_tls_policy_table_destroy(tls->policies);
+    mail_credentials_table_destroy(tls->credentials);
+    *tls = (sendmail_tls){.trust = NULL};
 }

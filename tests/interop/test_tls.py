@@ -216,6 +216,17 @@ class Tls(World):
         self.assertEqual(sent.returncode, 75)
         self.assertIn(b"/nonexistent: No such file or directory", sent.stderr)
 
+    def test_sendmail_refuses_what_is_wrong_before_it_stores_anything(self):
+        for options, code in ((("--tls-out", "always"), 64), (("--auth-out", "x:25=ann"), 64),
+                              (("--tls-ca", "/nonexistent"), 66)):
+            with self.subTest(options):
+                spool = self.dir / "spool"
+                sent = subprocess.run([SENDMAIL, "--spool", spool, *options, "-f", "a@here.example",
+                                       "b@there.example"], input=MESSAGE, capture_output=True, timeout=PATIENCE)
+                self.assertEqual(sent.returncode, code)
+                self.assertNotEqual(sent.stderr, b"")
+                self.assertFalse(spool.exists() and list((spool / "drop").glob("*")))
+
     def test_bad_options_are_refused_with_a_reason(self):
         empty = self.dir / "empty.pem"
         pathlib.Path(empty).write_text("")

@@ -37,6 +37,7 @@ typedef struct remote {
     mail_ticket ticket;
     unsigned asked;     /* how often MAIL came */
     char tls[16];       /* version of the last session's TLS; empty: in clear */
+    char sni[100];      /* the name that was asked for in it */
     char user[100];     /* who it was, as of the last MAIL */
     const char *secret; /* everybody's password */
 } remote;
@@ -125,6 +126,8 @@ static inline void remote_event(mail_smtp_session *session, mail_ticket ticket,
     }
     case MAIL_SMTP_EV_MAIL:
         snprintf(r->tls, sizeof(r->tls), "%s", session->tls != NULL ? session->tls->version : "");
+        snprintf(r->sni, sizeof(r->sni), "%s",
+                 session->tls != NULL ? session->tls->server_name : "");
         snprintf(r->user, sizeof(r->user), "%.*s", (int)session->authenticated.length,
                  session->authenticated.length > 0 ? session->authenticated.data : "");
         r->ticket = ticket;

@@ -206,6 +206,8 @@ static void does_as_the_level_says(void **state)
             assert_int_equal(sc.r.count, cases[i].tls != NULL);
             if (cases[i].tls != NULL) {
                 assert_string_equal(sc.r.tls, cases[i].tls);
+                /* ST-012: it was asked for by its name. */
+                assert_string_equal(sc.r.sni, *cases[i].tls != '\0' ? SMART : "");
             }
             assert_logged(&sc, cases[i].log);
             scene_close(&sc);
