@@ -16,6 +16,33 @@ static int set_mailbox_format(void *field, const char *value, mail_error *err)
     return MAIL_OK;
 }
 
+static int add_listener(pop3d_listeners *listeners, const char *value, bool is_tls, mail_error *err)
+{
+    pop3d_listener listener = {.is_tls = is_tls};
+    pop3d_listener *items;
+
+    if (mail_endpoint_parse(mail_span_text(value), &listener.at) != MAIL_OK) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no address and port", value);
+    }
+    items = realloc(listeners->items, (listeners->count + 1) * sizeof(*items));
+    if (items == NULL) {
+        return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
+    }
+    listeners->items = items;
+    listeners->items[listeners->count++] = listener;
+    return MAIL_OK;
+}
+
+static int set_listen(void *field, const char *value, mail_error *err)
+{
+    return add_listener(field, value, false, err);
+}
+
+static int set_pop3s(void *field, const char *value, mail_error *err)
+{
+    return add_listener(field, value, true, err);
+}
+
 #define FIELD(member) offsetof(pop3d_config, member)
 
 static const option_row rows[] = {
@@ -23,13 +50,17 @@ static const option_row rows[] = {
      FIELD(check), false},
     {"hostname", "NAME", "our name in the greeting (this host's)", option_set_hostname,
      FIELD(hostname), false},
-    {"listen", "ADDR", "listen for POP3 (127.0.0.1:2110); repeatable", option_set_endpoints,
-     FIELD(listen), true},
+    {"listen", "ADDR", "listen for POP3 (127.0.0.1:2110); repeatable", set_listen, FIELD(listeners),
+     true},
+    {"pop3s", "ADDR", "listen for POP3 in TLS from the first octet; repeatable", set_pop3s,
+     FIELD(listeners), true},
     {"mail-dir", "DIR", "mailboxes at DIR/DOMAIN/LOCALPART (./mail)", option_set_text,
      FIELD(mail_dir), false},
     {"mailbox-format", "FORMAT", "of mailboxes: maildir", set_mailbox_format, 0, false},
     {"users", "FILE", "accounts, `NAME:SECRET[:MAILBOX]` a line; needed", option_set_text,
      FIELD(users), false},
+    {"tls-cert", "FILE", TLS_CERT_HELP, option_set_texts, FIELD(tls.certificates), true},
+    {"tls-key", "FILE", TLS_KEY_HELP, option_set_texts, FIELD(tls.keys), true},
     {"auth-insecure", NULL, "take passwords without TLS from everywhere, not only from loopback",
      option_set_switch, FIELD(auth_insecure), false},
     {"proxy-from", "CIDR", "proxies that must say for whom they speak (PROXY protocol); repeatable",
@@ -54,9 +85,9 @@ static int complete(pop3d_config *config)
         server_hostname(config->own_hostname);
         config->hostname = config->own_hostname;
     }
-    config->listen_is_default = config->listen.count == 0;
-    return config->listen.count > 0 ? MAIL_OK
-                                    : option_set_endpoints(&config->listen, "127.0.0.1:2110", NULL);
+    config->listen_is_default = config->listeners.count == 0;
+    return config->listeners.count > 0 ? MAIL_OK
+                                       : set_listen(&config->listeners, "127.0.0.1:2110", NULL);
 }
 
 int pop3d_config_read(pop3d_config *config, int argc, char **argv)
@@ -93,7 +124,8 @@ int pop3d_config_read(pop3d_config *config, int argc, char **argv)
 
 void pop3d_config_deinit(pop3d_config *config)
 {
-    option_endpoints_deinit(&config->listen);
+    free(config->listeners.items);
+    tls_files_deinit(&config->tls);
     option_networks_deinit(&config->proxy_from);
     free(config->text);
 }

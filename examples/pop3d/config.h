@@ -7,15 +7,28 @@
 #include "common/confine.h"
 #include "common/options.h"
 #include "common/server.h"
+#include "common/tls_files.h"
+
+/* One of --listen and --pop3s, in the order given. */
+typedef struct pop3d_listener {
+    mail_endpoint at;
+    bool is_tls; /* from the first octet */
+} pop3d_listener;
+
+typedef struct pop3d_listeners {
+    pop3d_listener *items;
+    size_t count;
+} pop3d_listeners;
 
 /* What the command line and the file of --config say. */
 typedef struct pop3d_config {
     bool check;
     const char *hostname;
-    option_endpoints listen;
+    pop3d_listeners listeners;
     bool listen_is_default; /* none was asked for */
     const char *mail_dir;
     const char *users;
+    tls_files tls;
     bool auth_insecure;
     option_networks proxy_from;
     confine_options confine;

@@ -11,6 +11,12 @@
 #include "common/server.h"
 #include "settle.h"
 
+/* What SIGHUP reads anew. */
+typedef struct pop3d_tables {
+    mail_accounts *accounts;
+    mail_tls_context *tls; /* NULL: no certificate */
+} pop3d_tables;
+
 /* A POP3 server is a store, the accounts that may open it, and a service on a loop. */
 typedef struct pop3d {
     pop3d_config config;
@@ -20,7 +26,7 @@ typedef struct pop3d {
     mail_loop_uv *uv;
     mail_loop *loop;
     mail_store *store;
-    mail_accounts *accounts;
+    pop3d_tables tables;
     mail_pop3_service *service;
     mail_timer *patience; /* how long a drain may take */
     bool is_stopping;
@@ -58,20 +64,58 @@ static void on_stop(void *arg)
     mail_pop3_service_drain(pd->service, on_drained, pd);
 }
 
+static void drop_tables(pop3d_tables *tables)
+{
+    mail_accounts_release(tables->accounts);
+    mail_tls_context_unref(tables->tls);
+    *tables = (pop3d_tables){NULL};
+}
+
+static bool wants_tls(const pop3d_config *config)
+{
+    for (size_t i = 0; i < config->listeners.count; i++) {
+        if (config->listeners.items[i].is_tls) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int read_tables(pop3d_tables *tables, const pop3d_config *config, mail_error *err)
+{
+    int code;
+
+    *tables = (pop3d_tables){NULL};
+    code = mail_accounts_load(&tables->accounts, config->users, NULL, err);
+    if (code == MAIL_OK) {
+        code = tls_files_load(&config->tls, &tables->tls, err);
+    }
+    if (code == MAIL_OK && tables->tls == NULL && wants_tls(config)) {
+        code = mail_error_set(err, MAIL_EINVAL, "pop3s needs tls-cert and tls-key");
+    }
+    if (code != MAIL_OK) {
+        drop_tables(tables);
+    }
+    return code;
+}
+
 /* A file with a mistake changes nothing. */
 static void reload(pop3d *pd)
 {
-    mail_accounts *accounts;
+    pop3d_tables tables;
     mail_error err;
 
-    if (mail_accounts_load(&accounts, pd->config.users, NULL, &err) != MAIL_OK) {
-        server_say(&pd->log, MAIL_LOG_ERROR, "users not reloaded", err.text);
+    if (read_tables(&tables, &pd->config, &err) != MAIL_OK) {
+        server_say(&pd->log, MAIL_LOG_ERROR, "not reloaded", err.text);
         return;
     }
-    mail_pop3_service_set_accounts(pd->service, accounts);
-    mail_accounts_release(pd->accounts);
-    pd->accounts = accounts;
-    server_say(&pd->log, MAIL_LOG_INFO, "users reloaded", pd->config.users);
+    mail_pop3_service_set_accounts(pd->service, tables.accounts);
+    if (tables.tls != NULL) {
+        mail_pop3_service_set_tls(pd->service, tables.tls);
+    }
+    drop_tables(&pd->tables);
+    pd->tables = tables;
+    server_say(&pd->log, MAIL_LOG_INFO, "reloaded", NULL);
 }
 
 static void on_reload(void *arg)
@@ -87,17 +131,22 @@ static int make_service(pop3d *pd)
 {
     const pop3d_config *config = &pd->config;
     mail_pop3_service_options opts = MAIL_POP3_SERVICE_OPTIONS_INIT;
+    int code;
 
     opts.log = &pd->log.log;
     opts.store = pd->store;
-    opts.accounts = pd->accounts;
+    opts.accounts = pd->tables.accounts;
     opts.mail_dir = config->mail_dir;
     opts.auth_insecure = config->auth_insecure;
     opts.proxy_from = config->proxy_from.items;
     opts.proxy_count = config->proxy_from.count;
     opts.max_sessions = config->max_sessions;
     opts.max_sessions_per_client = config->max_sessions_per_client;
-    return mail_pop3_service_create(&pd->service, pd->loop, &opts);
+    code = mail_pop3_service_create(&pd->service, pd->loop, &opts);
+    if (code == MAIL_OK && pd->tables.tls != NULL) {
+        mail_pop3_service_set_tls(pd->service, pd->tables.tls);
+    }
+    return code;
 }
 
 static int make_parts(pop3d *pd)
@@ -121,19 +170,22 @@ static int listen_all(pop3d *pd, server_ready *ready)
 
     engine.hostname = mail_span_text(pd->config.hostname);
     engine.idle_timeout = pd->config.idle;
+    engine.stls = true;
     for (size_t i = 0; i < pd->sockets.count; i++) {
         pop3d_socket *socket = &pd->sockets.items[i];
+        const char *service = socket->is_tls ? "pop3s" : "pop3";
         int fd = socket->fd;
         mail_error err;
 
         socket->fd = -1;
+        engine.implicit_tls = socket->is_tls;
         if (mail_pop3_service_listen_fd(pd->service, fd, &engine, &err) != MAIL_OK) {
             return fail(EX_UNAVAILABLE, err.text);
         }
         if (socket->at.ip.family == 0) {
-            server_ready_add(ready, "pop3", "unix");
+            server_ready_add(ready, service, "unix");
         } else {
-            server_ready_add_endpoint(ready, "pop3", &socket->at);
+            server_ready_add_endpoint(ready, service, &socket->at);
         }
     }
     return EX_OK;
@@ -176,7 +228,7 @@ static int prepare(pop3d *pd)
         return fail(EX_CONFIG, err.text);
     }
     confine_early(SUPERVISOR_FIRST_SOCKET + (int)pd->supervisor.socket_count);
-    return pop3d_settle(&pd->config, pd->accounts, &pd->supervisor, &pd->log, &pd->sockets);
+    return pop3d_settle(&pd->config, pd->tables.accounts, &pd->supervisor, &pd->log, &pd->sockets);
 }
 
 static int run(pop3d *pd)
@@ -196,7 +248,7 @@ static void clean_up(pop3d *pd)
         mail_loop_uv_destroy(pd->uv);
     }
     mail_store_destroy(pd->store);
-    mail_accounts_release(pd->accounts);
+    drop_tables(&pd->tables);
     free(pd->sockets.items);
 }
 
@@ -208,7 +260,7 @@ int main(int argc, char **argv)
 
     if (code == OPTIONS_GO) {
         server_log_init(&pd.log, pd.config.log_level, pd.config.log_format);
-        if (mail_accounts_load(&pd.accounts, pd.config.users, NULL, &err) != MAIL_OK) {
+        if (read_tables(&pd.tables, &pd.config, &err) != MAIL_OK) {
             code = fail(EX_CONFIG, err.text);
         } else {
             code = pd.config.check ? EX_OK : run(&pd);

@@ -14,14 +14,19 @@ static int fail(int exit_code, const char *why)
     return exit_code;
 }
 
-static void add(pop3d_sockets *sockets, int fd, const mail_endpoint *at)
+static void add(pop3d_sockets *sockets, int fd, const mail_endpoint *at, bool is_tls)
 {
-    sockets->items[sockets->count++] = (pop3d_socket){fd, *at};
+    sockets->items[sockets->count++] = (pop3d_socket){fd, *at, is_tls};
+}
+
+static bool is_called(const supervisor_socket *socket, const char *name)
+{
+    return supervisor_socket_is_named(socket) && strcmp(socket->name, name) == 0;
 }
 
 static int open_sockets(const pop3d_config *config, const supervisor *sv, pop3d_sockets *sockets)
 {
-    const option_endpoints *listen = &config->listen;
+    const pop3d_listeners *listen = &config->listeners;
     bool has_own = !config->listen_is_default || sv->socket_count == 0;
 
     sockets->items = calloc(listen->count + sv->socket_count, sizeof(*sockets->items));
@@ -33,17 +38,19 @@ static int open_sockets(const pop3d_config *config, const supervisor *sv, pop3d_
         mail_error err;
         int fd;
 
-        if (mail_listen_open(&fd, &listen->items[i], &at, &err) != MAIL_OK) {
+        if (mail_listen_open(&fd, &listen->items[i].at, &at, &err) != MAIL_OK) {
             return fail(EX_UNAVAILABLE, err.text);
         }
-        add(sockets, fd, &at);
+        add(sockets, fd, &at, listen->items[i].is_tls);
     }
     for (size_t i = 0; i < sv->socket_count; i++) {
-        if (supervisor_socket_is_named(&sv->sockets[i]) &&
-            strcmp(sv->sockets[i].name, "pop3") != 0) {
+        bool is_tls = is_called(&sv->sockets[i], "pop3s");
+
+        if (supervisor_socket_is_named(&sv->sockets[i]) && !is_tls &&
+            !is_called(&sv->sockets[i], "pop3")) {
             return fail(EX_CONFIG, "a socket was handed over with an unknown name");
         }
-        add(sockets, sv->sockets[i].fd, &sv->sockets[i].at);
+        add(sockets, sv->sockets[i].fd, &sv->sockets[i].at, is_tls);
     }
     return EX_OK;
 }
@@ -59,6 +66,10 @@ static void limit_files(const pop3d_config *config, const mail_accounts *account
         confine_files_allow(&files, mail_accounts_at(accounts, i)->mailbox, true);
     }
     confine_files_allow(&files, config->users, false);
+    for (size_t i = 0; i < config->tls.certificates.count; i++) {
+        confine_files_allow(&files, config->tls.certificates.items[i], false);
+        confine_files_allow(&files, config->tls.keys.items[i], false);
+    }
     if (!confine_files_end(&files)) {
         server_say(log, MAIL_LOG_DEBUG, "files not limited", "the system has no Landlock");
     }

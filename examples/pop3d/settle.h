@@ -11,6 +11,7 @@
 typedef struct pop3d_socket {
     int fd;           /* -1: not any more */
     mail_endpoint at; /* family 0: a unix socket */
+    bool is_tls;      /* from the first octet */
 } pop3d_socket;
 
 typedef struct pop3d_sockets {

@@ -5,10 +5,14 @@ import os
 import poplib
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import unittest
+import warnings
+
+import certificates
 
 POP3D = sys.argv.pop(1)
 
@@ -48,8 +52,10 @@ class Pop3d(unittest.TestCase):
              "--hostname", "pop.example", *args],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         ready = self.server.stdout.readline()
-        self.assertRegex(ready, r"^ready pop3=127\.0\.0\.1:\d+( pop3=\S+)*\n$")
+        self.assertRegex(ready, r"^ready pop3=127\.0\.0\.1:\d+( pop3s?=\S+)*\n$")
         self.port = int(ready.split()[1].rsplit(":", 1)[1])
+        self.words = [word.split("=")[0] for word in ready.split()[1:]]
+        self.last_port = int(ready.split()[-1].rsplit(":", 1)[1])
 
     def dial(self):
         return poplib.POP3("127.0.0.1", self.port, timeout=30)
@@ -110,12 +116,12 @@ class Pop3d(unittest.TestCase):
         self.log_in("bob", "geheim").quit()
         self.write_users("bob:{PLAIN}anders:%s\n" % self.path("bob"))
         self.server.send_signal(signal.SIGHUP)
-        self.await_log("users reloaded")
+        self.await_log("info reloaded")
         pop = self.log_in("bob", "anders")
         self.assertEqual(pop.stat(), (1, 3))
         self.write_users("bob\n")
         self.server.send_signal(signal.SIGHUP)
-        self.await_log("users not reloaded")
+        self.await_log("not reloaded")
         pop.quit()
         self.log_in("bob", "anders").quit()
 
@@ -148,6 +154,74 @@ class Pop3d(unittest.TestCase):
         self.start("--config", self.path("config"))
         self.dial().quit()
         self.assertIn('"event":"session over"', self.stop().replace('": "', '":"'))
+
+    def certificate(self, name, *dns_names):
+        return certificates.make(self.dir.name, name, *dns_names)
+
+    def dial_tls(self):
+        return poplib.POP3_SSL("127.0.0.1", self.last_port, timeout=30, context=certificates.client_context())
+
+    def names_shown(self, name):
+        """The names in the certificate that a client sees who asks for `name`."""
+        with socket.create_connection(("127.0.0.1", self.last_port), 30) as wire:
+            with certificates.client_context().wrap_socket(wire, server_hostname=name) as tls:
+                return certificates.names_in(tls.getpeercert(True))
+
+    def test_speaks_tls(self):
+        """PO-030, PO-031"""
+        deliver(self.path("mail/example.org/alice"), "new/1.a", "x\n")
+        self.start("--pop3s", "127.0.0.1:0", *self.certificate("a", "pop.example"))
+        self.assertEqual(self.words, ["pop3", "pop3s"])
+        pop = self.dial()
+        self.assertIn("STLS", pop.capa())
+        pop.stls(certificates.client_context())
+        self.assertNotIn("STLS", pop.capa())
+        self.assertEqual(pop.capa()["SASL"], ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN"])
+        with self.assertRaises(poplib.error_proto):
+            pop._shortcmd("STLS")
+        pop.user("alice@example.org")
+        pop.pass_("secret")
+        self.assertEqual(pop.stat(), (1, 3))
+        pop.quit()
+        pop = self.dial_tls()
+        pop.user("alice@example.org")
+        pop.pass_("secret")
+        pop.dele(1)
+        pop.quit()
+        self.assertEqual(os.listdir(self.path("mail/example.org/alice/new")), [])
+        self.assertEqual(self.stop().count("user=alice@example.org tls=TLS1.3"), 2)
+
+    def test_chooses_certificates_by_name_and_reads_them_again(self):
+        first = self.certificate("a", "a.example")
+        self.start("--pop3s", "127.0.0.1:0", *first, *self.certificate("b", "b.example", "*.b.example"))
+        self.assertEqual(self.names_shown("b.example"), ["b.example", "*.b.example"])
+        self.assertEqual(self.names_shown("pop.b.example"), ["b.example", "*.b.example"])
+        self.assertEqual(self.names_shown("other.example"), ["a.example"])
+        pop = self.dial_tls()
+        with open(first[1], "w") as file:
+            file.write("nothing\n")
+        self.server.send_signal(signal.SIGHUP)
+        self.await_log("not reloaded")
+        self.assertEqual(self.names_shown("a.example"), ["a.example"])
+        self.certificate("a", "new.example")
+        self.server.send_signal(signal.SIGHUP)
+        self.await_log("info reloaded")
+        self.assertEqual(self.names_shown("a.example"), ["new.example"])
+        pop.user("alice@example.org")
+        pop.pass_("secret")
+        pop.quit()
+
+    def test_takes_no_old_tls(self):
+        """HOSTILE 11: RFC 8996"""
+        self.start("--pop3s", "127.0.0.1:0", *self.certificate("a", "pop.example"))
+        context = certificates.client_context()
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with self.assertRaises(ssl.SSLError) as caught:
+            poplib.POP3_SSL("127.0.0.1", self.last_port, timeout=30, context=context)
+        self.assertEqual(caught.exception.reason, "TLSV1_ALERT_PROTOCOL_VERSION")
 
     def test_believes_a_proxy_that_is_listed(self):
         """SX-040: its clients count as what they are: far away, and not let in without TLS."""
@@ -197,7 +271,12 @@ class Pop3d(unittest.TestCase):
             (["--users", self.path("none")], 78, "pop3d: %s: not found\n" % self.path("none")),
             ([], 64, "pop3d: --users is needed: who may log in?\n"),
             (["--check"], 78, "pop3d: --users is needed: who may log in?\n"),
-            (["--pop3s", "127.0.0.1:0"], 64, "pop3d: unknown option --pop3s\n"),
+            (["--users", self.users, "--pop3s", "127.0.0.1:0"], 78,
+             "pop3d: pop3s needs tls-cert and tls-key\n"),
+            (["--users", self.users, "--check", *self.certificate("a", "pop.example")], 0, ""),
+            (["--users", self.users, "--check", "--tls-cert", self.users], 78,
+             "pop3d: tls-cert and tls-key: 1 and 0, not in pairs\n"),
+            (["--users", self.users, "--check", "--tls-cert", self.users, "--tls-key", self.users], 78, None),
             (["--listen", "nowhere"], 64, None),
             (["--mailbox-format", "mbox"], 64, 'pop3d: --mailbox-format: "mbox" is not maildir\n'),
             (["more"], 64, "pop3d: unexpected argument more\n"),

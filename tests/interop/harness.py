@@ -74,6 +74,17 @@ def free_port(addresses=("127.0.0.1",), kind=socket.SOCK_STREAM):
     raise AssertionError("no free port")
 
 
+def make_certificate(folder):
+    """A certificate for 127.0.0.1 that signs itself; paths of both parts."""
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-days", "2", "-subj", "/CN=tests", "-addext", "subjectAltName=critical,IP:127.0.0.1",
+         "-keyout", key, "-out", certificate],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return certificate, key
+
+
 class Program:
     """A server with a `ready name=host:port …` line on standard output."""
 
@@ -160,8 +171,8 @@ class World(unittest.TestCase):
         program.spool = spool
         return program
 
-    def pop3d(self, mail, users, name="pop3d"):
-        argv = [POP3D, "--listen", "127.0.0.1:0", "--mail-dir", mail, "--users", users]
+    def pop3d(self, mail, users, *options, name="pop3d"):
+        argv = [POP3D, "--listen", "127.0.0.1:0", "--mail-dir", mail, "--users", users, *options]
         return self.start(name, argv).wait_ready()
 
     def dns(self, records, name="dns"):

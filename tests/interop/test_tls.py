@@ -10,20 +10,9 @@ import ssl
 import subprocess
 import threading
 
-from harness import PATIENCE, RELAY, SENDMAIL, World, main, needs, wait_for
+from harness import PATIENCE, RELAY, SENDMAIL, World, main, make_certificate, needs, wait_for
 
 MESSAGE = b"Subject: hello\r\nFrom: a@here.example\r\nTo: b@there.example\r\n\r\nbody\r\n"
-
-
-def make_certificate(folder):
-    """A certificate for 127.0.0.1 that signs itself; paths of both parts."""
-    certificate, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-days", "2", "-subj", "/", "-addext", "subjectAltName=critical,IP:127.0.0.1",
-         "-keyout", key, "-out", certificate],
-        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return certificate, key
 
 
 class Session(socketserver.StreamRequestHandler):
