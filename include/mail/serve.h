@@ -9,6 +9,7 @@
 #include <mail/loop.h>
 #include <mail/smtp_server.h>
 #include <mail/smtp_service.h>
+#include <mail/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,6 +27,7 @@ typedef struct mail_incoming {
     mail_span content; /* as sent: CRLF line ends */
     mail_span helo;    /* what the peer calls itself */
     mail_endpoint peer;
+    bool in_tls;
     mail_ticket ticket; /* for mail_server_answer */
 } mail_incoming;
 
@@ -51,6 +53,8 @@ typedef struct mail_serve_options {
     uint64_t max_message_bytes; /* default 10 MiB */
     uint32_t max_sessions;      /* default 1000 */
     bool lmtp;
+    mail_tls_context *tls; /* STARTTLS is offered with it; NULL: it is not. A reference is kept */
+    bool implicit_tls;     /* TLS from the first octet instead; needs `tls` */
 } mail_serve_options;
 
 #define MAIL_SERVE_OPTIONS_INIT                                                                    \
@@ -62,10 +66,13 @@ typedef struct mail_serve_options {
  * Listens and serves on `loop` until destroyed.
  *
  * Ownership: copies all options but `mem` and `log`, which it borrows.
- * Errors: MAIL_EINVAL for a bad address; MAIL_EBUSY, MAIL_EPERM, MAIL_ESYS, MAIL_ENOMEM.
+ * Errors: MAIL_EINVAL for a bad address, or `implicit_tls` without `tls`; MAIL_EBUSY, MAIL_EPERM, MAIL_ESYS, MAIL_ENOMEM.
  */
 MAIL_API int mail_serve(mail_server **out, mail_loop *loop, const mail_serve_options *opts,
                         mail_error *err);
+
+/** Other certificates for sessions to come. Ownership: keeps a reference. */
+MAIL_API void mail_server_set_tls(mail_server *server, mail_tls_context *context);
 
 /** Where it listens. */
 MAIL_API mail_endpoint mail_server_endpoint(const mail_server *server);

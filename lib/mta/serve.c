@@ -28,6 +28,7 @@ typedef struct reception {
     char *helo;
     size_t helo_length;
     mail_endpoint peer;
+    bool in_tls;
     mail_finish_fn *fn; /* set while the answer is owed */
     void *arg;
 } reception;
@@ -67,6 +68,7 @@ static int reception_finish(mail_sink *sink, mail_finish_fn *fn, void *arg)
         .content = mail_sink_memory_bytes(&rec->content),
         .helo = mail_span_of(rec->helo, rec->helo_length),
         .peer = rec->peer,
+        .in_tls = rec->in_tls,
         .ticket = {server, 0, rec->serial},
     };
     int code;
@@ -113,6 +115,7 @@ static int begin_reception(mail_server *server, const mail_smtp_session *session
     rec->server = server;
     rec->serial = ++server->serial;
     rec->peer = session->peer;
+    rec->in_tls = session->tls != NULL;
     list_push_back(&server->receptions, &rec->link);
     mail_sink_memory_init(&rec->content, mem, (size_t)server->opts.max_message_bytes);
     mail_envelope_init(&rec->envelope, mem);
@@ -250,9 +253,16 @@ static int open_service(mail_server *server, mail_loop *loop, mail_error *err)
         mail_span_text(opts->hostname != NULL ? opts->hostname : "localhost.localdomain");
     engine.lmtp = opts->lmtp;
     engine.max_message_bytes = opts->max_message_bytes;
+    engine.starttls = !opts->implicit_tls; /* once there are certificates */
+    engine.implicit_tls = opts->implicit_tls;
     code = mail_smtp_service_create(&server->service, loop, &service);
     if (code != MAIL_OK) {
         return mail_error_set(err, code, "cannot serve: %s", mail_strerror(code));
+    }
+    if (opts->tls != NULL) {
+        mail_smtp_service_set_tls(server->service, opts->tls);
+    } else if (opts->implicit_tls) {
+        return mail_error_set(err, MAIL_EINVAL, "TLS needs a certificate");
     }
     return mail_smtp_service_listen(server->service, &endpoint, &engine, NULL, &server->endpoint,
                                     err);
@@ -280,6 +290,11 @@ int mail_serve(mail_server **out, mail_loop *loop, const mail_serve_options *opt
     }
     *out = server;
     return MAIL_OK;
+}
+
+void mail_server_set_tls(mail_server *server, mail_tls_context *context)
+{
+    mail_smtp_service_set_tls(server->service, context);
 }
 
 mail_endpoint mail_server_endpoint(const mail_server *server)

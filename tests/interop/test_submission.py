@@ -129,6 +129,12 @@ class Attacks(World):
             heard += piece
         return heard
 
+    def hear_until(self, connection, what):
+        heard = b""
+        while what not in heard:
+            heard += self.hear(connection)
+        return heard
+
     def hear_all(self, connection):
         heard = b""
         try:
@@ -194,6 +200,26 @@ class Attacks(World):
         with self.assertRaises((ssl.SSLError, ConnectionError)):
             certificates.client_context().wrap_socket(connection)
         self.assertEqual(list(self.server.mail.glob("**/new/*")), [])
+
+    def test_lmtp_has_tls_but_no_users(self):
+        server = self.relay("--local", "b.example", "--users", self.users, "--lmtp", "127.0.0.1:0",
+                            "--tls-cert", self.dir / "pair.pem", "--tls-key", self.dir / "pair.key", name="lmtp")
+        self.server = server
+        connection = self.connect("lmtp")
+        self.hear(connection)
+        for line in (b"LHLO client.test", b"STARTTLS"):
+            connection.sendall(line + b"\r\n")
+            self.hear(connection, ends=b"HELP\r\n" if line[:1] == b"L" else b"\r\n")
+        with certificates.client_context().wrap_socket(connection) as tls:
+            tls.sendall(b"LHLO client.test\r\n")
+            offers = self.hear(tls, ends=b"HELP\r\n")
+            self.assertNotIn(b"AUTH", offers)
+            tls.sendall(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<alice@b.example>\r\nDATA\r\n")
+            self.hear_until(tls, b"354")
+            tls.sendall(b"Subject: x\r\n\r\n.\r\nQUIT\r\n")
+            self.assertTrue(self.hear_all(tls).startswith(b"250 2.0.0 "))
+        stored, = self.wait_messages(server.mail / "b.example/alice")
+        self.assertIn(b" with LMTPS id ", stored)  # RFC 3848
 
     def test_old_versions_are_refused(self):
         """RFC 8996"""

@@ -5,6 +5,8 @@
 #include <mail/serve.h>
 #include <mail/smtp_connection.h>
 
+#include "support/certs.h"
+
 /* A server, a client, and what each has seen. */
 typedef struct world {
     mail_loop_poll *loop;
@@ -21,6 +23,11 @@ typedef struct world {
     mail_outcome_kind outcomes[2];
     uint16_t code;
     bool done;
+    bool was_in_tls;
+    mail_tls_context *certificate; /* of the server; NULL: none */
+    mail_tls_context *trust;       /* of the client */
+    mail_smtp_tls tls;
+    bool implicit_tls;
 } world;
 
 static int on_message(const mail_incoming *message, void *arg)
@@ -40,6 +47,7 @@ static int on_message(const mail_incoming *message, void *arg)
         strncat(w->recipients, address.data, address.length);
         strcat(w->recipients, " ");
     }
+    w->was_in_tls = message->in_tls;
     w->ticket = message->ticket;
     return w->later ? MAIL_EAGAIN : w->verdict;
 }
@@ -87,11 +95,14 @@ static void on_closed(mail_smtp_connection *conn, void *arg)
     mail_loop_poll_stop(w->loop);
 }
 
-static void open_world(world *w)
+/* `w` says what of TLS there is. */
+static void open_secured_world(world *w)
 {
     mail_serve_options opts = MAIL_SERVE_OPTIONS_INIT;
 
-    *w = (world){.message = "Subject: x\r\n\r\n.hello\r\n"};
+    w->message = "Subject: x\r\n\r\n.hello\r\n";
+    opts.tls = w->certificate;
+    opts.implicit_tls = w->implicit_tls;
     assert_int_equal(mail_loop_poll_create(&w->loop, NULL), MAIL_OK);
     opts.listen = "127.0.0.1:0";
     opts.on_message = on_message;
@@ -103,6 +114,12 @@ static void open_world(world *w)
     mail_envelope_set_sender(&w->envelope, MAIL_SPAN("alice@a.example"), (mail_span){0});
     mail_envelope_add(&w->envelope, &(mail_recipient){.address = MAIL_SPAN("bob@b.example")});
     mail_envelope_add(&w->envelope, &(mail_recipient){.address = MAIL_SPAN("nobody@b.example")});
+}
+
+static void open_world(world *w)
+{
+    *w = (world){.loop = NULL};
+    open_secured_world(w);
 }
 
 static void close_world(world *w)
@@ -121,6 +138,8 @@ static void connect_client(world *w)
     mail_endpoint to = mail_server_endpoint(w->server);
 
     opts.client.hostname = MAIL_SPAN("client.example");
+    opts.client.tls = w->tls;
+    opts.tls = w->trust;
     opts.ops = &ops;
     opts.arg = w;
     w->done = false;
@@ -157,6 +176,77 @@ static void gives_messages_to_its_callback_and_its_verdict_to_the_peer(void **st
         assert_int_equal(w.outcomes[1], MAIL_OUTCOME_PERMANENT);
         close_world(&w);
     }
+}
+
+static mail_tls_context *make_context(const char *name)
+{
+    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+    mail_test_cert_options named = {.dns_name = name};
+    mail_test_cert cert = {NULL, NULL};
+    mail_tls_pair pair;
+    mail_tls_context *context;
+
+    opts.no_trust = true;
+    if (name != NULL) {
+        mail_test_cert_make(&cert, &named);
+        pair = (mail_tls_pair){mail_span_text(cert.certificate), mail_span_text(cert.key)};
+        opts.pairs = &pair;
+        opts.pair_count = 1;
+    }
+    assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
+    mail_test_cert_free(&cert);
+    return context;
+}
+
+static void takes_messages_in_tls(void **state)
+{
+    static const struct {
+        const char *name;
+        mail_smtp_tls tls;
+        bool has_certificate, implicit, is_in_tls;
+    } cases[] = {
+        {"not offered", MAIL_SMTP_TLS_MAY, false, false, false},
+        {"not wanted", MAIL_SMTP_TLS_NONE, true, false, false},
+        {"after STARTTLS", MAIL_SMTP_TLS_REQUIRE, true, false, true},
+        {"from the first octet", MAIL_SMTP_TLS_IMPLICIT, true, true, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        world w = {.tls = cases[i].tls, .implicit_tls = cases[i].implicit};
+
+        mail_test_case(cases[i].name);
+        w.certificate = cases[i].has_certificate ? make_context("mx.example") : NULL;
+        w.trust = make_context(NULL);
+        open_secured_world(&w);
+        if (w.certificate != NULL) {
+            mail_server_set_tls(w.server, w.certificate);
+        }
+        connect_client(&w);
+        assert_int_equal(mail_loop_poll_run(w.loop), MAIL_OK);
+        assert_int_equal(w.received, 1);
+        assert_int_equal(w.was_in_tls, cases[i].is_in_tls);
+        close_world(&w);
+        mail_tls_context_unref(w.certificate);
+        mail_tls_context_unref(w.trust);
+    }
+}
+
+static void wants_a_certificate_for_tls(void **state)
+{
+    mail_serve_options opts = MAIL_SERVE_OPTIONS_INIT;
+    mail_error err = {.text = ""};
+    mail_loop_poll *loop;
+    mail_server *server;
+
+    (void)state;
+    assert_int_equal(mail_loop_poll_create(&loop, NULL), MAIL_OK);
+    opts.listen = "127.0.0.1:0";
+    opts.on_message = on_message;
+    opts.implicit_tls = true;
+    assert_int_equal(mail_serve(&server, mail_loop_poll_loop(loop), &opts, &err), MAIL_EINVAL);
+    assert_string_equal(err.text, "TLS needs a certificate");
+    mail_loop_poll_destroy(loop);
 }
 
 static void answers_later_and_once(void **state)
@@ -262,6 +352,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_messages_to_its_callback_and_its_verdict_to_the_peer),
+        cmocka_unit_test(takes_messages_in_tls),
+        cmocka_unit_test(wants_a_certificate_for_tls),
         cmocka_unit_test(answers_later_and_once),
         cmocka_unit_test(takes_an_answer_after_the_peer_has_gone),
         cmocka_unit_test(refuses_what_is_too_large),
