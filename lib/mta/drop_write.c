@@ -284,6 +284,38 @@ static int make_dir_in(const mail_files *fs, int above)
     return number == 0 ? fs->ops->sync(fs, above) : number;
 }
 
+/* What else there is in a folder that mail is to be dropped in for the first time. */
+typedef struct contents {
+    bool is_spool;
+    bool has_others;
+} contents;
+
+static int see(const char *name, void *arg)
+{
+    contents *in = arg;
+
+    in->is_spool |= strcmp(name, "spool") == 0;
+    in->has_others |= strcmp(name, DROP_DIR) != 0; /* another may just have made that */
+    return 0;
+}
+
+/* Mail is stored only where somebody will look for it: in a spool of ours, or what may become one. */
+static int check_folder(const mail_files *fs, int dir)
+{
+    contents in = {false, false};
+    file_info info;
+    int number = fs->ops->info(fs, dir, &info);
+
+    if (number == 0) {
+        number = fs->ops->list(fs, dir, see, &in);
+    }
+    if (number == 0 && ((info.owner != geteuid() && geteuid() != 0) || /* nor could they read it */
+                        (in.has_others && !in.is_spool))) {
+        number = -EPERM;
+    }
+    return number;
+}
+
 static int make_dir(const mail_files *fs, const char *spool)
 {
     int above = fs->ops->open_dir(fs, FILE_CWD, spool);
@@ -292,7 +324,10 @@ static int make_dir(const mail_files *fs, const char *spool)
     if (above < 0) {
         return above;
     }
-    number = make_dir_in(fs, above);
+    number = check_folder(fs, above);
+    if (number == 0) {
+        number = make_dir_in(fs, above);
+    }
     fs->ops->close(fs, above);
     return number == 0 ? drop_open_dir(fs, spool) : number;
 }
@@ -342,7 +377,9 @@ int drop_begin(mail_sink **out, const drop_seams *seams, const char *spool,
     code = open_file(self, spool);
     if (code != MAIL_OK) {
         free_sink(self);
-        return mail_error_set(err, code, "%s/" DROP_DIR ": %s", spool, mail_strerror(code));
+        return mail_error_set(err, code, "%s/" DROP_DIR ": %s", spool,
+                              code == MAIL_EPERM ? "not in a spool that we may write to"
+                                                 : mail_strerror(code));
     }
     code = write_envelope(self, envelope);
     if (code != MAIL_OK) {
