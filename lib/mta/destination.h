@@ -69,9 +69,11 @@ typedef struct session {
     bool is_useful;  /* … and the peer gave a verdict */
     bool is_closing;
     mail_time idle_since;
-    mail_tls_level level;  /* of the destination's, raised by what the secret needs */
-    secret_lookup *lookup; /* the host has asked who we are */
-    char tls[96];          /* for the log: what was agreed on; empty: in clear */
+    mail_tls_level level;     /* of the destination's, raised by what the secret needs */
+    secret_lookup *lookup;    /* the host has asked who we are */
+    char tls[96];             /* for the log: what was agreed on; empty: in clear */
+    mail_time begun_at;       /* it, while it opens; then its message */
+    mail_duration connecting; /* until it was ready; told with its first message */
     char name[HOST_NAME_SIZE];
     char where[HOST_NAME_SIZE + MAIL_IP_TEXT_SIZE + 16];
 } session;

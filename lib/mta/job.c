@@ -51,12 +51,26 @@ static int64_t age_of(const job *jb)
     return age > 0 ? age : 0;
 }
 
+/* How long it waited in the queue, for a connection, and for its outcome: `3/0.05/0.20`. */
+static size_t print_delays(const job *jb, const job_site *site, char *out, size_t size)
+{
+    int64_t connecting = site->connecting / MAIL_MILLISECOND;
+    int64_t sending = site->sending / MAIL_MILLISECOND;
+    int64_t waiting = age_of(jb) - (connecting + sending) / 1000;
+
+    return (size_t)snprintf(out, size, "%" PRId64 "/%" PRId64 ".%02d/%" PRId64 ".%02d",
+                            waiting > 0 ? waiting : 0, connecting / 1000,
+                            (int)(connecting % 1000 / 10), sending / 1000,
+                            (int)(sending % 1000 / 10));
+}
+
 /* One line for each try of a recipient. */
 static void log_try(const job *jb, size_t index, mail_log_level level, const char *what,
                     const mail_reply *reply, const job_site *site)
 {
     char text[MAIL_REPLY_TEXT_SIZE];
     char delay[24];
+    char delays[80];
     char tries[16];
     mail_log_field fields[] = {
         {"queue_id", mail_span_text(mail_lease_id(jb->lease))},
@@ -64,6 +78,7 @@ static void log_try(const job *jb, size_t index, mail_log_level level, const cha
         {"host", site->where},
         {"reply", {text, 0}},
         {"delay", {delay, 0}},
+        {"delays", {delays, 0}},
         {"tries", {tries, 0}},
         {"tls", site->tls},
     };
@@ -74,7 +89,8 @@ static void log_try(const job *jb, size_t index, mail_log_level level, const cha
     }
     fields[3].value.length = mail_reply_print(reply, text, sizeof(text));
     fields[4].value.length = (size_t)snprintf(delay, sizeof(delay), "%" PRId64, age_of(jb));
-    fields[5].value.length =
+    fields[5].value.length = print_delays(jb, site, delays, sizeof(delays));
+    fields[6].value.length =
         (size_t)snprintf(tries, sizeof(tries), "%u", mail_lease_attempts(jb->lease, index) + 1);
     mail_log_line(jb->agent->log, level, what, fields, count);
 }

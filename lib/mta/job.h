@@ -30,11 +30,13 @@ typedef struct job {
 
 /* Where an outcome comes from. */
 typedef struct job_site {
-    mail_span host;  /* the name of the remote host; empty: we ourselves */
-    mail_span where; /* for the log: host and address, or mailbox */
-    mail_span tls;   /* for the log: what the connection is protected by; empty: nothing */
-    bool takes_dsn;  /* it reports success itself */
-    bool is_final;   /* the message is in its mailbox */
+    mail_span host;           /* the name of the remote host; empty: we ourselves */
+    mail_span where;          /* for the log: host and address, or mailbox */
+    mail_span tls;            /* for the log: what the connection is protected by; empty: nothing */
+    mail_duration connecting; /* to get there, for this message; 0: a connection was open */
+    mail_duration sending;    /* from its beginning to the outcome */
+    bool takes_dsn;           /* it reports success itself */
+    bool is_final;            /* the message is in its mailbox */
 } job_site;
 
 /*

@@ -53,6 +53,7 @@ typedef struct writing {
     size_t length;
     bool is_last;
     size_t writers; /* deliveries whose piece is being written */
+    mail_time begun_at;
     size_t count;
     delivery deliveries[];
 } writing;
@@ -164,7 +165,11 @@ static void tell(const writing *wr, size_t index)
 {
     const delivery *dl = &wr->deliveries[index];
     mail_outcome outcome = outcome_of(dl->copy.code);
-    job_site site = {.where = mail_span_text(dl->path), .is_final = true};
+    job_site site = {
+        .where = mail_span_text(dl->path),
+        .sending = mail_loop_now(wr->owner->agent->loop) - wr->begun_at,
+        .is_final = true,
+    };
 
     job_tell(wr->jb, index, &outcome, &site);
 }
@@ -349,6 +354,7 @@ static writing *make_writing(local *lc, job *jb)
     wr->owner = lc;
     wr->mem = lc->agent->mem;
     wr->jb = jb;
+    wr->begun_at = mail_loop_now(lc->agent->loop);
     wr->count = count;
     wr->piece_size = size > 0 && size < PIECE_BYTES ? (size_t)size : PIECE_BYTES;
     wr->piece = mem_alloc(wr->mem, wr->piece_size);

@@ -18,6 +18,8 @@ static job_site site_of(const session *ss)
         .host = mail_span_text(ss->name),
         .where = mail_span_text(ss->where),
         .tls = mail_span_text(ss->tls),
+        .connecting = ss->connecting,
+        .sending = now_of(ss) - ss->begun_at,
         .takes_dsn = offer != NULL && offer->dsn,
         .is_final = ss->dest->hop->kind == MAIL_NEXTHOP_LMTP, /* RFC 2033, section 1 */
     };
@@ -54,6 +56,7 @@ static void on_ready(mail_smtp_connection *conn, void *arg)
     if (ss->is_opening) {
         end_opening(ss);
         host_worked(ss->hst);
+        ss->connecting = now_of(ss) - ss->begun_at;
     }
     ss->is_ready = true;
     ss->idle_since = now_of(ss);
@@ -73,6 +76,7 @@ static void on_done(mail_smtp_connection *conn, void *arg)
     bool accepted = false;
 
     ss->jb = NULL;
+    ss->connecting = 0;
     for (size_t i = 0; i < job_count(jb); i++) {
         mail_outcome outcome = mail_smtp_connection_outcome(conn, i);
 
@@ -294,6 +298,7 @@ int session_open(destination *dest, const plan_entry *entry)
     }
     ss->dest = dest;
     ss->hst = entry->hst;
+    ss->begun_at = now_of(ss);
     memcpy(ss->name, entry->name, sizeof(ss->name));
     name_place(ss);
     code = connect_to(ss);
@@ -350,6 +355,7 @@ void session_send(session *ss, job *jb)
         return;
     }
     ss->jb = jb;
+    ss->begun_at = now_of(ss);
     ss->is_ready = false;
     ss->has_tried = true;
 }

@@ -20,6 +20,7 @@ static void brings_a_message_to_a_smart_host_in_one_transaction(void **state)
         assert_string_equal(r.messages[0].recipients, "a@one.example b@one.example c@two.example");
         assert_string_equal(remote_text(&r, 0), MESSAGE);
         assert_non_null(strstr(p.k.log, " info sent queue_id="));
+        assert_non_null(strstr(p.k.log, " delay=0 delays=0/0."));
         remote_close(&r);
         post_close(&p);
     }
