@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "mta/drop.h"
+#include "mta/drop_shelf.h"
 
 /* Files that are on their way at a time: they share the queue's flushes. */
 #define TAKEN_MAX 16
@@ -47,6 +48,7 @@ struct dropbox {
     drop_name *names; /* of the last look, oldest first */
     size_t name_count;
     size_t next;
+    drop_shelf shelf;
     mail_time sweep_at;
     bool is_stopped;
     taking taken[TAKEN_MAX];
@@ -71,6 +73,41 @@ static void set_timer(struct dropbox *box, mail_duration in)
     loop->ops->timer_set(box->timer, mail_loop_now(loop) + in);
 }
 
+/* Nothing more for a while, neither this file nor others. */
+static void rest(struct dropbox *box)
+{
+    box->name_count = 0;
+    box->next = 0;
+    set_timer(box, LOOK_PAUSE);
+}
+
+/* A file that nothing can be done about is said once, and tried less and less often. */
+static void shelve(taking *tk, const char *what, bool is_safe, int code)
+{
+    struct dropbox *box = tk->box;
+
+    if (drop_shelf_find(&box->shelf, tk->name) == NULL) {
+        say(tk, MAIL_LOG_ERROR, what, code);
+    }
+    if (!drop_shelf_put(&box->shelf, tk->name, is_safe, mail_loop_now(box->rcv->loop))) {
+        rest(box);
+    }
+}
+
+/* The queue has it: here it would only be taken again. */
+static void remove_safe(taking *tk)
+{
+    struct dropbox *box = tk->box;
+    int code = drop_remove(box->fs, box->spool, tk->name);
+
+    if (code == MAIL_OK) {
+        drop_shelf_take(&box->shelf, tk->name);
+        say(tk, MAIL_LOG_DEBUG, "taken from drop", code);
+    } else {
+        shelve(tk, "taken from drop, but not removed", true, code);
+    }
+}
+
 /* The file is done with, safe or for a later look. */
 static void leave(taking *tk)
 {
@@ -81,16 +118,11 @@ static void leave(taking *tk)
 
 static void finished(int code, taking *tk)
 {
-    struct dropbox *box = tk->box;
-
     leave(tk);
     if (code == MAIL_OK) {
-        code = drop_remove(box->fs, box->spool, tk->name);
-        say(tk, code == MAIL_OK ? MAIL_LOG_DEBUG : MAIL_LOG_ERROR, "taken from drop", code);
+        remove_safe(tk);
     } else {
-        box->name_count = 0;
-        box->next = 0;
-        set_timer(box, LOOK_PAUSE);
+        rest(tk->box);
     }
 }
 
@@ -112,8 +144,22 @@ static void abandon(taking *tk, int code)
 /* One that can never be taken is put out of the way, or it would be tried for ever. */
 static void set_aside(taking *tk, int code)
 {
-    say(tk, MAIL_LOG_ERROR, "set aside from drop", code);
-    (void)drop_set_aside(tk->box->fs, tk->box->spool, tk->name);
+    struct dropbox *box = tk->box;
+
+    if (drop_set_aside(box->fs, box->spool, tk->name) == MAIL_OK) {
+        drop_shelf_take(&box->shelf, tk->name);
+        say(tk, MAIL_LOG_ERROR, "set aside from drop", code);
+    } else {
+        shelve(tk, "neither taken from drop nor set aside", false, code);
+    }
+    leave(tk);
+}
+
+/* The disk does not give back what is in it. Others may be sound. */
+static void skip(taking *tk, int code)
+{
+    mail_sink_abort(&tk->message->sink);
+    shelve(tk, "cannot be read in drop", false, code);
     leave(tk);
 }
 
@@ -148,11 +194,13 @@ static void copy(taking *tk)
             end_copy(tk);
             return;
         }
+        if (code != MAIL_OK) {
+            skip(tk, code);
+            return;
+        }
         bytes.length = bytes.length < room ? bytes.length : room;
         bytes.length = bytes.length < left ? bytes.length : left;
-        if (code == MAIL_OK) {
-            code = mail_sink_write(sink, bytes);
-        }
+        code = mail_sink_write(sink, bytes);
         if (code == MAIL_ELIMIT) {
             mail_sink_abort(sink);
             set_aside(tk, code); /* a loop through the folder */
@@ -259,10 +307,16 @@ static bool is_being_taken(const struct dropbox *box, const char *name)
 static void open_next(taking *tk)
 {
     struct dropbox *box = tk->box;
+    const drop_shelved *shelved;
     int code;
 
     memcpy(tk->name, box->names[box->next++], sizeof(tk->name));
     if (is_being_taken(box, tk->name)) {
+        return;
+    }
+    shelved = drop_shelf_find(&box->shelf, tk->name);
+    if (shelved != NULL && shelved->is_safe) {
+        remove_safe(tk);
         return;
     }
     code = drop_open(&tk->drop, box->fs, box->spool, tk->name, box->rcv->mem, NULL);
@@ -271,9 +325,12 @@ static void open_next(taking *tk)
         begin(tk);
         return;
     case MAIL_ENOENT:
+        drop_shelf_take(&box->shelf, tk->name);
+        tk->drop = NULL;
+        return; /* gone */
     case MAIL_ENOMEM:
         tk->drop = NULL;
-        return; /* gone, or for the next look */
+        return; /* for the next look */
     default:
         tk->drop = NULL;
         set_aside(tk, code);
@@ -295,6 +352,9 @@ static bool note_name(const char *name, void *arg)
 {
     struct dropbox *box = arg;
 
+    if (drop_shelf_rests(&box->shelf, name, mail_loop_now(box->rcv->loop))) {
+        return true;
+    }
     snprintf(box->names[box->name_count++], sizeof(drop_name), "%s", name);
     return box->name_count < NAMES_MAX;
 }

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+#include "mta/kit.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <mail/drop.h>
+
+#include "base/file.h"
+#include "mta/drop_shelf.h"
+
+/* The system's files, but for one whose name begins as told. */
+typedef struct stubborn {
+    mail_files files;
+    mail_files_ops ops;
+    const char *name;
+    bool no_rename;
+    bool no_unlink;
+    uint64_t unreadable_from; /* 0: all can be read */
+    int fd;                   /* of that file, last opened */
+} stubborn;
+
+static stubborn *self_of(const mail_files *fs)
+{
+    return (stubborn *)(uintptr_t)fs;
+}
+
+static bool is_meant(const mail_files *fs, const char *name)
+{
+    return strncmp(name, self_of(fs)->name, strlen(self_of(fs)->name)) == 0;
+}
+
+static int stubborn_open(const mail_files *fs, int dir, const char *name, int flags)
+{
+    int fd = file_system.ops->open(fs, dir, name, flags);
+
+    if (is_meant(fs, name)) {
+        self_of(fs)->fd = fd;
+    } else if (self_of(fs)->fd == fd) {
+        self_of(fs)->fd = -1;
+    }
+    return fd;
+}
+
+static ssize_t stubborn_read(const mail_files *fs, int fd, void *to, size_t size, uint64_t offset)
+{
+    const stubborn *self = self_of(fs);
+
+    if (self->unreadable_from > 0 && fd == self->fd && offset >= self->unreadable_from) {
+        return -EIO;
+    }
+    return file_system.ops->read(fs, fd, to, size, offset);
+}
+
+static int stubborn_rename(const mail_files *fs, int from_dir, const char *from, int to_dir,
+                           const char *to)
+{
+    return self_of(fs)->no_rename && is_meant(fs, from)
+               ? -EROFS
+               : file_system.ops->rename(fs, from_dir, from, to_dir, to);
+}
+
+static int stubborn_unlink(const mail_files *fs, int dir, const char *name)
+{
+    return self_of(fs)->no_unlink && is_meant(fs, name) ? -EROFS
+                                                        : file_system.ops->unlink(fs, dir, name);
+}
+
+static void stubborn_init(stubborn *self, const char *name)
+{
+    *self = (stubborn){.ops = *file_system.ops, .name = name, .fd = -1};
+    self->ops.open = stubborn_open;
+    self->ops.read = stubborn_read;
+    self->ops.rename = stubborn_rename;
+    self->ops.unlink = stubborn_unlink;
+    self->files.ops = &self->ops;
+}
+
+/* Drops a message, whose name is then `name` if that is not NULL. */
+static void drop_named(const char *spool, const char *name, size_t size)
+{
+    const mail_recipient recipient = {.address = MAIL_SPAN("you@mx.example")};
+    char made[MAIL_DROP_NAME_SIZE];
+    char from[600];
+    char to[600];
+    mail_envelope envelope;
+    mail_sink *sink;
+
+    mail_envelope_init(&envelope, NULL);
+    assert_int_equal(mail_envelope_set_sender(&envelope, MAIL_SPAN("me@mx.example"), MAIL_SPAN("")),
+                     MAIL_OK);
+    assert_int_equal(mail_envelope_add(&envelope, &recipient), MAIL_OK);
+    assert_int_equal(mail_drop_begin(&sink, spool, &envelope, NULL, made, NULL), MAIL_OK);
+    mail_envelope_deinit(&envelope);
+    assert_int_equal(mail_sink_write(sink, MAIL_SPAN("Subject: x\r\n\r\n")), MAIL_OK);
+    for (size_t i = 0; i < size; i += 10) {
+        assert_int_equal(mail_sink_write(sink, MAIL_SPAN("12345678\r\n")), MAIL_OK);
+    }
+    assert_int_equal(mail_sink_finish(sink, NULL, NULL), MAIL_OK);
+    if (name != NULL) {
+        snprintf(from, sizeof(from), "%s/drop/%s", spool, made);
+        snprintf(to, sizeof(to), "%s/drop/%s", spool, name);
+        assert_int_equal(rename(from, to), 0);
+    }
+    (void)mail_drop_poke(spool);
+}
+
+static size_t lines_with(const kit *k, const char *text)
+{
+    size_t count = 0;
+
+    for (const char *at = k->log; (at = strstr(at, text)) != NULL; at++) {
+        count++;
+    }
+    return count;
+}
+
+/* What cannot be dealt with is said once, and keeps nothing else waiting. */
+static void goes_on_with_others_when_nothing_can_be_done_about_one(void **state)
+{
+    static const struct {
+        const char *name;
+        size_t size; /* of its body; 0: it is none of ours */
+        bool no_rename;
+        bool no_unlink;
+        uint64_t unreadable_from;
+        const char *says;
+        size_t queued;
+    } cases[] = {
+        {"neither taken nor renamed", 0, true, false, 0, "neither taken from drop nor set aside",
+         0},
+        {"taken, but not removed", 10, false, true, 0, "taken from drop, but not removed", 1},
+        {"not to be read to its end", 400000, false, false, 200000, "cannot be read in drop", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+        char *spool = mail_test_make_dir();
+        char path[600];
+        stubborn fs;
+        kit k;
+
+        mail_test_case(cases[i].name);
+        stubborn_init(&fs, "00");
+        fs.no_rename = cases[i].no_rename;
+        fs.no_unlink = cases[i].no_unlink;
+        fs.unreadable_from = cases[i].unreadable_from;
+        opts.files = &fs.files;
+        kit_open(&k, WORLD_POLL);
+        kit_receive(&k, &opts);
+        drop_named(spool, "00.mail", cases[i].size);
+        snprintf(path, sizeof(path), "%s/drop/00.mail", spool);
+        if (cases[i].size == 0) {
+            assert_int_equal(truncate(path, 5), 0);
+        }
+        assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
+        world_until(&k.w, lines_with(&k, cases[i].says) == 1);
+        for (size_t n = 1; n <= 20; n++) { /* each is a further look */
+            drop_named(spool, NULL, 10);
+            world_until(&k.w, kit_list(&k).count == cases[i].queued + n);
+        }
+        world_idle(&k.w);
+        assert_int_equal(lines_with(&k, "file=00.mail"), 1);
+        assert_int_equal(kit_list(&k).count, cases[i].queued + 20);
+        assert_int_equal(access(path, F_OK), 0);
+        kit_close(&k);
+        mail_test_remove_dir(spool);
+    }
+}
+
+static void tries_what_is_on_the_shelf_less_and_less_often(void **state)
+{
+    drop_shelf shelf = {.count = 0};
+    mail_duration waited = 0;
+    mail_time now = 1000 * MAIL_HOUR;
+    unsigned tries = 0;
+
+    (void)state;
+    assert_false(drop_shelf_rests(&shelf, "a", now));
+    while (waited < MAIL_DAY) {
+        assert_true(drop_shelf_put(&shelf, "a", true, now));
+        tries++;
+        while (drop_shelf_rests(&shelf, "a", now)) {
+            now += MAIL_SECOND;
+            waited += MAIL_SECOND;
+        }
+    }
+    assert_in_range(tries, 24, 32);
+    assert_true(drop_shelf_find(&shelf, "a")->is_safe);
+    drop_shelf_take(&shelf, "a");
+    assert_null(drop_shelf_find(&shelf, "a"));
+    drop_shelf_take(&shelf, "a");
+}
+
+static void has_room_on_the_shelf_for_so_many_and_forgets_those_that_have_gone(void **state)
+{
+    drop_shelf shelf = {.count = 0};
+    char name[16];
+
+    (void)state;
+    for (int i = 0; i < DROP_SHELF_MAX; i++) {
+        snprintf(name, sizeof(name), "%d", i);
+        assert_true(drop_shelf_put(&shelf, name, false, 0));
+    }
+    assert_false(drop_shelf_put(&shelf, "one more", false, 0));
+    assert_true(drop_shelf_put(&shelf, "7", false, 0));
+    assert_true(drop_shelf_put(&shelf, "one more", false, 10 * MAIL_MINUTE));
+    drop_shelf_take(&shelf, "9");
+    assert_null(drop_shelf_find(&shelf, "9"));
+    assert_non_null(drop_shelf_find(&shelf, "63"));
+    assert_non_null(drop_shelf_find(&shelf, "one more"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(goes_on_with_others_when_nothing_can_be_done_about_one),
+        cmocka_unit_test(tries_what_is_on_the_shelf_less_and_less_often),
+        cmocka_unit_test(has_room_on_the_shelf_for_so_many_and_forgets_those_that_have_gone),
+    };
+
+    return mail_test_run(tests);
+}
