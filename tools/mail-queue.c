@@ -5,16 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <unistd.h>
 
+#include <mail/drop.h>
 #include <mail/operator.h>
 #include <mail/version.h>
 
+#include "exit_code.h"
 #include "mailq.h"
 
 /* mail-queue: shows and changes what waits in a spool. */
-
-#define SYSTEM_SPOOL "/var/spool/libmail"
 
 typedef struct settings {
     const char *spool;
@@ -38,43 +37,14 @@ static const char usage[] =
     "\n"
     "SELECTION: ID..., --domain DOMAIN (of recipients), --sender ADDRESS (<> for none), --all\n"
     "\n"
-    "  --spool DIR         which queue ($LIBMAIL_SPOOL, " SYSTEM_SPOOL ", the user's own)\n"
+    "  --spool DIR         which queue ($LIBMAIL_SPOOL, " MAIL_SYSTEM_SPOOL ", the user's own)\n"
     "  --json              print one JSON object a line\n"
     "  --help, --version   print this or the version, and exit\n";
-
-static int exit_code_of(int code)
-{
-    switch (code) {
-    case MAIL_OK:
-        return EX_OK;
-    case MAIL_EINVAL:
-        return EX_USAGE;
-    case MAIL_EDAMAGED:
-        return EX_DATAERR;
-    case MAIL_ENOENT:
-        return EX_NOINPUT;
-    case MAIL_EIO:
-    case MAIL_ENOSPC:
-        return EX_IOERR;
-    case MAIL_EBUSY:
-    case MAIL_ETIMEDOUT:
-    case MAIL_ECONN:
-        return EX_TEMPFAIL;
-    case MAIL_EPROTO:
-        return EX_PROTOCOL;
-    case MAIL_EPERM:
-        return EX_NOPERM;
-    case MAIL_EVERSION:
-        return EX_CONFIG;
-    default:
-        return EX_OSERR;
-    }
-}
 
 static int fail(const mail_error *err)
 {
     fprintf(stderr, "mail-queue: %s\n", err->text);
-    return exit_code_of(err->code);
+    return err->code == MAIL_EINVAL ? EX_USAGE : exit_code_of_error(err->code);
 }
 
 static bool is_empty(const mail_queue_selector *which)
@@ -244,27 +214,6 @@ static const struct command {
     {"check", run_check},  {"stats", run_stats},
 };
 
-static const char *default_spool(void)
-{
-    static char path[4096];
-    const char *asked = getenv("LIBMAIL_SPOOL");
-    const char *state = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
-
-    if (asked != NULL && asked[0] != '\0') {
-        return asked;
-    }
-    if (access(SYSTEM_SPOOL "/drop", W_OK) == 0 || (home == NULL && state == NULL)) {
-        return SYSTEM_SPOOL;
-    }
-    if (state != NULL && state[0] == '/') {
-        snprintf(path, sizeof(path), "%s/libmail/spool", state);
-    } else {
-        snprintf(path, sizeof(path), "%s/.local/state/libmail/spool", home != NULL ? home : "");
-    }
-    return path;
-}
-
 /* -1: go on; else the exit status. getopt_long words its own complaints, in one line. */
 static int parse_options(settings *set, int argc, char **argv)
 {
@@ -336,8 +285,10 @@ static int run(settings *set, char **words, size_t count)
 
 int main(int argc, char **argv)
 {
+    char spool[MAIL_SPOOL_PATH_SIZE];
     settings set = {.json = false};
     int code = parse_options(&set, argc, argv);
+    mail_error err = {0};
 
     if (code >= 0) {
         return code;
@@ -346,8 +297,9 @@ int main(int argc, char **argv)
         fputs("mail-queue: what? See mail-queue --help\n", stderr);
         return EX_USAGE;
     }
-    if (set.spool == NULL) {
-        set.spool = default_spool();
+    if (mail_spool_find(spool, set.spool, &err) != MAIL_OK) {
+        return fail(&err);
     }
+    set.spool = spool;
     return run(&set, argv + optind, (size_t)(argc - optind));
 }

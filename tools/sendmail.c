@@ -19,12 +19,11 @@
 #include <mail/header.h>
 #include <mail/version.h>
 
+#include "exit_code.h"
 #include "mailq.h"
 #include "sendmail_deliver.h"
 #include "sendmail_message.h"
 #include "sendmail_options.h"
-
-#define SYSTEM_SPOOL "/var/spool/libmail"
 
 static const char help[] =
     "usage: sendmail [option...] [recipient...]\n"
@@ -38,7 +37,8 @@ static const char help[] =
     "id\n"
     "  -odq, -odi            store only; wait for the outcome\n"
     "  -v                    say on standard error what happens\n"
-    "  --spool DIR           where to store ($LIBMAIL_SPOOL, " SYSTEM_SPOOL ", the user's own)\n"
+    "  --spool DIR           where to store ($LIBMAIL_SPOOL, " MAIL_SYSTEM_SPOOL
+    ", the user's own)\n"
     "  --smarthost HOST:PORT send everything there, not to the recipients' hosts\n"
     "  --tls-out LEVEL       none, may, require or verify (may)\n"
     "  --tls-ca FILE         whom to trust, PEM (the system's list)\n"
@@ -188,23 +188,13 @@ static int make_folders(char *path)
     return mkdir(path, 0700) < 0 && errno != EEXIST ? -1 : 0;
 }
 
-/* Where to store: as asked, the system's if we may, else the user's own. */
-static int find_spool(char path[4096], const sendmail_options *opts, mail_error *err)
+/* Where to store; the folder is made if there is none. */
+static int find_spool(char path[MAIL_SPOOL_PATH_SIZE], const sendmail_options *opts,
+                      mail_error *err)
 {
-    const char *asked = opts->spool != NULL ? opts->spool : getenv("LIBMAIL_SPOOL");
-    const char *state = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
+    int code = mail_spool_find(path, opts->spool, err);
 
-    if (asked != NULL && asked[0] != '\0') {
-        snprintf(path, 4096, "%s", asked);
-    } else if (access(SYSTEM_SPOOL "/drop", W_OK) == 0) {
-        snprintf(path, 4096, "%s", SYSTEM_SPOOL);
-    } else if (state != NULL && state[0] == '/') {
-        snprintf(path, 4096, "%s/libmail/spool", state);
-    } else if (home != NULL && home[0] == '/') {
-        snprintf(path, 4096, "%s/.local/state/libmail/spool", home);
-    } else {
-        mail_error_set(err, MAIL_ENOENT, "no spool: give --spool, or set LIBMAIL_SPOOL or HOME");
+    if (code != MAIL_OK) {
         return EX_CONFIG;
     }
     if (make_folders(path) < 0) {
@@ -212,22 +202,6 @@ static int find_spool(char path[4096], const sendmail_options *opts, mail_error 
         return EX_CANTCREAT;
     }
     return 0;
-}
-
-static int exit_code_of(int code)
-{
-    switch (code) {
-    case MAIL_EPERM:
-        return EX_NOPERM;
-    case MAIL_ENOMEM:
-        return EX_OSERR;
-    case MAIL_ENOENT:
-        return EX_CANTCREAT;
-    case MAIL_ENOSPC:
-        return EX_TEMPFAIL;
-    default:
-        return EX_IOERR;
-    }
 }
 
 /* Reads, completes and stores the message. 0: it is on the disk. */
@@ -244,14 +218,14 @@ static int store(const sendmail_options *opts, const mail_submission *submission
         int begun = mail_drop_begin(&sink, spool, envelope, NULL, name, err);
 
         if (begun != MAIL_OK) {
-            code = exit_code_of(begun);
+            code = exit_code_of_error(begun);
         } else {
             code = sendmail_message_write(&message, sink, err);
             if (code != 0) {
                 mail_sink_abort(sink);
             } else if ((begun = mail_sink_finish(sink, NULL, NULL)) != MAIL_OK) {
                 mail_error_set(err, begun, "cannot store the message: %s", mail_strerror(begun));
-                code = exit_code_of(begun);
+                code = exit_code_of_error(begun);
             }
         }
     }
@@ -268,7 +242,7 @@ static int send_message(const sendmail_options *opts, mail_error *err)
     mail_submission submission = {.when = time(NULL)};
     struct tm local;
     mail_envelope envelope;
-    char spool[4096];
+    char spool[MAIL_SPOOL_PATH_SIZE];
     sendmail_tls tls;
     mail_path sender;
     caller who;
@@ -306,12 +280,12 @@ static int send_message(const sendmail_options *opts, mail_error *err)
 
 static int list_queue(const sendmail_options *opts, mail_error *err)
 {
-    char spool[4096];
+    char spool[MAIL_SPOOL_PATH_SIZE];
     int code = find_spool(spool, opts, err);
 
     int listed = code == 0 ? mailq_print(spool, err) : MAIL_OK;
 
-    return listed == MAIL_OK ? code : exit_code_of(listed);
+    return listed == MAIL_OK ? code : exit_code_of_error(listed);
 }
 
 int main(int argc, char **argv)

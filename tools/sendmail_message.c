@@ -10,6 +10,8 @@
 
 #include <mail/header.h>
 
+#include "exit_code.h"
+
 /* No header is longer. */
 #define HEADER_MAX ((size_t)1 << 20)
 
@@ -74,19 +76,6 @@ static int read_start(sendmail_message *message, mail_error *err)
     return 0;
 }
 
-static int exit_code_of(int code)
-{
-    switch (code) {
-    case MAIL_ENOMEM:
-        return EX_OSERR;
-    case MAIL_ENOSPC:
-    case MAIL_EIO:
-        return EX_IOERR;
-    default:
-        return EX_DATAERR;
-    }
-}
-
 bool sendmail_is_one_line(const char *text)
 {
     for (; *text != '\0'; text++) {
@@ -125,7 +114,7 @@ static int add_recipients(mail_envelope *envelope, const char *word,
         code = mail_envelope_add(envelope, &recipient);
         if (code != MAIL_OK) {
             mail_error_set(err, code, "%s", mail_strerror(code));
-            return exit_code_of(code);
+            return exit_code_of_error(code);
         }
     }
     if (code != MAIL_ENOENT) {
@@ -204,63 +193,34 @@ static bool needs_smtputf8(const sendmail_message *message, const mail_envelope 
     return false;
 }
 
-/* With -N each recipient of the header gets the same wish as those of the command line. */
-static int with_notify(mail_envelope *envelope, uint8_t notify)
-{
-    mail_envelope copy;
-    int code;
-
-    mail_envelope_init(&copy, NULL);
-    code = mail_envelope_copy(&copy, envelope);
-    if (code == MAIL_OK) {
-        mail_span sender = mail_envelope_sender(&copy);
-
-        mail_envelope_reset(envelope);
-        envelope->ret = copy.ret;
-        envelope->body = copy.body;
-        code = mail_envelope_set_sender(envelope, sender, mail_envelope_envid(&copy));
-        for (size_t i = 0; code == MAIL_OK && i < mail_envelope_count(&copy); i++) {
-            mail_recipient recipient = mail_envelope_recipient(&copy, i);
-
-            recipient.notify = notify;
-            code = mail_envelope_add(envelope, &recipient);
-        }
-    }
-    mail_envelope_deinit(&copy);
-    return code;
-}
-
 int sendmail_message_begin(sendmail_message *message, const sendmail_options *opts,
                            const mail_submission *submission, mail_envelope *envelope,
                            mail_error *err)
 {
+    mail_submission wanted = *submission;
     mail_submitted submitted;
-    uint8_t notify = 0;
     int code;
 
     *message = (sendmail_message){0};
     mail_sink_memory_init(&message->header, NULL, 2 * HEADER_MAX);
     mail_newlines_init(&message->newlines);
     message->newlines.dot_ends = !opts->dot_is_data;
-    if (opts->notify != NULL && !parse_notify(opts->notify, &notify)) {
+    if (opts->notify != NULL && !parse_notify(opts->notify, &wanted.notify)) {
         mail_error_set(err, MAIL_EINVAL, "bad -N: %.100s", opts->notify);
         return EX_USAGE;
     }
-    code = take_recipients(opts, submission, envelope, notify, err);
+    code = take_recipients(opts, submission, envelope, wanted.notify, err);
     if (code == 0) {
         code = read_start(message, err);
     }
     if (code != 0) {
         return code;
     }
-    code = mail_submission_complete(submission, mail_span_of(message->start, message->start_length),
+    code = mail_submission_complete(&wanted, mail_span_of(message->start, message->start_length),
                                     &message->header, opts->read_recipients ? envelope : NULL,
                                     &submitted, err);
-    if (code == MAIL_OK && notify != 0 && opts->read_recipients) {
-        code = with_notify(envelope, notify);
-    }
     if (code != MAIL_OK) {
-        return exit_code_of(code);
+        return exit_code_of_error(code);
     }
     message->body = submitted.body;
     if (opts->read_recipients && submitted.unusable > 0) {

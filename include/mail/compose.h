@@ -40,6 +40,7 @@ typedef struct mail_submission {
     mail_span from_name; /* its display name, UTF-8; empty: none */
     mail_wall when;
     int zone;                        /* minutes from UTC */
+    uint8_t notify; /* MAIL_NOTIFY_… of the recipients that are found in the header */
     const struct mail_random *random; /* private to libmail's tests; NULL: the system's */
 } mail_submission;
 

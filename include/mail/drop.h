@@ -32,6 +32,20 @@ extern "C" {
 /** The length of a dropped file's name with its final NUL. */
 #define MAIL_DROP_NAME_SIZE 64
 
+/** Where a system keeps a spool for all its users, if it has one. */
+#define MAIL_SYSTEM_SPOOL    "/var/spool/libmail"
+#define MAIL_SPOOL_PATH_SIZE 4096
+
+/**
+ * Finds the spool that a program hands mail to, or looks after, when it is told no other: `asked`
+ * unless it is NULL or empty; else $LIBMAIL_SPOOL; else MAIL_SYSTEM_SPOOL if mail may be dropped
+ * there; else the user's own, `libmail/spool` under $XDG_STATE_HOME or $HOME/.local/state. The
+ * environment counts for nothing in a program that has more rights than its caller.
+ *
+ * Errors: MAIL_ENOENT: neither is set, and there is no other; MAIL_ELIMIT. `err` says it.
+ */
+MAIL_API int mail_spool_find(char path[MAIL_SPOOL_PATH_SIZE], const char *asked, mail_error *err);
+
 /**
  * Begins a file for `envelope` (at least one recipient; not needed after the call; addresses
  * without domain are the owner's to complete) in `spool`, which must be there; its folder `drop`

@@ -63,7 +63,7 @@ void recipients_deinit(recipients *rc)
 
 int recipients_add(recipients *rc, mail_span address, bool *added)
 {
-    mail_recipient rcpt = {.address = address};
+    mail_recipient rcpt = {.address = address, .notify = rc->notify};
     uint32_t *slot = find(rc, address);
     int code;
 

@@ -12,6 +12,7 @@
  */
 typedef struct recipients {
     mail_envelope *envelope;
+    uint8_t notify; /* of those that are added */
     hash_seed seed;
     uint32_t *slots; /* index + 1, or 0; open addressing */
     size_t size;     /* a power of two, or 0 */

@@ -435,6 +435,7 @@ int mail_submission_complete(const mail_submission *submission, mail_span messag
     if (cp.collects && recipients_init(&cp.recipients, envelope) != MAIL_OK) {
         return mail_error_set(err, MAIL_ENOMEM, "header: %s", mail_strerror(MAIL_ENOMEM));
     }
+    cp.recipients.notify = submission->notify;
     code = complete(&cp, err);
     recipients_deinit(&cp.recipients);
     return code;

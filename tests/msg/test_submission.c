@@ -177,6 +177,7 @@ static void collects_recipients_once_each(void **state)
         char got[200] = "";
 
         mail_test_case(rows[i].name);
+        submission.notify = MAIL_NOTIFY_DELAY;
         mail_envelope_init(&envelope, NULL);
         mail_sink_memory_init(&out, NULL, 1 << 20);
         assert_int_equal(mail_envelope_add(&envelope, &there), MAIL_OK);
@@ -188,8 +189,10 @@ static void collects_recipients_once_each(void **state)
 
             snprintf(got + strlen(got), sizeof(got) - strlen(got), "%.*s ", (int)address.length,
                      address.data);
+            assert_int_equal(mail_envelope_recipient(&envelope, n).notify, MAIL_NOTIFY_DELAY);
         }
         assert_string_equal(got, rows[i].want);
+        assert_int_equal(mail_envelope_recipient(&envelope, 0).notify, 0);
         assert_int_equal(submitted.recipients, mail_envelope_count(&envelope) - 1);
         assert_int_equal(submitted.unusable, rows[i].unusable);
         assert_true(submitted.unusable == 0 || submitted.first_unusable.data == rows[i].in);
