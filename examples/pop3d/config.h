@@ -2,6 +2,7 @@
 #ifndef EXAMPLES_POP3D_CONFIG_H
 #define EXAMPLES_POP3D_CONFIG_H
 
+#include <mail/limits.h>
 #include <mail/log.h>
 
 #include "common/confine.h"
@@ -34,6 +35,10 @@ typedef struct pop3d_config {
     confine_options confine;
     uint32_t max_sessions;            /* 0: the library's default */
     uint32_t max_sessions_per_client; /* 0: likewise */
+    mail_limits limits;
+    bool limit_loopback;
+    mail_duration session_timeout;
+    uint32_t min_rate;
     mail_duration idle;
     mail_log_level log_level;
     mail_log_format log_format;

@@ -142,6 +142,8 @@ static int make_service(pop3d *pd)
     opts.proxy_count = config->proxy_from.count;
     opts.max_sessions = config->max_sessions;
     opts.max_sessions_per_client = config->max_sessions_per_client;
+    opts.limits = config->limits;
+    opts.limit_loopback = config->limit_loopback;
     code = mail_pop3_service_create(&pd->service, pd->loop, &opts);
     if (code == MAIL_OK && pd->tables.tls != NULL) {
         mail_pop3_service_set_tls(pd->service, pd->tables.tls);
@@ -171,6 +173,8 @@ static int listen_all(pop3d *pd, server_ready *ready)
     engine.hostname = mail_span_text(pd->config.hostname);
     engine.idle_timeout = pd->config.idle;
     engine.stls = true;
+    engine.session_timeout = pd->config.session_timeout;
+    engine.min_rate = pd->config.min_rate;
     for (size_t i = 0; i < pd->sockets.count; i++) {
         pop3d_socket *socket = &pd->sockets.items[i];
         const char *service = socket->is_tls ? "pop3s" : "pop3";

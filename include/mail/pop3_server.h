@@ -83,6 +83,9 @@ typedef struct mail_pop3_server_options {
         idle_timeout; /* without a command or anything taken; default 10 min (RFC 1939, section 3) */
     uint32_t max_errors;              /* then the session ends; default 20 */
     uint32_t max_logins;              /* refused, then the session ends; default 3 */
+    uint32_t max_commands;            /* then the session ends; default 1000000 */
+    mail_duration session_timeout;    /* however busy it is; default 6 h */
+    uint32_t min_rate; /* octets a second that the peer takes, from its second minute on; default 100 */
     size_t out_bytes;                 /* what `out` may hold; default 64 KiB, at least 4 KiB */
     const struct mail_random *random; /* private to libmail's tests */
 } mail_pop3_server_options;

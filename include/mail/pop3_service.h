@@ -5,9 +5,11 @@
 #include <mail/accounts.h>
 #include <mail/address.h>
 #include <mail/base.h>
+#include <mail/limits.h>
 #include <mail/log.h>
 #include <mail/login.h>
 #include <mail/loop.h>
+#include <mail/metrics.h>
 #include <mail/pop3_server.h>
 #include <mail/store.h>
 #include <mail/tls.h>
@@ -38,6 +40,8 @@ typedef struct mail_pop3_service_options {
     const struct mail_sockets *sockets; /* private to libmail's tests */
     const mail_network *proxy_from;     /* as in mail_smtp_service_options */
     size_t proxy_count;
+    mail_limits limits;    /* those of sessions and connections; past them -ERR and close */
+    mail_metrics *metrics; /* where limits that were met are counted; NULL: nowhere. Borrowed */
 } mail_pop3_service_options;
 
 #define MAIL_POP3_SERVICE_OPTIONS_INIT                                                             \

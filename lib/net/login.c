@@ -7,9 +7,9 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/random.h"
-#include "net/clients.h"
 #include "net/guesses.h"
 #include "net/login_job.h"
+#include "net/quotas.h"
 
 #define DELAY             MAIL_SECOND
 #define MAX_DOUBLINGS     4

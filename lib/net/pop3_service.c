@@ -10,6 +10,9 @@
 #define MAX_SESSIONS            10000
 #define MAX_SESSIONS_PER_CLIENT 200
 
+/* Whoever does not read them for so long does not want to hear our last words. */
+#define LAST_WORDS (30 * MAIL_SECOND)
+
 static void on_drained(void *arg)
 {
     mail_pop3_service *service = arg;
@@ -45,13 +48,22 @@ static bool is_valid(const mail_pop3_service_options *opts)
 static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg);
 static void on_unproxied(const mail_endpoint *proxy, const char *why, void *arg);
 
-static int make_proxies(mail_pop3_service *service)
+/* Who may come in, and how much of it. */
+static int make_doors(mail_pop3_service *service)
 {
+    const mail_pop3_service_options *opts = &service->opts;
     int code = net_proxies_init(&service->proxies, service->net, service->loop, service->mem,
-                                service->opts.proxy_from, service->opts.proxy_count);
+                                opts->proxy_from, opts->proxy_count);
 
     service->proxies.proxied = on_proxied;
     service->proxies.unproxied = on_unproxied;
+    if (code == MAIL_OK) {
+        code = net_quotas_init(&service->quotas, service->mem, opts->max_sessions_per_client,
+                               &opts->limits);
+    }
+    if (code == MAIL_OK) {
+        code = net_limit_measure_init(&service->measure, opts->metrics);
+    }
     return code;
 }
 
@@ -75,10 +87,10 @@ int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
     service->net = service->opts.sockets != NULL ? service->opts.sockets : &net_system_sockets;
     list_init(&service->listeners);
     list_init(&service->sessions);
-    net_clients_init(&service->clients, service->mem);
+    service->last_words = LAST_WORDS;
     service->mail_dir = mem_text(service->mem, mail_span_text(service->opts.mail_dir));
     if (service->mail_dir != NULL) {
-        code = make_proxies(service);
+        code = make_doors(service);
     }
     if (code == MAIL_OK) {
         code = net_logins_create(&service->logins, loop, service->mem, opts->accounts, opts->login,
@@ -90,6 +102,7 @@ int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
     if (code != MAIL_OK) {
         net_logins_destroy(service->logins);
         net_proxies_deinit(&service->proxies);
+        net_quotas_deinit(&service->quotas);
         mem_free(service->mem, service->mail_dir, strlen(service->opts.mail_dir) + 1);
         mem_free(service->mem, service, sizeof(*service));
         return code;
@@ -118,7 +131,7 @@ void mail_pop3_service_destroy(mail_pop3_service *service)
     net_proxies_deinit(&service->proxies);
     close_listeners(service);
     service->loop->ops->untimer(service->drained);
-    net_clients_deinit(&service->clients);
+    net_quotas_deinit(&service->quotas);
     net_logins_destroy(service->logins);
     mail_tls_context_unref(service->tls);
     mem_free(service->mem, service->mail_dir, strlen(service->mail_dir) + 1);
@@ -130,15 +143,21 @@ static bool is_loopback(const mail_endpoint *peer)
     return peer->ip.family == 0 || mail_ip_is_loopback(&peer->ip);
 }
 
-/* One more session of the peer's; `*out` NULL: it is not counted. MAIL_ELIMIT, MAIL_ENOMEM. */
-static int count_client(mail_pop3_service *service, const mail_endpoint *peer, net_client **out)
+/* Whether one more session of `peer` may begin: `*limit` is what forbids it. MAIL_ENOMEM. */
+static int admit(mail_pop3_service *service, const mail_endpoint *peer, net_guest *guest,
+                 net_limit *limit)
 {
-    *out = NULL;
+    *guest = (net_guest){{NULL}};
+    *limit = NET_LIMIT_NONE;
+    if (service->session_count >= service->opts.max_sessions || service->draining) {
+        *limit = NET_LIMIT_SESSIONS;
+        return MAIL_OK;
+    }
     if (is_loopback(peer) && !service->opts.limit_loopback) {
         return MAIL_OK;
     }
-    return net_clients_enter(&service->clients, &peer->ip, service->opts.max_sessions_per_client,
-                             out);
+    return net_quotas_enter(&service->quotas, &peer->ip, mail_loop_now(service->loop), guest,
+                            limit);
 }
 
 /* Nothing is offered that could not be kept. */
@@ -158,39 +177,47 @@ static void fit_engine(const mail_pop3_service *service, const mail_endpoint *pe
            sizeof(engine->auth_disguise));
 }
 
-/* `said` is what the client has said already. */
-static int open_session(mail_pop3_service *service, int fd, const mail_endpoint *peer,
-                        mail_span said, const mail_pop3_server_options *options)
+static int read_engine(const mail_pop3_service *service, const mail_pop3_server_options *options,
+                       mail_pop3_server_options *engine)
 {
-    mail_pop3_server_options engine = MAIL_POP3_SERVER_OPTIONS_INIT;
-    net_client *client;
-    int code;
+    *engine = (mail_pop3_server_options)MAIL_POP3_SERVER_OPTIONS_INIT;
+    if (options->size == 0 || options->size > sizeof(*engine)) {
+        return MAIL_EINVAL;
+    }
+    memcpy(engine, options, options->size);
+    engine->size = sizeof(*engine);
+    engine->mem = service->mem;
+    return engine->implicit_tls && service->tls == NULL ? MAIL_EINVAL : MAIL_OK;
+}
 
-    if (options->size == 0 || options->size > sizeof(engine)) {
-        return MAIL_EINVAL;
+/*
+ * A session, if it may begin; else MAIL_ELIMIT with the limit that forbids it, or another code.
+ * `said` is what the client has said already.
+ */
+static int open_session(mail_pop3_service *service, int fd, const mail_endpoint *peer,
+                        mail_span said, const mail_pop3_server_options *options, net_limit *limit)
+{
+    mail_pop3_server_options engine;
+    net_guest guest;
+    int code = read_engine(service, options, &engine);
+
+    *limit = NET_LIMIT_NONE;
+    if (code == MAIL_OK) {
+        code = admit(service, peer, &guest, limit);
     }
-    memcpy(&engine, options, options->size);
-    engine.size = sizeof(engine);
-    if (engine.implicit_tls && service->tls == NULL) {
-        return MAIL_EINVAL;
+    if (code != MAIL_OK || *limit != NET_LIMIT_NONE) {
+        return code == MAIL_OK ? MAIL_ELIMIT : code;
     }
-    if (service->session_count >= service->opts.max_sessions || service->draining) {
-        return MAIL_ELIMIT;
-    }
-    code = count_client(service, peer, &client);
-    if (code != MAIL_OK) {
-        return code;
-    }
-    engine.mem = service->mem;
     fit_engine(service, peer, &engine);
-    code = pop3_session_open(service, fd, peer, client, said, &engine);
-    if (code != MAIL_OK && client != NULL) {
-        net_clients_leave(&service->clients, client);
+    code = pop3_session_open(service, fd, peer, &guest, said, &engine);
+    if (code != MAIL_OK) {
+        net_quotas_leave(&service->quotas, &guest);
     }
     return code;
 }
 
-static void log_refused(mail_pop3_service *service, const mail_endpoint *peer, const char *why)
+void pop3_service_limited(mail_pop3_service *service, const mail_endpoint *peer, net_limit limit,
+                          const char *what, const char *why)
 {
     char client[MAIL_IP_TEXT_SIZE] = "unix";
     mail_log_field fields[2] = {{.key = "client"}, {"reason", mail_span_text(why)}};
@@ -199,37 +226,42 @@ static void log_refused(mail_pop3_service *service, const mail_endpoint *peer, c
         mail_endpoint_print(peer, client);
     }
     fields[0].value = mail_span_text(client);
-    mail_log_line(service->opts.log, MAIL_LOG_WARN, "connection refused", fields, 2);
+    mail_metric_count(service->measure.met[limit], 1);
+    mail_log_line(service->opts.log, MAIL_LOG_WARN, what, fields, 2);
 }
 
 /* Whoever can't be served is told so, if that can be said at once. */
-static void turn_away(const pop3_listener *ls, int fd, const mail_endpoint *peer, int code)
+static void turn_away(const pop3_listener *ls, int fd, const mail_endpoint *peer, net_limit limit)
 {
     static const char reply[] = "-ERR [SYS/TEMP] too busy, try again later\r\n";
     mail_pop3_service *service = ls->service;
 
-    log_refused(service, peer, mail_strerror(code));
+    pop3_service_limited(service, peer, limit, "connection refused", net_limit_text(limit));
     if (!ls->engine.implicit_tls) {
         service->net->ops->write(service->net, fd, reply, sizeof(reply) - 1);
     }
     service->net->ops->close(service->net, fd);
 }
 
+static void serve(pop3_listener *ls, int fd, const mail_endpoint *peer, mail_span said)
+{
+    net_limit limit;
+
+    if (open_session(ls->service, fd, peer, said, &ls->engine, &limit) != MAIL_OK) {
+        turn_away(ls, fd, peer, limit);
+    }
+}
+
 static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg)
 {
-    pop3_listener *ls = arg;
-    int code = open_session(ls->service, fd, client, rest, &ls->engine);
-
-    if (code != MAIL_OK) {
-        turn_away(ls, fd, client, code);
-    }
+    serve(arg, fd, client, rest);
 }
 
 static void on_unproxied(const mail_endpoint *proxy, const char *why, void *arg)
 {
     const pop3_listener *ls = arg;
 
-    log_refused(ls->service, proxy, why);
+    pop3_service_limited(ls->service, proxy, NET_LIMIT_PROXY, "connection refused", why);
 }
 
 /* The client of a proxy is counted once it is known; till then all that there are count. */
@@ -246,15 +278,13 @@ static int await_proxy(pop3_listener *ls, int fd, const mail_endpoint *peer)
 static void on_accept(int fd, const mail_endpoint *peer, bool is_last, void *arg)
 {
     pop3_listener *ls = arg;
-    int code = MAIL_ELIMIT;
 
-    if (!is_last) {
-        code = net_proxies_has(&ls->service->proxies, peer)
-                   ? await_proxy(ls, fd, peer)
-                   : open_session(ls->service, fd, peer, MAIL_SPAN(""), &ls->engine);
-    }
-    if (code != MAIL_OK) {
-        turn_away(ls, fd, peer, code);
+    if (is_last) {
+        turn_away(ls, fd, peer, NET_LIMIT_SESSIONS);
+    } else if (!net_proxies_has(&ls->service->proxies, peer)) {
+        serve(ls, fd, peer, MAIL_SPAN(""));
+    } else if (await_proxy(ls, fd, peer) != MAIL_OK) {
+        turn_away(ls, fd, peer, NET_LIMIT_SESSIONS);
     }
 }
 
@@ -362,8 +392,9 @@ int mail_pop3_service_adopt(mail_pop3_service *service, int fd,
                             const mail_pop3_server_options *engine)
 {
     mail_endpoint peer = net_socket_peer(fd);
+    net_limit limit;
 
-    return open_session(service, fd, &peer, MAIL_SPAN(""), engine);
+    return open_session(service, fd, &peer, MAIL_SPAN(""), engine, &limit);
 }
 
 void mail_pop3_service_set_accounts(mail_pop3_service *service, mail_accounts *accounts)
@@ -396,9 +427,7 @@ void pop3_service_forget(pop3_session *ss)
 {
     mail_pop3_service *service = ss->service;
 
-    if (ss->client != NULL) {
-        net_clients_leave(&service->clients, ss->client);
-    }
+    net_quotas_leave(&service->quotas, &ss->guest);
     list_remove(&ss->link_in_service);
     service->session_count--;
     check_drained(service);

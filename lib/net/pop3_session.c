@@ -415,6 +415,7 @@ static void on_event(pop3_session *ss, const mail_pop3_event *ev)
         break;
     case MAIL_POP3_EV_CLOSE:
         ss->is_over = true;
+        ss->gone_at = mail_loop_now(ss->service->loop) + ss->service->last_words;
         ss->refuse_at = MAIL_NEVER;
         net_link_linger(&ss->link);
         break;
@@ -463,10 +464,18 @@ static void link_tick(void *arg, mail_time now)
     pop3_session *ss = arg;
     mail_pop3_event ev;
 
+    if (ss->is_over) {
+        net_link_close(&ss->link);
+        return;
+    }
     if (ss->refuse_at <= now) {
         pop3_login_refuse(ss);
     }
     mail_pop3_server_tick(ss->engine, now, &ev);
+    if (ev.type == MAIL_POP3_EV_CLOSE) {
+        pop3_service_limited(ss->service, &ss->peer, NET_LIMIT_TIME, "session ended",
+                             net_limit_text(NET_LIMIT_TIME));
+    }
     on_event(ss, &ev);
 }
 
@@ -507,6 +516,9 @@ static mail_time link_deadline(void *arg)
     pop3_session *ss = arg;
     mail_time deadline = mail_pop3_server_deadline(ss->engine);
 
+    if (ss->is_over) {
+        return ss->gone_at;
+    }
     return ss->refuse_at < deadline ? ss->refuse_at : deadline;
 }
 
@@ -531,7 +543,8 @@ static void link_closed(void *arg)
 }
 
 int pop3_session_open(mail_pop3_service *service, int fd, const mail_endpoint *peer,
-                      net_client *client, mail_span said, const mail_pop3_server_options *engine)
+                      const net_guest *guest, mail_span said,
+                      const mail_pop3_server_options *engine)
 {
     static const mail_source_ops pieces_ops = {pieces_peek, pieces_drop, pieces_close};
     static const net_link_ops link_ops = {
@@ -552,7 +565,7 @@ int pop3_session_open(mail_pop3_service *service, int fd, const mail_endpoint *p
     }
     ss->service = service;
     ss->peer = *peer;
-    ss->client = client;
+    ss->guest = *guest;
     ss->refuse_at = MAIL_NEVER;
     ss->pieces.ops = &pieces_ops;
     code = mail_pop3_server_create(&ss->engine, engine, mail_loop_now(service->loop));

@@ -5,11 +5,11 @@
 #include <mail/pop3_service.h>
 
 #include "base/list.h"
-#include "net/clients.h"
 #include "net/link.h"
 #include "net/listener.h"
 #include "net/login.h"
 #include "net/proxies.h"
+#include "net/quotas.h"
 #include "net/tls_filter.h"
 
 /* What of a session is done on a worker; one at a time. */
@@ -35,9 +35,10 @@ typedef struct pop3_session {
     mail_pop3_server *engine;
     net_tls *tls; /* NULL: in clear. Used once the link has it as its filter */
     mail_endpoint peer;
-    net_client *client; /* NULL: not counted */
-    pop3_job job;       /* under way */
+    net_guest guest; /* what it counts for */
+    pop3_job job;    /* under way */
     int job_code;
+    mail_time gone_at;     /* once it is over: when the rest of `out` is not waited for any more */
     bool is_over;          /* the engine has closed */
     bool is_disconnected;  /* the link has closed */
     net_login *login;      /* from EV_AUTH to EV_LOGIN or EV_DENY */
@@ -76,7 +77,9 @@ struct mail_pop3_service {
     list listeners;
     list sessions;
     size_t session_count;
-    net_clients clients;
+    net_quotas quotas;
+    net_limit_measure measure;
+    mail_duration last_words; /* how long a client may take to hear them */
     net_proxies proxies;
     mail_timer *drained;
     void (*drain_fn)(void *arg);
@@ -86,10 +89,11 @@ struct mail_pop3_service {
 
 /*
  * Begins a session on `fd`, with what was `said` there already. MAIL_EINVAL, MAIL_ENOMEM, MAIL_ESYS.
- * Ownership: takes `fd` if it succeeds; takes `client`, which may be NULL, likewise.
+ * Ownership: takes `fd` and what `guest` holds if it succeeds.
  */
 int pop3_session_open(mail_pop3_service *service, int fd, const mail_endpoint *peer,
-                      net_client *client, mail_span said, const mail_pop3_server_options *engine);
+                      const net_guest *guest, mail_span said,
+                      const mail_pop3_server_options *engine);
 
 /* Ends it between two commands. */
 void pop3_session_drain(pop3_session *ss);
@@ -124,7 +128,11 @@ void pop3_login_refuse(pop3_session *ss);
 void pop3_login_drop(pop3_session *ss);
 void pop3_login_deinit(pop3_session *ss);
 
-/* pop3_service.c: the session is gone for good. */
+/* pop3_service.c: counts and logs that a client met a limit, and what is done about it. */
+void pop3_service_limited(mail_pop3_service *service, const mail_endpoint *peer, net_limit limit,
+                          const char *what, const char *why);
+
+/* The session is gone for good. */
 void pop3_service_forget(pop3_session *ss);
 
 #endif

@@ -28,6 +28,14 @@ static const struct {
     [NET_LIMIT_PROXY] = {"proxy", "no good PROXY header"},
 };
 
+mail_ip net_host_of(const mail_ip *ip)
+{
+    mail_ip host = {.family = ip->family};
+
+    memcpy(host.bytes, ip->bytes, ip->family == 6 ? 8 : 4);
+    return host;
+}
+
 const char *net_limit_text(net_limit limit)
 {
     return names[limit].text;

@@ -10,6 +10,9 @@
 #include "base/list.h"
 #include "base/table.h"
 
+/* An IPv6 host has a whole /64 network of addresses to come from: that is one client. */
+mail_ip net_host_of(const mail_ip *ip);
+
 /* What stood in the way of a client. */
 typedef enum net_limit {
     NET_LIMIT_NONE,

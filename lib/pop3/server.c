@@ -8,12 +8,15 @@
 #include "base/ascii.h"
 #include "base/mem.h"
 
-#define DEFAULT_IDLE_TIMEOUT (10 * MAIL_MINUTE)
-#define HANDSHAKE_TIMEOUT    MAIL_MINUTE
-#define DEFAULT_MAX_ERRORS   20
-#define DEFAULT_MAX_LOGINS   3
-#define DEFAULT_OUT_BYTES    ((size_t)65536)
-#define MIN_OUT_BYTES        ((size_t)4096)
+#define DEFAULT_IDLE_TIMEOUT    (10 * MAIL_MINUTE)
+#define HANDSHAKE_TIMEOUT       MAIL_MINUTE
+#define DEFAULT_SESSION_TIMEOUT (6 * MAIL_HOUR)
+#define DEFAULT_MIN_RATE        100
+#define DEFAULT_MAX_COMMANDS    1000000
+#define DEFAULT_MAX_ERRORS      20
+#define DEFAULT_MAX_LOGINS      3
+#define DEFAULT_OUT_BYTES       ((size_t)65536)
+#define MIN_OUT_BYTES           ((size_t)4096)
 
 /* What of `out` is kept while there is nothing in it. */
 #define OUT_KEPT 1024
@@ -71,7 +74,11 @@ static int read_options(mail_pop3_server_options *own, const mail_pop3_server_op
     if (own->idle_timeout == 0) {
         own->idle_timeout = DEFAULT_IDLE_TIMEOUT;
     }
-    return is_hostname(own->hostname) && own->out_bytes >= MIN_OUT_BYTES && own->idle_timeout > 0
+    if (own->session_timeout == 0) {
+        own->session_timeout = DEFAULT_SESSION_TIMEOUT;
+    }
+    return is_hostname(own->hostname) && own->out_bytes >= MIN_OUT_BYTES && own->idle_timeout > 0 &&
+                   own->session_timeout > 0
                ? MAIL_OK
                : MAIL_EINVAL;
 }
@@ -94,6 +101,10 @@ int mail_pop3_server_create(mail_pop3_server **out, const mail_pop3_server_optio
     srv->state = own.implicit_tls ? EXPECT_TLS : EXPECT_START;
     srv->active_at = now;
     srv->idle_timeout = own.idle_timeout;
+    srv->end_at = own.session_timeout > MAIL_NEVER - now ? MAIL_NEVER : now + own.session_timeout;
+    srv->reading_since = MAIL_NEVER;
+    srv->min_rate = own.min_rate > 0 ? own.min_rate : DEFAULT_MIN_RATE;
+    srv->commands_left = own.max_commands > 0 ? own.max_commands : DEFAULT_MAX_COMMANDS;
     srv->errors_left = own.max_errors > 0 ? own.max_errors : DEFAULT_MAX_ERRORS;
     srv->logins_left = own.max_logins > 0 ? own.max_logins : DEFAULT_MAX_LOGINS;
     srv->auth_mechanisms = own.auth_mechanisms;
@@ -205,6 +216,10 @@ static int run_line(mail_pop3_server *srv, mail_time now, mail_span in, size_t *
     }
     *used += length;
     srv->active_at = now;
+    if (srv->commands_left-- == 0) {
+        srv->state = CLOSING;
+        return pop3_say(srv, "-ERR too many commands for one session");
+    }
     line = mail_span_first(in, length - 2);
     return srv->state == EXPECT_AUTH ? pop3_auth_line(srv, line) : pop3_command(srv, line, ev);
 }
@@ -434,10 +449,24 @@ mail_span mail_pop3_server_out(const mail_pop3_server *srv)
     return buffer_bytes(&srv->out);
 }
 
+/* Who has read all there was waits for us; only who has not is measured. */
+static void note_reading(mail_pop3_server *srv, mail_time now, size_t n)
+{
+    if (buffer_length(&srv->out) == 0) {
+        srv->reading_since = MAIL_NEVER;
+    } else if (srv->reading_since == MAIL_NEVER) {
+        srv->reading_since = now;
+        srv->read_since = 0;
+    } else {
+        srv->read_since += n;
+    }
+}
+
 void mail_pop3_server_sent(mail_pop3_server *srv, mail_time now, size_t n)
 {
     srv->active_at = now;
     buffer_consume(&srv->out, n);
+    note_reading(srv, now, n);
     if (buffer_length(&srv->out) == 0 && srv->state != EXPECT_MESSAGE) {
         buffer_clear(&srv->out, OUT_KEPT);
     }
@@ -476,6 +505,29 @@ unsigned mail_pop3_server_wants(const mail_pop3_server *srv)
     return wants;
 }
 
+static mail_time earlier(mail_time a, mail_time b)
+{
+    return a < b ? a : b;
+}
+
+static mail_time idle_end(const mail_pop3_server *srv)
+{
+    bool shakes_hands = srv->state == EXPECT_TLS && srv->idle_timeout > HANDSHAKE_TIMEOUT;
+
+    return srv->active_at + (shakes_hands ? HANDSHAKE_TIMEOUT : srv->idle_timeout);
+}
+
+/* An octet now and then is a sign of life, but no way to read mail. */
+static mail_time reading_end(const mail_pop3_server *srv)
+{
+    uint64_t seconds = srv->read_since / srv->min_rate;
+
+    if (srv->reading_since == MAIL_NEVER || seconds > (uint64_t)(MAIL_DAY / MAIL_SECOND)) {
+        return MAIL_NEVER;
+    }
+    return srv->reading_since + MAIL_MINUTE + (mail_duration)seconds * MAIL_SECOND;
+}
+
 mail_time mail_pop3_server_deadline(const mail_pop3_server *srv)
 {
     unsigned wants = mail_pop3_server_wants(srv);
@@ -484,8 +536,5 @@ mail_time mail_pop3_server_deadline(const mail_pop3_server *srv)
         wants == MAIL_POP3_WANTS_MESSAGE) {
         return MAIL_NEVER;
     }
-    if (srv->state == EXPECT_TLS && srv->idle_timeout > HANDSHAKE_TIMEOUT) {
-        return srv->active_at + HANDSHAKE_TIMEOUT;
-    }
-    return srv->active_at + srv->idle_timeout;
+    return earlier(srv->end_at, earlier(idle_end(srv), reading_end(srv)));
 }

@@ -93,6 +93,11 @@ struct mail_pop3_server {
     buffer out;
     mail_time active_at; /* of the last sign of life */
     mail_duration idle_timeout;
+    mail_time end_at;        /* of the session, at the latest */
+    mail_time reading_since; /* the peer is behind with reading since; MAIL_NEVER: it is not */
+    uint64_t read_since;     /* octets */
+    uint32_t min_rate;
+    uint32_t commands_left;
     uint32_t errors_left;
     uint32_t logins_left;
     unsigned auth_mechanisms;

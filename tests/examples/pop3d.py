@@ -239,6 +239,14 @@ class Pop3d(unittest.TestCase):
             self.assertEqual(wire.recv(100), b"")
         self.assertIn("client=192.0.2.1:4660", self.stop())
 
+    def test_holds_clients_to_their_limits(self):
+        self.start("--limit-loopback", "--max-connections-per-client", "2/1h")
+        self.dial().quit()
+        self.dial().quit()
+        with self.assertRaisesRegex(poplib.error_proto, r"-ERR \[SYS/TEMP\]"):
+            self.dial()
+        self.assertIn("too many connections of late", self.stop())
+
     def test_serves_under_a_service_manager(self):
         """A socket that is handed over instead of the usual one, and a word when it is ready."""
         path = self.path("notify")

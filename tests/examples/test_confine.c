@@ -251,5 +251,5 @@ int main(void)
         cmocka_unit_test(says_so_when_it_may_not),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return mail_test_run(tests);
 }

@@ -199,5 +199,5 @@ int main(void)
         cmocka_unit_test(takes_the_sockets_that_are_handed_to_it),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return mail_test_run(tests);
 }

@@ -118,5 +118,5 @@ int main(void)
         cmocka_unit_test(a_unix_socket_has_no_address),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return mail_test_run(tests);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/pop3_kit.h"
 
+#include "net/pop3_session.h"
+
 /* PO-012, PO-015 from end to end. */
 static void serves_a_session(void **state)
 {
@@ -317,6 +319,71 @@ static void turns_away_whom_it_has_no_place_for(void **state)
     }
 }
 
+/* Who they are is remembered beyond a session, and what they met is counted. */
+static void connections_have_a_rate_and_networks_a_number(void **state)
+{
+    static const struct {
+        mail_limits limits;
+        bool stays; /* the first one */
+        net_limit met;
+    } cases[] = {
+        {{.client_connections = {1, MAIL_HOUR}}, false, NET_LIMIT_CONNECTIONS},
+        {{.sessions_per_network = 1}, true, NET_LIMIT_NETWORK_SESSIONS},
+    };
+
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+            mail_pop3_service_options how = {.limits = cases[i].limits, .limit_loopback = true};
+            fixture fx;
+            int first;
+            int second;
+
+            assert_int_equal(mail_metrics_create(&how.metrics, NULL), MAIL_OK);
+            set_up(&fx, kind, &how);
+            first = dial(&fx);
+            expect(&fx, first, GREETING);
+            if (!cases[i].stays) {
+                say(first, "QUIT\r\n");
+                expect(&fx, first, "+OK bye\r\n");
+                expect_end(&fx, first);
+            }
+            second = dial(&fx);
+            expect(&fx, second, "-ERR [SYS/TEMP] too busy, try again later\r\n");
+            expect_end(&fx, second);
+            assert_int_equal(mail_metric_value(fx.service->measure.met[cases[i].met]), 1);
+            if (cases[i].stays) {
+                close(first);
+            }
+            tear_down(&fx);
+            mail_metrics_destroy(how.metrics);
+        }
+    }
+}
+
+/* HOSTILE 3: our last words wait for nobody who does not want to hear them. */
+static void who_does_not_read_is_not_waited_for_in_the_end(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        fixture fx;
+        int fd;
+
+        set_up(&fx, kind, &(mail_pop3_service_options){0});
+        fx.service->last_words = MAIL_MILLISECOND;
+        fd = dial(&fx);
+        expect(&fx, fd, GREETING);
+        fx.w.fail_at[CALL_WRITE] = fx.w.calls[CALL_WRITE] + 1; /* its window is shut */
+        fx.w.fail_count = 1000000;
+        fx.w.failure = -EAGAIN;
+        say(fd, "QUIT\r\n");
+        world_until(&fx.w, mail_pop3_service_sessions(fx.service) == 0);
+        close(fd);
+        fx.w.fail_at[CALL_WRITE] = 0;
+        tear_down(&fx);
+    }
+}
+
 static void drains_without_removing_what_is_marked(void **state)
 {
     (void)state;
@@ -443,6 +510,8 @@ int main(void)
         cmocka_unit_test(survives_the_loss_of_a_connection_at_any_point),
         cmocka_unit_test(trusts_no_password_from_afar_and_bars_who_guesses),
         cmocka_unit_test(turns_away_whom_it_has_no_place_for),
+        cmocka_unit_test(connections_have_a_rate_and_networks_a_number),
+        cmocka_unit_test(who_does_not_read_is_not_waited_for_in_the_end),
         cmocka_unit_test(drains_without_removing_what_is_marked),
         cmocka_unit_test(serves_a_socket_that_it_is_given),
         cmocka_unit_test(refuses_bad_options),

@@ -318,5 +318,5 @@ int main(void)
         cmocka_unit_test(survives_every_failed_allocation),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return mail_test_run(tests);
 }

@@ -151,5 +151,5 @@ int main(void)
         cmocka_unit_test(knows_a_second_one),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return mail_test_run(tests);
 }

@@ -247,5 +247,5 @@ int main(void)
         cmocka_unit_test(fails_cleanly_without_memory),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return mail_test_run(tests);
 }

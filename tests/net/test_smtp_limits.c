@@ -297,5 +297,5 @@ int main(void)
         cmocka_unit_test(who_drips_or_does_not_read_is_not_waited_for),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return mail_test_run(tests);
 }

@@ -571,6 +571,88 @@ static void keeps_refusals_to_one_short_line(void **state)
     mail_pop3_server_destroy(srv);
 }
 
+/* HOSTILE 9: a slow reader has its slot for so long as it reads mail at some rate. */
+static void who_reads_an_octet_now_and_then_is_not_waited_for(void **state)
+{
+    static char text[100000];
+    static const struct {
+        const char *name;
+        size_t octets; /* every ten seconds */
+        bool is_borne;
+    } cases[] = {
+        {"an octet", 1, false},
+        {"nearly enough", 900, false},
+        {"enough", 1000, true},
+    };
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_pop3_server *srv = logged_in(0, &(mail_maildrop_message){sizeof(text), "id"}, 1);
+        mail_time now = 0;
+        piece_source src;
+
+        mail_test_case(cases[i].name);
+        talk(srv, "RETR 1\r\n", NULL, 0);
+        piece_source_init(&src, mail_span_of(text, sizeof(text)), 1000);
+        assert_int_equal(mail_pop3_server_send(srv, now, &src.source), MAIL_EAGAIN);
+        assert_int_equal(mail_pop3_server_deadline(srv), 10 * MAIL_MINUTE);
+        for (int j = 0; j < 60 && mail_pop3_server_deadline(srv) > now; j++) {
+            mail_pop3_server_sent(srv, now, cases[i].octets);
+            now += 10 * MAIL_SECOND;
+        }
+        assert_int_equal(mail_pop3_server_deadline(srv) > now, cases[i].is_borne);
+        mail_pop3_server_destroy(srv);
+    }
+}
+
+/* Time in which the disk is slow is ours. */
+static void who_has_read_all_there_was_is_not_late(void **state)
+{
+    mail_pop3_server *srv = logged_in(0, &(mail_maildrop_message){1000, "id"}, 1);
+    piece_source src;
+
+    (void)state;
+    talk(srv, "RETR 1\r\n", NULL, 0);
+    mail_pop3_server_sent(srv, 0, 1);
+    assert_int_equal(mail_pop3_server_deadline(srv), MAIL_MINUTE);
+    mail_pop3_server_sent(srv, MAIL_SECOND, mail_pop3_server_out(srv).length);
+    assert_int_equal(mail_pop3_server_deadline(srv), MAIL_NEVER);
+    piece_source_init(&src, MAIL_SPAN("late\r\n"), 100);
+    assert_int_equal(mail_pop3_server_send(srv, MAIL_HOUR, &src.source), MAIL_OK);
+    assert_int_equal(mail_pop3_server_deadline(srv), MAIL_HOUR + 10 * MAIL_MINUTE);
+    mail_pop3_server_destroy(srv);
+}
+
+static void a_session_has_so_many_commands_and_so_much_time(void **state)
+{
+    mail_pop3_server_options opts = MAIL_POP3_SERVER_OPTIONS_INIT;
+    mail_pop3_server *srv;
+    mail_pop3_event ev;
+    size_t used;
+
+    (void)state;
+    opts.hostname = MAIL_SPAN("pop.example");
+    opts.auth_in_clear = true;
+    opts.max_commands = 3;
+    opts.session_timeout = MAIL_MINUTE;
+    assert_int_equal(mail_pop3_server_create(&srv, &opts, 0), MAIL_OK);
+    talk(srv, "USER a\r\nPASS b\r\nNOOP\r\n", NULL, 0);
+    mail_pop3_server_sent(srv, 0, mail_pop3_server_out(srv).length);
+    assert_int_equal(mail_pop3_server_deadline(srv), MAIL_MINUTE);
+    assert_int_equal(mail_pop3_server_feed(srv, 0, MAIL_SPAN("NOOP\r\nNOOP\r\n"), &used, &ev),
+                     MAIL_OK);
+    assert_int_equal(ev.type, MAIL_POP3_EV_CLOSE);
+    assert_int_equal(used, 6);
+    assert_span_equal(mail_pop3_server_out(srv), "-ERR too many commands for one session\r\n");
+    mail_pop3_server_destroy(srv);
+    assert_int_equal(mail_pop3_server_create(&srv, &opts, 0), MAIL_OK);
+    talk(srv, "", NULL, 0);
+    assert_int_equal(mail_pop3_server_tick(srv, MAIL_MINUTE, &ev), MAIL_OK);
+    assert_int_equal(ev.type, MAIL_POP3_EV_CLOSE);
+    mail_pop3_server_destroy(srv);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -579,6 +661,9 @@ int main(void)
         cmocka_unit_test(sends_a_large_message_in_pieces_of_any_size),
         cmocka_unit_test(refuses_bad_options),
         cmocka_unit_test(keeps_refusals_to_one_short_line),
+        cmocka_unit_test(who_reads_an_octet_now_and_then_is_not_waited_for),
+        cmocka_unit_test(who_has_read_all_there_was_is_not_late),
+        cmocka_unit_test(a_session_has_so_many_commands_and_so_much_time),
     };
 
     return mail_test_run(tests);
