@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Aliases and routes, of which an operator may write anything. */
+/* Aliases, routes, TLS policies and credentials, of which an operator may write anything. */
 #include <stdlib.h>
 
 #include <mail/aliases.h>
 #include <mail/route.h>
+#include <mail/tls_policy.h>
+
+#include "mta/credentials.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -75,11 +78,43 @@ static void try_route(mail_span rule)
     mail_route_table_destroy(table);
 }
 
+static void try_policy(mail_span rule)
+{
+    mail_tls_policy_table *table;
+    mail_error err;
+
+    require(mail_tls_policy_table_create(&table, NULL) == MAIL_OK);
+    if (mail_tls_policy_table_add(table, rule, &err) != MAIL_OK) {
+        require(err.text[0] != '\0');
+        require(mail_tls_policy_table_find(table, rule) == MAIL_TLS_LEVEL_MAY);
+    } else {
+        require(mail_tls_level_name(mail_tls_policy_table_find(table, rule)) != NULL);
+    }
+    mail_tls_policy_table_destroy(table);
+}
+
+static void try_credentials(mail_span rule)
+{
+    mail_credentials_table *table;
+    const credential *who;
+    mail_error err;
+
+    require(mail_credentials_table_create(&table, NULL) == MAIL_OK);
+    if (mail_credentials_table_add(table, rule, &err) != MAIL_OK) {
+        require(err.text[0] != '\0');
+    }
+    who = credentials_find(table, "a.example", 25);
+    require(who == NULL || (who->user[0] != '\0' && who->place.text[0] != '\0'));
+    mail_credentials_table_destroy(table);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     mail_span text = mail_span_of(data, size);
 
     try_aliases(text);
     try_route(text);
+    try_policy(text);
+    try_credentials(text);
     return 0;
 }

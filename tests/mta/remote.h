@@ -37,6 +37,7 @@ typedef struct remote {
     mail_ticket ticket;
     unsigned asked;     /* how often MAIL came */
     char tls[16];       /* version of the last session's TLS; empty: in clear */
+    bool is_resumed;    /* its session */
     char sni[100];      /* the name that was asked for in it */
     char user[100];     /* who it was, as of the last MAIL */
     const char *secret; /* everybody's password */
@@ -126,6 +127,7 @@ static inline void remote_event(mail_smtp_session *session, mail_ticket ticket,
     }
     case MAIL_SMTP_EV_MAIL:
         snprintf(r->tls, sizeof(r->tls), "%s", session->tls != NULL ? session->tls->version : "");
+        r->is_resumed = session->tls != NULL && session->tls->resumed;
         snprintf(r->sni, sizeof(r->sni), "%s",
                  session->tls != NULL ? session->tls->server_name : "");
         snprintf(r->user, sizeof(r->user), "%.*s", (int)session->authenticated.length,

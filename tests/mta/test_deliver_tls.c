@@ -440,6 +440,7 @@ static void looks_the_secret_up_for_each_connection(void **state)
         assert_int_equal(sc.r.count, i);
         assert_int_equal(sc.r.connections, i);
         assert_string_equal(sc.r.user, "ann");
+        assert_int_equal(sc.r.is_resumed, i == 2);
     }
     scene_close(&sc);
     mail_test_remove_dir(dir);
