@@ -219,20 +219,45 @@ static bool is_base64(char c)
 /* So much of a message is enough to know it by, should the rest be cut off. */
 #define MASK_BY 16
 
-/* SC-034: some hosts repeat what they were told last; that must get into no log. */
-void smtp_client_mask(mail_smtp_client *cl, size_t length)
-{
-    char sent[MAIL_BASE64_SIZE(MAIL_SASL_MESSAGE_MAX)];
-    char *end = cl->reply_text + length;
-    char *at = cl->reply_text;
-    size_t n = mail_base64_encode(mail_sasl_client_out(cl->sasl), sent);
-    size_t by = n < MASK_BY ? n : MASK_BY;
+/* A shorter one could be any word. */
+#define MASK_LEAST 4
 
-    while (n > 0 && (at = memmem(at, (size_t)(end - at), sent, by)) != NULL) {
+static void mask_encoded(char *at, const char *end, mail_span sent)
+{
+    size_t by = sent.length < MASK_BY ? sent.length : MASK_BY;
+
+    while (by > 0 && (at = memmem(at, (size_t)(end - at), sent.data, by)) != NULL) {
         while (at < end && is_base64(*at)) {
             *at++ = '*';
         }
     }
+}
+
+static void mask_plain(char *at, const char *end, mail_span secret)
+{
+    while (secret.length >= MASK_LEAST &&
+           (at = memmem(at, (size_t)(end - at), secret.data, secret.length)) != NULL) {
+        memset(at, '*', secret.length);
+    }
+}
+
+/* What stands behind the last NUL: of PLAIN the password, of others all. */
+static mail_span secret_of(mail_span message)
+{
+    const char *nul = message.length > 0 ? memrchr(message.data, '\0', message.length) : NULL;
+
+    return nul != NULL ? mail_span_from(message, (size_t)(nul - message.data) + 1) : message;
+}
+
+/* SC-034: some hosts repeat what they were told last; that must get into no log. */
+void smtp_client_mask(mail_smtp_client *cl, size_t length)
+{
+    char sent[MAIL_BASE64_SIZE(MAIL_SASL_MESSAGE_MAX)];
+    mail_span message = mail_sasl_client_out(cl->sasl);
+    size_t n = mail_base64_encode(message, sent);
+
+    mask_encoded(cl->reply_text, cl->reply_text + length, mail_span_of(sent, n));
+    mask_plain(cl->reply_text, cl->reply_text + length, secret_of(message));
     explicit_bzero(sent, n);
 }
 
