@@ -117,6 +117,9 @@ MAIL_API bool mail_smtp_client_awaits_tls(const mail_smtp_client *cl);
 MAIL_API void mail_smtp_client_tls_started(mail_smtp_client *cl, mail_time now, mail_span binding,
                                            bool is_verified);
 
+/** Whether EV_AUTH is open: the session may have ended after it. */
+MAIL_API bool mail_smtp_client_awaits_credentials(const mail_smtp_client *cl);
+
 /** Who we are. */
 typedef struct mail_smtp_credentials {
     mail_span user;

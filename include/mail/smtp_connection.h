@@ -84,7 +84,7 @@ MAIL_API mail_outcome mail_smtp_connection_outcome(const mail_smtp_connection *c
 /** QUIT, then on_closed. */
 MAIL_API void mail_smtp_connection_quit(mail_smtp_connection *conn);
 
-/** Answers on_auth. Ownership: copies, and wipes the copy. See mail_smtp_client_authenticate. */
+/** Answers on_auth; too late it does nothing, as all answers here. Ownership: copies, and wipes the copy. See mail_smtp_client_authenticate. */
 MAIL_API void mail_smtp_connection_authenticate(mail_smtp_connection *conn,
                                                 const mail_smtp_credentials *credentials);
 

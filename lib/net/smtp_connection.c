@@ -398,8 +398,10 @@ void mail_smtp_connection_authenticate(mail_smtp_connection *conn,
                                        const mail_smtp_credentials *credentials)
 {
     assert(conn->state == SMTP_CONNECTION_OPEN);
-    mail_smtp_client_authenticate(conn->engine, mail_loop_now(conn->loop), credentials);
-    net_link_kick(&conn->link);
+    if (mail_smtp_client_awaits_credentials(conn->engine)) {
+        mail_smtp_client_authenticate(conn->engine, mail_loop_now(conn->loop), credentials);
+        net_link_kick(&conn->link);
+    }
 }
 
 void mail_smtp_connection_refuse(mail_smtp_connection *conn, const mail_reply *why)
@@ -408,8 +410,11 @@ void mail_smtp_connection_refuse(mail_smtp_connection *conn, const mail_reply *w
     if (conn->tls != NULL && net_tls_asks(conn->tls)) {
         net_tls_answer(conn->tls, false);
     }
-    mail_smtp_client_refuse(conn->engine, mail_loop_now(conn->loop), why);
-    net_link_kick(&conn->link);
+    if (mail_smtp_client_awaits_tls(conn->engine) ||
+        mail_smtp_client_awaits_credentials(conn->engine)) {
+        mail_smtp_client_refuse(conn->engine, mail_loop_now(conn->loop), why);
+        net_link_kick(&conn->link);
+    }
 }
 
 mail_reply mail_smtp_connection_failure(const mail_smtp_connection *conn)

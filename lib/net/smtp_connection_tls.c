@@ -175,9 +175,11 @@ void smtp_connection_keep_session(mail_smtp_connection *conn)
 
 void mail_smtp_connection_verify(mail_smtp_connection *conn)
 {
-    assert(conn->state == SMTP_CONNECTION_OPEN && net_tls_asks(conn->tls));
-    net_tls_answer(conn->tls, true);
-    net_link_soon(&conn->link);
+    assert(conn->state == SMTP_CONNECTION_OPEN && conn->tls != NULL);
+    if (net_tls_asks(conn->tls)) {
+        net_tls_answer(conn->tls, true);
+        net_link_soon(&conn->link);
+    }
 }
 
 bool mail_smtp_connection_failed_in_tls(const mail_smtp_connection *conn)

@@ -153,6 +153,11 @@ static bool begin(mail_smtp_client *cl, mail_sasl_client_options *opts, bool *ha
     return true;
 }
 
+bool mail_smtp_client_awaits_credentials(const mail_smtp_client *cl)
+{
+    return cl->state == SMTP_CLIENT_AWAIT_CREDENTIALS;
+}
+
 void mail_smtp_client_authenticate(mail_smtp_client *cl, mail_time now,
                                    const mail_smtp_credentials *credentials)
 {

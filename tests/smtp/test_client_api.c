@@ -411,6 +411,30 @@ static void names_everything(void **state)
     assert_string_equal(mail_outcome_kind_name(MAIL_OUTCOME_AMBIGUOUS), "ambiguous");
 }
 
+/* What an answer that takes time must look at: the peer does not wait for it. */
+static void tells_which_answer_it_still_waits_for(void **state)
+{
+    mail_smtp_client_options opts = MAIL_SMTP_CLIENT_OPTIONS_INIT;
+    mail_smtp_client *cl;
+
+    (void)state;
+    opts.hostname = MAIL_SPAN("client.example");
+    opts.tls = MAIL_SMTP_TLS_IMPLICIT;
+    opts.authenticates = true;
+    assert_int_equal(mail_smtp_client_create(&cl, &opts, START), MAIL_OK);
+    assert_int_equal(feed(cl, ""), MAIL_SMTP_CLIENT_STARTTLS);
+    assert_true(mail_smtp_client_awaits_tls(cl));
+    mail_smtp_client_tls_started(cl, START, MAIL_SPAN(""), false);
+    assert_false(mail_smtp_client_awaits_tls(cl));
+    assert_int_equal(feed(cl, "220 mx.example\r\n"), MAIL_SMTP_CLIENT_NONE);
+    flush(cl);
+    assert_int_equal(feed(cl, "250-mx.example\r\n250 AUTH PLAIN\r\n"), MAIL_SMTP_CLIENT_AUTH);
+    assert_true(mail_smtp_client_awaits_credentials(cl));
+    assert_int_equal(feed(cl, "421 4.3.2 bye\r\n"), MAIL_SMTP_CLIENT_CLOSED);
+    assert_false(mail_smtp_client_awaits_credentials(cl));
+    mail_smtp_client_destroy(cl);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +453,7 @@ int main(void)
         cmocka_unit_test(allocates_nothing_for_the_second_message),
         cmocka_unit_test(keeps_the_texts_of_many_refusals_short),
         cmocka_unit_test(names_everything),
+        cmocka_unit_test(tells_which_answer_it_still_waits_for),
     };
 
     return mail_test_run(tests);
