@@ -79,6 +79,51 @@ MAIL_API int mail_dsn_address(const mail_dsn *dsn, mail_envelope *envelope);
 MAIL_API int mail_dsn_open(mail_source **out, const mail_dsn *dsn, mail_source *original,
                            const mail_mem *mem);
 
+/** In which form a report was written. */
+typedef enum mail_dsn_kind {
+    MAIL_DSN_KIND_NONE,     /* this is no report, or one of nobody that is known here */
+    MAIL_DSN_KIND_STANDARD, /* RFC 3464, RFC 6533 */
+    MAIL_DSN_KIND_QSBMF,    /* qmail's */
+    MAIL_DSN_KIND_EXIM,     /* the plain texts of Exim, … */
+    MAIL_DSN_KIND_DMA,      /* … of the DragonFly Mail Agent, … */
+    MAIL_DSN_KIND_EXCHANGE  /* … and of Exchange */
+} mail_dsn_kind;
+
+/** `none`, `rfc3464`, `qsbmf`, `exim`, `dma`, `exchange`. */
+MAIL_API const char *mail_dsn_kind_name(mail_dsn_kind kind);
+
+/** What a report tells of one recipient. Nobody vouches for it. Each text is on one line, cleaned. */
+typedef struct mail_dsn_told {
+    mail_span address; /* as it is written there; a name where a report gives no more */
+    mail_dsn_action action;
+    uint16_t status[3];   /* all zero: not told */
+    mail_span diagnostic; /* why; empty: not told */
+    mail_span remote_mta; /* who said so; empty: not told */
+} mail_dsn_told;
+
+/** Reads a report that somebody sent. On the stack, nothing to deinit. */
+typedef struct mail_dsn_reader {
+    mail_dsn_kind kind;
+    mail_dsn_action action; /* private, as is all below */
+    mail_span text;         /* what is left of it */
+    char address[512];
+    char host[260];
+    char words[1024];
+} mail_dsn_reader;
+
+/**
+ * Looks at a whole message (header, empty line, body; CRLF or LF) and says what kind of report it is.
+ * Parts in base64 or quoted-printable are read as they are.
+ *
+ * Ownership: borrows `message` until the last use of the reader.
+ */
+MAIL_API mail_dsn_kind mail_dsn_reader_init(mail_dsn_reader *reader, mail_span message);
+
+/**
+ * The next recipient. Ownership: its texts lend until the next call. MAIL_ENOENT: there is none.
+ */
+MAIL_API int mail_dsn_reader_next(mail_dsn_reader *reader, mail_dsn_told *told);
+
 #ifdef __cplusplus
 }
 #endif
