@@ -53,6 +53,7 @@ typedef struct mail_pop3_event {
     mail_span user;                 /* LOGIN: as whom the client may act; lends until the answer */
     size_t index;                   /* MESSAGE: from 0 */
     uint64_t lines;                 /* MESSAGE: of the body; MAIL_POP3_ALL_LINES: all */
+    bool needs_ascii; /* MESSAGE: one with UTF-8 in its header must be refused (MAIL_POP3_UTF8) */
     const uint8_t *marks; /* UPDATE: for mail_mark_is_set; NULL: none. Lends until the answer */
 } mail_pop3_event;
 
@@ -63,7 +64,8 @@ typedef enum mail_pop3_code {
     MAIL_POP3_LOGIN_DELAY, /* too soon after the last login */
     MAIL_POP3_SYS_TEMP,    /* our trouble; may go away */
     MAIL_POP3_SYS_PERM,    /* our trouble; somebody must act */
-    MAIL_POP3_AUTH         /* the credentials are wrong */
+    MAIL_POP3_AUTH,        /* the credentials are wrong */
+    MAIL_POP3_UTF8         /* the message needs UTF8 (RFC 6856, section 5) */
 } mail_pop3_code;
 
 /** `IN-USE`, `SYS/TEMP` …; empty for NO_CODE. */
@@ -77,7 +79,9 @@ typedef struct mail_pop3_server_options {
     bool auth_in_clear; /* passwords without TLS: USER and PASS, mechanisms that show a secret */
     bool apop;          /* weak, and needs the passwords themselves; RFC 1939, section 7 */
     uint8_t auth_disguise[32]; /* a lasting secret: unknown users look like known ones (SCRAM) */
-    bool stls;                 /* offered, and asked for with EV_STLS, until TLS is on */
+    bool
+        utf8; /* offer UTF8 and LANG (RFC 6856), and let messages that need UTF8 be refused without */
+    bool stls;         /* offered, and asked for with EV_STLS, until TLS is on */
     bool implicit_tls; /* TLS from the first octet (RFC 8314): nothing happens before tls_started */
     mail_duration
         idle_timeout; /* without a command or anything taken; default 10 min (RFC 1939, section 3) */

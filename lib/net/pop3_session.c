@@ -13,6 +13,9 @@
 
 #include "base/mem.h"
 
+/* Of a header, octets that are looked at for UTF-8. Nobody's is longer. */
+#define MAX_HEADER ((size_t)1 << 20)
+
 void pop3_session_log(const pop3_session *ss, mail_log_level level, const char *what,
                       mail_log_field *fields, size_t count)
 {
@@ -37,11 +40,53 @@ static int read_piece(pop3_session *ss)
     return mail_source_peek(ss->message, &ss->piece);
 }
 
+/* Looks through `bytes` up to the end of the header; false: there is more of it to come. */
+static bool scan_header(mail_span bytes, bool *is_blank, bool *has_utf8)
+{
+    for (size_t i = 0; i < bytes.length; i++) {
+        char c = bytes.data[i];
+
+        *has_utf8 = *has_utf8 || (unsigned char)c >= 0x80;
+        if (*has_utf8 || (c == '\n' && *is_blank)) {
+            return true;
+        }
+        *is_blank = c == '\n' || (*is_blank && c == '\r');
+    }
+    return bytes.length == 0; /* the end of the message */
+}
+
+/* Whether the header has more than ASCII: then only who has asked for UTF8 may see it. */
+static int check_header(pop3_session *ss)
+{
+    bool is_blank = true;
+    size_t scanned = 0;
+    int code = MAIL_OK;
+    mail_span bytes;
+
+    do {
+        code = mail_source_peek(ss->message, &bytes);
+        if (code != MAIL_OK || scan_header(bytes, &is_blank, &ss->needs_utf8)) {
+            break;
+        }
+        scanned += bytes.length;
+        mail_source_drop(ss->message, bytes.length);
+    } while (scanned < MAX_HEADER);
+    mail_source_close(ss->message);
+    ss->message = NULL;
+    return code;
+}
+
 static int open_message(pop3_session *ss)
 {
     int code = mail_mailbox_read(ss->mailbox, ss->index, &ss->message);
 
-    return code == MAIL_OK ? read_piece(ss) : code;
+    if (code == MAIL_OK && ss->needs_ascii) {
+        code = check_header(ss);
+        if (code == MAIL_OK && !ss->needs_utf8) {
+            code = mail_mailbox_read(ss->mailbox, ss->index, &ss->message);
+        }
+    }
+    return code == MAIL_OK && !ss->needs_utf8 ? read_piece(ss) : code;
 }
 
 static void close_mailbox(pop3_session *ss)
@@ -225,6 +270,10 @@ static void after_message(pop3_session *ss)
                                                         : "the message can't be read now");
         return;
     }
+    if (ss->needs_utf8) {
+        pop3_session_refuse(ss, MAIL_POP3_UTF8, "this message can be read after UTF8 only");
+        return;
+    }
     ss->at_end = false;
     ss->message_left = ss->mailbox->messages[ss->index].size;
     accept_question(ss);
@@ -367,6 +416,8 @@ static void on_dropped(pop3_session *ss)
 static void on_message(pop3_session *ss, const mail_pop3_event *ev)
 {
     ss->index = ev->index;
+    ss->needs_ascii = ev->needs_ascii;
+    ss->needs_utf8 = false;
     ss->retrieved += ev->lines == MAIL_POP3_ALL_LINES;
     if (!pop3_session_start_job(ss, JOB_MESSAGE)) {
         after_message(ss);

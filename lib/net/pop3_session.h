@@ -48,6 +48,8 @@ typedef struct pop3_session {
     mail_time refuse_at; /* when a wrong login is answered; MAIL_NEVER: none is */
     mail_mailbox *mailbox;
     size_t index;          /* JOB_MESSAGE: which */
+    bool needs_ascii;      /* JOB_MESSAGE: the client knows nothing else */
+    bool needs_utf8;       /* JOB_MESSAGE: but the message does */
     const uint8_t *marks;  /* JOB_UPDATE: which */
     mail_source *message;  /* that is being sent */
     mail_span piece;       /* of it, read already */

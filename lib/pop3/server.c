@@ -43,6 +43,7 @@ const char *mail_pop3_code_name(mail_pop3_code code)
         [MAIL_POP3_SYS_TEMP] = "SYS/TEMP",
         [MAIL_POP3_SYS_PERM] = "SYS/PERM",
         [MAIL_POP3_AUTH] = "AUTH",
+        [MAIL_POP3_UTF8] = "UTF8",
     };
 
     return (size_t)code < MAIL_COUNT(names) ? names[code] : "";
@@ -110,6 +111,7 @@ int mail_pop3_server_create(mail_pop3_server **out, const mail_pop3_server_optio
     srv->auth_mechanisms = own.auth_mechanisms;
     srv->auth_in_clear = own.auth_in_clear;
     memcpy(srv->auth_disguise, own.auth_disguise, sizeof(srv->auth_disguise));
+    srv->offers_utf8 = own.utf8;
     srv->stls = own.stls;
     srv->implicit_tls = own.implicit_tls;
     memcpy(srv->hostname, own.hostname.data, own.hostname.length);

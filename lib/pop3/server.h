@@ -104,8 +104,10 @@ struct mail_pop3_server {
     uint8_t auth_disguise[32];
     bool auth_in_clear;
     bool implicit_tls;
-    bool stls;         /* is offered, until TLS is on */
-    bool is_private;   /* TLS is on */
+    bool stls;       /* is offered, until TLS is on */
+    bool is_private; /* TLS is on */
+    bool offers_utf8;
+    bool utf8;         /* the client can read it */
     bool told_dropped; /* that there was input behind STLS */
     bool has_binding;
     bool shutting_down;
@@ -160,6 +162,9 @@ void pop3_make_timestamp(mail_pop3_server *srv);
 
 /* What was said of who the client is counts no more. */
 void pop3_forget_auth(mail_pop3_server *srv);
+
+int pop3_on_utf8(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev);
+int pop3_on_lang(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev);
 
 int pop3_on_stls(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev);
 

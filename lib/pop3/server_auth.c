@@ -10,6 +10,7 @@
 
 #include "base/random.h"
 #include "pop3/server.h"
+#include "sasl/scram.h"
 #include "sasl/wire.h"
 
 _Static_assert(MAIL_POP3_AUTH_LINE_MAX == SASL_LINE_MAX, "as in SMTP");
@@ -137,8 +138,10 @@ int pop3_on_pass(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
     }
     step = mail_sasl_server_step(srv->auth.sasl, &message);
     explicit_bzero(text, sizeof(text));
-    if (step == MAIL_SASL_FAILED && !mail_sasl_server_is_starved(srv->auth.sasl)) {
-        srv->state = UNPROVED; /* a name that is not UTF-8 is nobody's */
+    /* A name that is not UTF-8 is nobody's, nor is such a password (RFC 6856, section 2.2). */
+    if ((step == MAIL_SASL_FAILED && !mail_sasl_server_is_starved(srv->auth.sasl)) ||
+        (srv->offers_utf8 && !sasl_password_is_good(arg))) {
+        srv->state = UNPROVED;
         return MAIL_OK;
     }
     return follow(srv, step);

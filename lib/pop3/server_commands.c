@@ -20,12 +20,14 @@ static int on_capa(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
     (void)arg;
     (void)ev;
     /* RFC 2449, section 6: in the same order and with the same values in both states. */
-    return pop3_say(srv,
-                    "+OK\r\n%s%s%s%s%sTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
-                    "EXPIRE NEVER\r\n%s.",
-                    srv->stls && !srv->is_private && !logged_in ? "STLS\r\n" : "",
-                    pop3_takes_passwords(srv) ? "USER\r\n" : "", has_sasl ? "SASL " : "", names,
-                    has_sasl ? "\r\n" : "", logged_in ? "IMPLEMENTATION libmail\r\n" : "");
+    return pop3_say(
+        srv,
+        "+OK\r\n%s%s%s%s%s%sTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"
+        "EXPIRE NEVER\r\n%s.",
+        srv->stls && !srv->is_private && !logged_in ? "STLS\r\n" : "",
+        pop3_takes_passwords(srv) ? "USER\r\n" : "", has_sasl ? "SASL " : "", names,
+        has_sasl ? "\r\n" : "", srv->offers_utf8 ? "UTF8 USER\r\nLANG\r\n" : "",
+        logged_in ? "IMPLEMENTATION libmail\r\n" : "");
 }
 
 /*
@@ -152,7 +154,10 @@ static int ask_message(mail_pop3_server *srv, size_t index, uint64_t lines, mail
 {
     srv->message = (pop3_message){
         .index = index, .lines_left = lines, .in_header = true, .is_blank = true, .last = '\n'};
-    *ev = (mail_pop3_event){.type = MAIL_POP3_EV_MESSAGE, .index = index, .lines = lines};
+    *ev = (mail_pop3_event){.type = MAIL_POP3_EV_MESSAGE,
+                            .index = index,
+                            .lines = lines,
+                            .needs_ascii = srv->offers_utf8 && !srv->utf8};
     srv->state = AWAIT_MESSAGE;
     return MAIL_OK;
 }
@@ -229,7 +234,7 @@ static int on_quit(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
 
 typedef enum argument {
     NONE,    /* there must be none */
-    NUMBERS, /* blanks around it don't matter */
+    TRIMMED, /* blanks around it don't matter */
     VERBATIM /* every octet counts (RFC 1939, section 7, PASS) */
 } argument;
 
@@ -243,12 +248,13 @@ static const struct verb {
     {"AUTH", AUTHORIZATION, VERBATIM, pop3_on_auth},
     {"CAPA", ANYWHERE, NONE, on_capa},
     {"CONNECT", ANYWHERE, VERBATIM, on_foreign},
-    {"DELE", TRANSACTION, NUMBERS, on_dele},
+    {"DELE", TRANSACTION, TRIMMED, on_dele},
     {"EHLO", ANYWHERE, VERBATIM, on_foreign},
     {"GET", ANYWHERE, VERBATIM, on_foreign},
     {"HEAD", ANYWHERE, VERBATIM, on_foreign},
     {"HELO", ANYWHERE, VERBATIM, on_foreign},
-    {"LIST", TRANSACTION, NUMBERS, on_list},
+    {"LANG", ANYWHERE, TRIMMED, pop3_on_lang},
+    {"LIST", TRANSACTION, TRIMMED, on_list},
     {"NOOP", TRANSACTION, NONE, on_noop},
     {"OPTIONS", ANYWHERE, VERBATIM, on_foreign},
     {"PASS", IN(EXPECT_PASS), VERBATIM, pop3_on_pass},
@@ -256,13 +262,14 @@ static const struct verb {
     {"PROXY", ANYWHERE, VERBATIM, on_foreign},
     {"PUT", ANYWHERE, VERBATIM, on_foreign},
     {"QUIT", ANYWHERE, NONE, on_quit},
-    {"RETR", TRANSACTION, NUMBERS, on_retr},
+    {"RETR", TRANSACTION, TRIMMED, on_retr},
     {"RSET", TRANSACTION, NONE, on_rset},
     {"STAT", TRANSACTION, NONE, on_stat},
     {"STLS", AUTHORIZATION, NONE, pop3_on_stls},
-    {"TOP", TRANSACTION, NUMBERS, on_top},
-    {"UIDL", TRANSACTION, NUMBERS, on_uidl},
+    {"TOP", TRANSACTION, TRIMMED, on_top},
+    {"UIDL", TRANSACTION, TRIMMED, on_uidl},
     {"USER", AUTHORIZATION, VERBATIM, pop3_on_user},
+    {"UTF8", AUTHORIZATION, NONE, pop3_on_utf8},
 };
 
 static const struct verb *find_verb(mail_span word)

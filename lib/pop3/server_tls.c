@@ -14,6 +14,9 @@ int pop3_on_stls(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
     if (!srv->stls) {
         return pop3_fault(srv, "unknown command");
     }
+    if (srv->utf8) { /* RFC 6856, section 2.1 */
+        return pop3_fault(srv, "no STLS after UTF8");
+    }
     ev->type = MAIL_POP3_EV_STLS;
     srv->state = AWAIT_STLS;
     return MAIL_OK;

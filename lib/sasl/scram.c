@@ -33,6 +33,19 @@ static gnutls_mac_algorithm_t mac_of(mail_sasl_mechanism mechanism)
     return mechanism == MAIL_SASL_SCRAM_SHA_1 ? GNUTLS_MAC_SHA1 : GNUTLS_MAC_SHA256;
 }
 
+bool sasl_password_is_good(mail_span password)
+{
+    gnutls_datum_t normal = {NULL, 0};
+    bool good = gnutls_utf8_password_normalize((const unsigned char *)password.data,
+                                               (unsigned)password.length, &normal, 0) == 0;
+
+    if (normal.data != NULL) {
+        gnutls_memset(normal.data, 0, normal.size);
+        gnutls_free(normal.data);
+    }
+    return good || password.length == 0;
+}
+
 int scram_salt_password(mail_sasl_mechanism mechanism, mail_span password, mail_span salt,
                         uint32_t iterations, uint8_t out[SCRAM_KEY_MAX])
 {

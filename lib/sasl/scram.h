@@ -16,6 +16,9 @@ mail_sasl_mechanism scram_base(mail_sasl_mechanism mechanism);
 
 bool scram_is(mail_sasl_mechanism mechanism);
 
+/* Whether a password has a normal form (RFC 8265, section 4): UTF-8 without what can't be typed. */
+bool sasl_password_is_good(mail_span password);
+
 /* SaltedPassword := Hi(Normalize(password), salt, i). Slow. */
 int scram_salt_password(mail_sasl_mechanism mechanism, mail_span password, mail_span salt,
                         uint32_t iterations, uint8_t out[SCRAM_KEY_MAX]);

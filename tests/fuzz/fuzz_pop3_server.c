@@ -144,6 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     opts.hostname = MAIL_SPAN("pop.example");
     opts.auth_in_clear = data[0] != 'n';
+    opts.utf8 = data[0] == 'u';
     opts.apop = data[0] == 'a';
     opts.stls = data[0] == 's' || data[0] == 'n';
     opts.implicit_tls = data[0] == 't';

@@ -254,6 +254,47 @@ static void move_clients_away(fixture *fx, mail_sockets_ops *ops)
     fx->w.sockets.ops = ops;
 }
 
+/* PO-037: what a client without UTF8 could not read is told, not mangled; bodies are no matter. */
+static void refuses_headers_in_utf8_without_utf8(void **state)
+{
+    static char long_header[40000];
+
+    (void)state;
+    memset(long_header, 'x', sizeof(long_header));
+    for (size_t i = 0; i < sizeof(long_header) - 1; i += 100) {
+        memcpy(long_header + i, "X: ", 3);
+        memcpy(long_header + i + 98, "\r\n", 2);
+    }
+    memcpy(long_header + sizeof(long_header) - 20, "\xc3\xa4", 2);
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        fixture fx = {.engine = {.utf8 = true}};
+        int fd;
+
+        set_up_with(&fx, kind, &(mail_pop3_service_options){0});
+        put(fx.store, "mail/alice", MAIL_SPAN("To: j\xc3\xbcrgen@x\r\n\r\n"));
+        put(fx.store, "mail/alice", MAIL_SPAN("To: a\r\n\r\n\xc3\xbc\r\n"));
+        put(fx.store, "mail/alice", mail_span_of(long_header, sizeof(long_header)));
+        put(fx.store, "mail/alice", MAIL_SPAN(""));
+        fd = dial(&fx);
+        say(fd, LOGIN "RETR 1\r\nTOP 1 0\r\nRETR 2\r\nRETR 3\r\nRETR 4\r\nQUIT\r\n");
+        expect(&fx, fd,
+               GREETING USER_OK "+OK 4 messages (40030 octets)\r\n"
+                                "-ERR [UTF8] this message can be read after UTF8 only\r\n"
+                                "-ERR [UTF8] this message can be read after UTF8 only\r\n"
+                                "+OK 13 octets\r\nTo: a\r\n\r\n\xc3\xbc\r\n.\r\n"
+                                "-ERR [UTF8] this message can be read after UTF8 only\r\n"
+                                "+OK 0 octets\r\n.\r\n+OK bye\r\n");
+        expect_end(&fx, fd);
+        fd = dial(&fx);
+        say(fd, "UTF8\r\n" LOGIN "RETR 1\r\nQUIT\r\n");
+        expect(&fx, fd,
+               GREETING "+OK UTF-8 it is\r\n" USER_OK "+OK 4 messages (40030 octets)\r\n"
+                        "+OK 17 octets\r\nTo: j\xc3\xbcrgen@x\r\n\r\n.\r\n+OK bye\r\n");
+        expect_end(&fx, fd);
+        tear_down(&fx);
+    }
+}
+
 /* PO-031, PO-023 */
 static void trusts_no_password_from_afar_and_bars_who_guesses(void **state)
 {
@@ -508,6 +549,7 @@ int main(void)
         cmocka_unit_test(sends_a_large_message_to_a_slow_reader),
         cmocka_unit_test(goes_on_when_a_message_has_vanished),
         cmocka_unit_test(survives_the_loss_of_a_connection_at_any_point),
+        cmocka_unit_test(refuses_headers_in_utf8_without_utf8),
         cmocka_unit_test(trusts_no_password_from_afar_and_bars_who_guesses),
         cmocka_unit_test(turns_away_whom_it_has_no_place_for),
         cmocka_unit_test(connections_have_a_rate_and_networks_a_number),

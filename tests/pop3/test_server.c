@@ -107,6 +107,8 @@ static void read_option(fixture *fx, const char *text, mail_pop3_server_options 
         opts->auth_in_clear = false;
     } else if (strcmp(text, "apop") == 0) {
         opts->apop = true;
+    } else if (strcmp(text, "utf8") == 0) {
+        opts->utf8 = true;
     } else if (strcmp(text, "stls") == 0) {
         opts->stls = true;
     } else if (strcmp(text, "implicit tls") == 0) {
@@ -205,7 +207,7 @@ static void print_event(fixture *fx, const mail_pop3_event *pop3, transcript_eve
         print_part(rest, size, "", pop3->user);
         break;
     case MAIL_POP3_EV_MESSAGE:
-        n = snprintf(rest, size, " %zu", pop3->index);
+        n = snprintf(rest, size, " %zu%s", pop3->index, pop3->needs_ascii ? " in ASCII" : "");
         if (pop3->lines != MAIL_POP3_ALL_LINES) {
             snprintf(rest + n, size - (size_t)n, " lines %llu", (unsigned long long)pop3->lines);
         }
@@ -297,7 +299,7 @@ static int say_no(fixture *fx, mail_time now, mail_span text)
     int n;
 
     assert_int_equal(sscanf(text.data, "no %15s %n", code, &n), 1);
-    for (mail_pop3_code c = MAIL_POP3_NO_CODE; c <= MAIL_POP3_AUTH; c++) {
+    for (mail_pop3_code c = MAIL_POP3_NO_CODE; c <= MAIL_POP3_UTF8; c++) {
         if (strcmp(mail_pop3_code_name(c), code) == 0 ||
             (c == MAIL_POP3_NO_CODE && strcmp(code, "-") == 0)) {
             return mail_pop3_server_refuse(fx->srv, now, c, mail_span_from(text, (size_t)n));
