@@ -17,6 +17,7 @@
 
 #include <mail/drop.h>
 #include <mail/header.h>
+#include <mail/operator.h>
 #include <mail/version.h>
 
 #include "exit_code.h"
@@ -24,6 +25,7 @@
 #include "sendmail_deliver.h"
 #include "sendmail_message.h"
 #include "sendmail_options.h"
+#include "sendmail_session.h"
 
 static const char help[] =
     "usage: sendmail [option...] [recipient...]\n"
@@ -36,6 +38,9 @@ static const char help[] =
     "  -N LIST -R RET -V ID  delivery reports: never|success,failure,delay; full|hdrs; envelope "
     "id\n"
     "  -odq, -odi            store only; wait for the outcome\n"
+    "  -bs                   speak SMTP on standard input and output\n"
+    "  -q, -qI ID, -qR DOMAIN, -qS ADDR\n"
+    "                        try now what waits, or only that message, domain or sender\n"
     "  -v                    say on standard error what happens\n"
     "  --spool DIR           where to store ($LIBMAIL_SPOOL, " MAIL_SYSTEM_SPOOL
     ", the user's own)\n"
@@ -237,10 +242,26 @@ static int store(const sendmail_options *opts, const mail_submission *submission
     return code;
 }
 
+/* What is added to messages of the caller: now, and here. */
+static mail_submission submission_of(const caller *who)
+{
+    mail_submission submission = {
+        .hostname = mail_span_text(who->hostname),
+        .from = mail_span_text(who->address),
+        .from_name = mail_span_text(who->full_name),
+        .when = time(NULL),
+    };
+    time_t now = (time_t)submission.when;
+    struct tm local;
+
+    localtime_r(&now, &local);
+    submission.zone = (int)(local.tm_gmtoff / 60);
+    return submission;
+}
+
 static int send_message(const sendmail_options *opts, mail_error *err)
 {
-    mail_submission submission = {.when = time(NULL)};
-    struct tm local;
+    mail_submission submission;
     mail_envelope envelope;
     char spool[MAIL_SPOOL_PATH_SIZE];
     sendmail_tls tls;
@@ -261,17 +282,97 @@ static int send_message(const sendmail_options *opts, mail_error *err)
         code = find_spool(spool, opts, err);
     }
     if (code == 0) {
-        time_t now = (time_t)submission.when;
-
-        localtime_r(&now, &local);
-        submission.zone = (int)(local.tm_gmtoff / 60);
-        submission.hostname = mail_span_text(who.hostname);
-        submission.from = sender.length > 0 ? mail_path_text(&sender) : mail_span_text(who.address);
-        submission.from_name = mail_span_text(who.full_name);
+        submission = submission_of(&who);
+        submission.from = sender.length > 0 ? mail_path_text(&sender) : submission.from;
         code = store(opts, &submission, &envelope, spool, err);
     }
     mail_envelope_deinit(&envelope);
     if (code == 0 && !opts->queue_only) {
+        code = sendmail_deliver(spool, opts, who.hostname, &tls, err);
+    }
+    sendmail_tls_deinit(&tls);
+    return code;
+}
+
+static int hold_session(const sendmail_options *opts, mail_error *err)
+{
+    mail_submission submission;
+    char spool[4096];
+    sendmail_tls tls;
+    size_t stored = 0;
+    caller who;
+    int code;
+
+    identify(&who, opts);
+    code = sendmail_tls_make(&tls, opts, err);
+    if (code == 0) {
+        code = find_spool(spool, opts, err);
+    }
+    if (code == 0) {
+        submission = submission_of(&who);
+        code = sendmail_session(opts, &submission, spool, &stored, err);
+    }
+    if (code == 0 && stored > 0 && !opts->queue_only) {
+        code = sendmail_deliver(spool, opts, who.hostname, &tls, err);
+    }
+    sendmail_tls_deinit(&tls);
+    return code;
+}
+
+static bool note_file(const char *name, void *arg)
+{
+    (void)name;
+    *(bool *)arg = true;
+    return false;
+}
+
+/* Whether anything waits in `drop`, or there are messages that are tried now. Exit codes. */
+static int make_due(const char *spool, const sendmail_options *opts, bool *is_mine, mail_error *err)
+{
+    const char *at = opts->flush_domain != NULL ? strrchr(opts->flush_domain, '@') : NULL;
+    mail_queue_selector which = {
+        .ids = &opts->flush_id,
+        .id_count = opts->flush_id != NULL ? 1 : 0,
+        .domain = mail_span_text(at != NULL ? at + 1 : opts->flush_domain),
+        .sender = mail_span_text(opts->flush_sender),
+        .all = opts->flush_id == NULL && opts->flush_domain == NULL && opts->flush_sender == NULL,
+    };
+    bool has_files = false;
+    mail_operator *op;
+    int64_t changed = 0;
+    int code = mail_operator_open(&op, spool, true, NULL, err);
+
+    (void)mail_drop_list(spool, note_file, &has_files);
+    *is_mine = has_files;
+    if (code == MAIL_ENOENT) {
+        return 0; /* no queue yet */
+    }
+    if (code != MAIL_OK) {
+        return exit_code_of_error(code);
+    }
+    changed = mail_operator_change(op, MAIL_OPERATOR_RETRY, &which, err);
+    *is_mine = !mail_operator_has_owner(op) && (changed > 0 || has_files);
+    mail_operator_close(op);
+    return changed < 0 ? exit_code_of_error((int)changed) : 0;
+}
+
+static int flush_queue(const sendmail_options *opts, mail_error *err)
+{
+    char spool[4096];
+    bool is_mine = false;
+    sendmail_tls tls;
+    caller who;
+    int code;
+
+    identify(&who, opts);
+    code = sendmail_tls_make(&tls, opts, err);
+    if (code == 0) {
+        code = find_spool(spool, opts, err);
+    }
+    if (code == 0) {
+        code = make_due(spool, opts, &is_mine, err);
+    }
+    if (code == 0 && is_mine) {
         code = sendmail_deliver(spool, opts, who.hostname, &tls, err);
     }
     sendmail_tls_deinit(&tls);
@@ -304,6 +405,12 @@ int main(int argc, char **argv)
         break;
     case SENDMAIL_VERSION:
         puts("sendmail (libmail) " MAIL_VERSION);
+        break;
+    case SENDMAIL_SESSION:
+        code = hold_session(&opts, &err);
+        break;
+    case SENDMAIL_FLUSH:
+        code = flush_queue(&opts, &err);
         break;
     case SENDMAIL_MAILQ:
         code = list_queue(&opts, &err);

@@ -16,6 +16,9 @@
 /* How long is tried when nobody waits for the outcome. */
 #define BUDGET (2 * MAIL_SECOND)
 
+/* The same when that is all that was asked for. */
+#define FLUSH_BUDGET MAIL_MINUTE
+
 /* One after another: a spool of a single user needs no large segments. */
 #define SEGMENT_BYTES ((uint64_t)1 << 20)
 
@@ -95,7 +98,7 @@ static void on_delivery(const mail_delivery *delivery, void *arg)
     char reply[MAIL_REPLY_TEXT_SIZE];
     int code = exit_code_of(delivery);
 
-    if (is_older(at, delivery->queue_id)) {
+    if (!at->opts->flushes && is_older(at, delivery->queue_id)) {
         return;
     }
     at->outcomes++;
@@ -253,8 +256,10 @@ static int run(attempt *at, const char *spool, const char *hostname, sendmail_tl
     if (code != EX_OK) {
         return code;
     }
-    at->until = mail_loop_now(loop) +
-                (at->opts->wait ? (mail_duration)(at->opts->wait_seconds * 1e9) : BUDGET);
+    at->until =
+        mail_loop_now(loop) + (at->opts->wait      ? (mail_duration)(at->opts->wait_seconds * 1e9)
+                               : at->opts->flushes ? FLUSH_BUDGET
+                                                   : BUDGET);
     loop->ops->timer_set(at->timer, mail_loop_now(loop));
     while (!at->is_over && mail_loop_poll_run(at->loop) == MAIL_OK) {
     }

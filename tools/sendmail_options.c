@@ -49,6 +49,9 @@ static void on_mode(parser *p, const char *mode)
     case 'p':
         p->action = SENDMAIL_MAILQ;
         break;
+    case 's':
+        p->action = SENDMAIL_SESSION;
+        break;
     case 'i': /* newaliases: a relay reads its aliases as text */
     case 'h': /* host status */
     case 'H':
@@ -56,6 +59,25 @@ static void on_mode(parser *p, const char *mode)
         break;
     default:
         refuse(p, "this mode is not available", mode);
+    }
+}
+
+/* -q: the queue is run. An interval is for daemons, and for them to keep. */
+static void on_queue(parser *p, const char *text)
+{
+    const char **field = *text == 'I'   ? &p->opts->flush_id
+                         : *text == 'R' ? &p->opts->flush_domain
+                         : *text == 'S' ? &p->opts->flush_sender
+                                        : NULL;
+
+    if (*text >= '0' && *text <= '9') {
+        p->action = p->action == SENDMAIL_SEND ? SENDMAIL_NOTHING : p->action;
+        return;
+    }
+    p->action = SENDMAIL_FLUSH;
+    p->opts->flushes = true;
+    if (field != NULL) {
+        *field = value_of(p, text + 1, "-q");
     }
 }
 
@@ -184,6 +206,8 @@ static void on_short(parser *p, const char *word)
     case 'e':
         return;
     case 'q':
+        on_queue(p, glued);
+        return;
     case 'M':
         refuse(p, "the queue is another program's work", word);
         return;
@@ -263,6 +287,13 @@ static void on_long(parser *p, const char *word)
 #undef IS
 }
 
+/* Whether it matters what else stands on the command line. */
+static bool has_options(sendmail_action action)
+{
+    return action == SENDMAIL_SEND || action == SENDMAIL_SESSION || action == SENDMAIL_MAILQ ||
+           action == SENDMAIL_FLUSH;
+}
+
 /* The program has been called by other names than its own for forty years. */
 static sendmail_action action_of_name(const char *path)
 {
@@ -289,7 +320,7 @@ sendmail_action sendmail_options_parse(sendmail_options *opts, int argc, char **
         refuse(&p, "cannot begin", "out of memory");
         return p.action;
     }
-    while (p.next < argc && (p.action == SENDMAIL_SEND || p.action == SENDMAIL_MAILQ)) {
+    while (p.next < argc && has_options(p.action)) {
         char *word = argv[p.next++];
 
         if (options_end || word[0] != '-' || word[1] == '\0') {

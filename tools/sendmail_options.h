@@ -14,7 +14,11 @@ typedef struct sendmail_options {
     bool explain;         /* --explain */
     bool no_completion;   /* -G: a gateway's message, headers stay as they are */
     bool queue_only;      /* -odq: store, do not try */
-    bool wait;            /* --wait, -odi, -odf: the exit code tells what became of it */
+    bool flushes;         /* -q */
+    const char *flush_id; /* -qI, -qR, -qS: what is tried now; all NULL: everything */
+    const char *flush_domain;
+    const char *flush_sender;
+    bool wait; /* --wait, -odi, -odf: the exit code tells what became of it */
     double wait_seconds;
     const char *sender;    /* -f, -r; NULL: the user's own */
     const char *full_name; /* -F */
@@ -39,7 +43,9 @@ typedef enum sendmail_action {
     SENDMAIL_SEND,
     SENDMAIL_HELP,
     SENDMAIL_VERSION,
+    SENDMAIL_SESSION, /* SMTP on standard input and output */
     SENDMAIL_MAILQ,   /* list the queue */
+    SENDMAIL_FLUSH,   /* try now what waits */
     SENDMAIL_NOTHING, /* harmless and done: exit 0 */
     SENDMAIL_USAGE    /* `problem` says in one line why not */
 } sendmail_action;

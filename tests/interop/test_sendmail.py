@@ -7,7 +7,7 @@ import getpass
 import os
 import subprocess
 
-from harness import PATIENCE, SENDMAIL, World, body_of, main
+from harness import PATIENCE, SENDMAIL, World, body_of, main, wait_for
 
 TEXT = b"From: alice@a.example\nTo: bob@b.example\nSubject: hi\n\nhello\n"
 CRON = b"From: root (Cron Daemon)\nTo: bob@b.example\nSubject: Cron <root@host> true\n\noutput\n"
@@ -122,7 +122,7 @@ class Sendmail(World):
 
     def test_bad_usage_is_one_line_and_64(self):
         for arguments in ([], ["--no-such-option", "x@b.example"], ["-f"], ["-f", "a b@c", "x@b.example"], ["-t", "--wait=x"],
-                          ["x@b@c.example"], ["-bs"]):
+                          ["x@b@c.example"], ["-bd"], ["-M", "x"]):
             with self.subTest(arguments):
                 self.assertEqual(self.call(arguments, code=64).count("\n"), 1)
         self.call(["-t"], b"Subject: nobody\n\n", code=64)
@@ -169,6 +169,103 @@ class Sendmail(World):
         report, = self.taken(["alice@a.example"])
         self.assertIn(b"Original-Envelope-Id: env-1", report)
         self.assertIn(b"Action: delivered", report)
+
+    # -bs -------------------------------------------------------------------
+
+    def session(self, *arguments):
+        process = subprocess.Popen([str(SENDMAIL), "-bs", "--spool", str(self.server.spool), *map(str, arguments)],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def says(self, process, line, want):
+        if line is not None:
+            process.stdin.write(line)
+            process.stdin.flush()
+        while (reply := process.stdout.readline())[3:4] == b"-":
+            pass
+        self.assertTrue(reply.startswith(want), (line, reply))
+
+    def converse(self, process, messages):
+        self.says(process, None, b"220 ")
+        self.says(process, b"EHLO [127.0.0.1]\r\n", b"250 ")
+        for sender, recipient, text in messages:
+            self.says(process, b"MAIL FROM:<%s>\r\n" % sender, b"250 ")
+            self.says(process, b"RCPT TO:<%s>\r\n" % recipient, b"250 ")
+            self.says(process, b"DATA\r\n", b"354 ")
+            self.says(process, text + b".\r\n", b"250 ")
+
+    def test_programs_that_speak_smtp(self):
+        """Symfony and Laravel: -bs; Alpine: -bs -odb -oem. Several messages a session, taken as they come."""
+        message = b"Subject: x\r\nBcc: secret@b.example\r\n\r\n..dot\r\n"
+        for number, arguments in enumerate(([], ["-odb", "-oem"]), 1):
+            process = self.session(*arguments)
+            self.converse(process, [(b"a@a.example", b"bob@b.example", message),
+                                    (b"", b"eve@b.example", message)])
+            for stored in self.taken(["bob@b.example", "eve@b.example"], number):
+                self.assertEqual(body_of(stored), b".dot\n")
+                self.assertNotIn(b"secret", stored)
+                self.assertIn(b"\nDate: ", stored)
+                self.assertIn(b"\nMessage-ID: <", stored)
+            self.says(process, b"QUIT\r\n", b"221 ")
+            self.assertEqual(process.wait(PATIENCE), 0)
+
+    def test_a_session_said_all_at_once(self):
+        text = (b"EHLO x.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<bob@b.example>\r\nRCPT TO:<b@@b>\r\n"
+                b"DATA\r\nSubject: x\r\n\r\n" + b"y" * 70 + b"\r\n.\r\nQUIT\r\n")
+        process = self.session()
+        out, _ = process.communicate(text, timeout=PATIENCE)
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual([line[:3] for line in out.split(b"\r\n") if line[3:4] == b" "],
+                         [b"220", b"250", b"250", b"250", b"501", b"354", b"250", b"221"])
+        self.assertEqual(body_of(self.taken(["bob@b.example"])[0]), b"y" * 70 + b"\n")
+
+    def test_a_session_that_breaks_off_leaves_nothing(self):
+        process = self.session()
+        out, _ = process.communicate(b"HELO x.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<bob@b.example>\r\n"
+                                     b"DATA\r\nSubject: x\r\n\r\nhalf\r\n", timeout=PATIENCE)
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual([p.name for p in (self.server.spool / "drop").iterdir()], [])
+        self.assertEqual(list(self.server.mail.glob("**/new/*")), [])
+
+    def test_a_session_that_cannot_store_says_so(self):
+        process = self.session("--spool", "/dev/null/spool")
+        process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 73)
+        process = self.session()
+        self.says(process, None, b"220 ")
+        for line in (b"EHLO x.example\r\n", b"MAIL FROM:<a@a.example>\r\n", b"RCPT TO:<bob@b.example>\r\n"):
+            self.says(process, line, b"250 ")
+        self.says(process, b"DATA\r\n", b"354 ")
+        self.says(process, b"X: " + b"y" * 900 + b"\r\n" + (b" " + b"z" * 900 + b"\r\n") * 1300 + b"\r\n.\r\n",
+                  b"552 5.3.4 ")
+        self.says(process, b"QUIT\r\n", b"221 ")
+
+    def test_the_queue_is_run_when_asked_for(self):
+        """-q and its forms: by the owner of the spool, or by sendmail itself."""
+        spool = self.dir / "other"
+        dead = ["--smarthost", "127.0.0.1:9", "-f", "x@a.example"]
+        for recipient in ("one@b.example", "two@c.example"):
+            self.call([*dead, recipient], spool=spool)
+        live = ["--smarthost", self.server.ready["smtp"][0]]
+        self.call(["-q15m", *live], spool=spool)
+        self.call(["-qRnowhere.example", *live], spool=spool)
+        self.assertEqual(list(self.server.mail.glob("**/new/*")), [])
+        self.call(["-qRc.example", *live], spool=spool)
+        self.taken(["two@c.example"])
+        self.call(["-q", *live], spool=spool)
+        self.taken(["one@b.example"])
+        self.call(["-qf", *live], spool=spool)  # nothing is left
+        self.call(["-q"], spool=self.dir / "none")
+
+    def test_the_owner_is_told_to_run_its_queue(self):
+        owner = self.relay("--route", "*=127.0.0.1:9", "--retry", "1h", name="owner")
+        self.call(["-f", "x@a.example", "bob@b.example"], spool=owner.spool)
+        wait_for(lambda: " deferred " in owner.log(), "a first try")
+        self.call(["-q"], spool=owner.spool)
+        wait_for(lambda: owner.log().count(" deferred ") == 2, "a second try")
+        self.assertIn(" operator verb=retry messages=1 ", owner.log())
 
 
 class Alone(World):
