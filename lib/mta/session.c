@@ -173,7 +173,6 @@ static const credential *credential_of(const destination *dest, const host *hst,
 static mail_tls_level level_of(const destination *dest, const host *hst, const char *name)
 {
     const credential *who = credential_of(dest, hst, name);
-
     mail_tls_level level = dest->level;
 
     if (hst->at.ip.family == 0) {
@@ -240,7 +239,7 @@ static void on_auth(mail_smtp_connection *conn, void *arg)
     }
 }
 
-/* A host that is not verified may be good enough, but it is known; an address has no name. */
+/* A host is verified by its name, or its address where that is its name, even if it need not be. */
 static void fill_tls(session *ss, mail_smtp_connection_options *opts)
 {
     const mail_deliver *agent = ss->dest->agent;

@@ -97,9 +97,13 @@ static int make_tls(mail_smtp_connection *conn)
 /* Only here the filter comes: what came in clear was seen by the engine, which wants none of it. */
 void smtp_connection_start_tls(mail_smtp_connection *conn, mail_time now)
 {
-    const mail_reply why = MAIL_REPLY(451, 4, 3, 0, "Out of memory on our side");
+    mail_reply why = MAIL_REPLY(451, 4, 3, 0, "TLS cannot be begun for that name");
+    int code = make_tls(conn);
 
-    if (make_tls(conn) != MAIL_OK) {
+    if (code != MAIL_OK) {
+        if (code == MAIL_ENOMEM) {
+            why.text = MAIL_SPAN("Out of memory on our side");
+        }
         mail_smtp_client_refuse(conn->engine, now, &why);
         return;
     }
