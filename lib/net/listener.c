@@ -52,11 +52,17 @@ static void on_pause(void *arg)
  */
 static int accept_on_spare(net_listener *ls, mail_endpoint *peer)
 {
+    int fd;
+
     if (ls->spare < 0) {
         return -EMFILE;
     }
     give_spare(ls);
-    return ls->net->ops->accept(ls->net, ls->fd, peer);
+    fd = ls->net->ops->accept(ls->net, ls->fd, peer);
+    if (fd < 0) { /* nobody waits: without a descriptor the system does not even look */
+        take_spare(ls);
+    }
+    return fd;
 }
 
 static void on_readable(unsigned events, void *arg)

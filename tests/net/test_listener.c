@@ -116,6 +116,7 @@ static void without_a_descriptor_the_client_is_still_told(void **state)
         world_until(&w, d.guests > 0);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
         assert_int_equal(d.last, 1);
+        assert_true(d.listener.spare >= 0); /* also after the look for a next guest */
         world_until(&w, read(guest, &byte, 1) == 0);
         close(guest);
         guest = visit(&d); /* an ordinary guest again */
