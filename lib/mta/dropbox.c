@@ -32,10 +32,11 @@ typedef char drop_name[MAIL_DROP_NAME_SIZE];
 /* A file being taken. */
 typedef struct taking {
     struct dropbox *box;
-    arrival *message;  /* kept for the next one */
-    mail_drop *drop;   /* NULL: free */
-    mail_timer *timer; /* to go on copying */
-    bool is_safe_soon; /* the queue has it and is about to say so */
+    arrival *message;            /* kept for the next one */
+    mail_drop *drop;             /* NULL: free */
+    mail_timer *timer;           /* to go on copying */
+    bool is_safe_soon;           /* the queue has it and is about to say so */
+    char id[MAIL_QUEUE_ID_SIZE]; /* there; empty: it has none yet */
     drop_name name;
 } taking;
 
@@ -58,12 +59,16 @@ static void go(struct dropbox *box);
 
 static void say(const taking *tk, mail_log_level level, const char *what, int code)
 {
-    const mail_log_field fields[] = {
-        {"file", mail_span_text(tk->name)},
-        {"reason", mail_span_text(mail_strerror(code))},
-    };
+    mail_log_field fields[3] = {{"file", mail_span_text(tk->name)}};
+    size_t count = 1;
 
-    mail_log_line(tk->box->rcv->log, level, what, fields, code == MAIL_OK ? 1 : 2);
+    if (tk->id[0] != '\0') {
+        fields[count++] = (mail_log_field){"queue_id", mail_span_text(tk->id)};
+    }
+    if (code != MAIL_OK) {
+        fields[count++] = (mail_log_field){"reason", mail_span_text(mail_strerror(code))};
+    }
+    mail_log_line(tk->box->rcv->log, level, what, fields, count);
 }
 
 static void set_timer(struct dropbox *box, mail_duration in)
@@ -289,6 +294,7 @@ static void begin(taking *tk)
         finished(code, tk);
         return;
     }
+    memcpy(tk->id, tk->message->id, sizeof(tk->id));
     tk->message->sink.on_room = go_on;
     tk->message->sink.on_room_arg = tk;
     copy(tk);
@@ -311,6 +317,7 @@ static void open_next(taking *tk)
     int code;
 
     memcpy(tk->name, box->names[box->next++], sizeof(tk->name));
+    tk->id[0] = '\0';
     if (is_being_taken(box, tk->name)) {
         return;
     }

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "mta/submit.h"
+#include "mta/transaction.h"
 #include "net/socket.h"
 
 /* What a listener is for, seen by its sessions as their `listener_arg`. */
@@ -130,13 +131,8 @@ static void on_mail(mail_receive *rcv, mail_smtp_session *session, mail_ticket t
         return;
     }
     if (code == MAIL_OK) {
-        mail_envelope_reset(&vs->envelope);
         vs->size = ev->mail->size;
-        vs->envelope.ret = ev->mail->ret;
-        vs->envelope.body = ev->mail->body;
-        vs->envelope.smtputf8 = ev->mail->smtputf8;
-        vs->envelope.requiretls = ev->mail->requiretls;
-        code = mail_envelope_set_sender(&vs->envelope, mail_path_text(ev->path), ev->mail->envid);
+        code = transaction_begin(&vs->envelope, ev);
     }
     (void)mail_smtp_service_answer(ticket, code == MAIL_OK ? NULL : refusal_of(code));
 }
@@ -162,7 +158,7 @@ static origin origin_of(const mail_receive *rcv, const mail_smtp_session *sessio
 static void on_rcpt(mail_receive *rcv, mail_smtp_session *session, mail_ticket ticket,
                     const mail_smtp_event *ev)
 {
-    const mail_recipient given = {.orcpt = ev->rcpt->orcpt, .notify = ev->rcpt->notify};
+    const mail_recipient given = transaction_recipient(ev);
     visit *vs = session->user;
     origin from = origin_of(rcv, session);
     mail_reply reply = recipient_add(rcv, &from, ev->path, &given, &vs->envelope);

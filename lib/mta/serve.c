@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "base/mem.h"
+#include "mta/transaction.h"
 
 #define MAX_MESSAGE_BYTES ((uint64_t)10 * 1024 * 1024)
 #define MAX_SESSIONS      1000
@@ -145,24 +146,14 @@ static const mail_reply *on_mail(mail_server *server, mail_smtp_session *session
         mail_envelope_init(envelope, server->opts.mem);
         session->user = envelope;
     }
-    mail_envelope_reset(envelope);
-    envelope->ret = ev->mail->ret;
-    envelope->body = ev->mail->body;
-    envelope->smtputf8 = ev->mail->smtputf8;
-    return mail_envelope_set_sender(envelope, mail_path_text(ev->path), ev->mail->envid) == MAIL_OK
-               ? NULL
-               : &no_memory;
+    return transaction_begin(envelope, ev) == MAIL_OK ? NULL : &no_memory;
 }
 
 static const mail_reply *on_rcpt(mail_server *server, mail_smtp_session *session,
                                  const mail_smtp_event *ev)
 {
     static const mail_reply unknown = MAIL_REPLY_INIT(550, 5, 1, 1, "No such user here");
-    mail_recipient recipient = {
-        .address = mail_path_text(ev->path),
-        .orcpt = ev->rcpt->orcpt,
-        .notify = ev->rcpt->notify,
-    };
+    mail_recipient recipient = transaction_recipient(ev);
 
     if (server->opts.on_recipient != NULL &&
         !server->opts.on_recipient(ev->path, server->opts.arg)) {

@@ -591,6 +591,8 @@ static void takes_what_is_dropped(void **state)
                                      "<> nobody@example.org\n");
         text = kit_read(&k, ls.id);
         assert_int_equal(strncmp(text, "Received: by mx.example id ", 27), 0);
+        assert_non_null(strstr(k.log, "taken from drop file="));
+        assert_non_null(strstr(strstr(k.log, "taken from drop file="), " queue_id="));
         assert_non_null(strstr(text, "\r\nSubject: after\r\n\r\n"));
         free(text);
         kit_close(&k);
