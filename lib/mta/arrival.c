@@ -184,7 +184,10 @@ mail_wall receive_wall(const mail_receive *rcv)
     return rcv->opts.wall != NULL ? rcv->opts.wall(rcv->opts.wall_arg) : (mail_wall)time(NULL);
 }
 
-/* SS-034: the recipient is named only if it is the only one, for the sake of the others. */
+/*
+ * SS-034: the recipient is named only if it is the only one, for the sake of the others, and not
+ * if its sender knows it by another address.
+ */
 static int make_front(arrival *av, const mail_envelope *envelope, const origin *from)
 {
     char field[MAIL_TRACE_SIZE];
@@ -198,7 +201,8 @@ static int make_front(arrival *av, const mail_envelope *envelope, const origin *
     };
     size_t length;
 
-    if (mail_envelope_count(envelope) == 1) {
+    if (mail_envelope_count(envelope) == 1 &&
+        mail_envelope_recipient(envelope, 0).role != MAIL_RECIPIENT_HIDDEN) {
         received.address = mail_envelope_recipient(envelope, 0).address;
     }
     length = mail_received_write(&received, field);

@@ -337,6 +337,7 @@ static void hands_on_through_an_alias_what_its_sender_asked_for(void **state)
         char line[200];
         mail_lane *lane;
         mail_lease *lease;
+        char *text;
         kit k;
         int fd;
 
@@ -350,6 +351,9 @@ static void hands_on_through_an_alias_what_its_sender_asked_for(void **state)
         kit_asks(&k, fd, line, "250");
         kit_asks(&k, fd, "DATA\r\n", "354");
         kit_asks(&k, fd, ".\r\n", "250 2.0.0");
+        text = kit_read(&k, kit_list(&k).id);
+        assert_null(strstr(text, "for <bob"));
+        free(text);
         lane = mail_queue_take_lane(k.queue);
         assert_non_null(lane);
         assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
