@@ -4,20 +4,26 @@
  * sending its next message as soon as the last one is accepted.
  *
  *   load --to HOST:PORT [--connections N] [--seconds S] [--messages M] [--size OCTETS]
- *        [--per-connection K] [--users U] [--idle]
+ *        [--per-connection K] [--users U] [--domains D] [--starttls] [--no-mail] [--idle]
  *
  * Ends after --messages, or starts nothing new after --seconds. Prints one JSON
- * object; latencies are those of the reply to the final dot. With --idle it opens
- * the sessions as far as EHLO, prints the object and waits for the end of its input.
+ * object; latencies are those of the reply to the final dot. With --no-mail sessions end
+ * after EHLO, and they are what is counted. With --idle it opens the sessions as far as
+ * EHLO, prints the object and waits for the end of its input. With --starttls each
+ * session makes a full handshake, believing any certificate.
  */
 #include "common.h"
 
 #include <fcntl.h>
 #include <getopt.h>
 
+#include <gnutls/gnutls.h>
+
 enum phase {
     GREETING,
     EHLO,
+    STARTTLS,
+    HANDSHAKE,
     MAIL,
     RCPT,
     DATA,
@@ -37,6 +43,7 @@ typedef struct session {
     double dot_at;
     char line[3]; /* the code of the line being read */
     bool last;    /* it is the last line of its reply */
+    gnutls_session_t tls;
     char command[256];
 } session;
 
@@ -48,8 +55,13 @@ static struct {
     size_t size;
     unsigned per_connection;
     unsigned users;
+    unsigned domains;
+    bool starttls;
+    bool no_mail;
     bool idle;
-} opt = {.connections = 1, .messages = UINT64_MAX, .size = 5120, .users = 1};
+} opt = {.connections = 1, .messages = UINT64_MAX, .size = 5120, .users = 1, .domains = 1};
+
+static gnutls_certificate_credentials_t credentials;
 
 static struct {
     int epoll;
@@ -122,6 +134,10 @@ static void close_session(session *s)
     if (s->phase >= MAIL && s->phase <= DOT) {
         run.failed++;
     }
+    if (s->tls != NULL) {
+        gnutls_deinit(s->tls);
+        s->tls = NULL;
+    }
     close(s->fd);
     s->phase = CLOSED;
     run.live--;
@@ -130,10 +146,37 @@ static void close_session(session *s)
     }
 }
 
+/* As send and recv, with EAGAIN in errno; a call that said so is repeated with the same bytes. */
+static ssize_t put_out(session *s)
+{
+    ssize_t n;
+
+    if (s->tls == NULL) {
+        return send(s->fd, s->out, s->out_length, MSG_NOSIGNAL);
+    }
+    n = gnutls_record_send(s->tls, s->out, s->out_length);
+    errno = n == GNUTLS_E_AGAIN || n == GNUTLS_E_INTERRUPTED ? EAGAIN : EIO;
+    return n;
+}
+
+static ssize_t take_in(session *s, char *to, size_t size)
+{
+    ssize_t n;
+
+    if (s->tls == NULL) {
+        return recv(s->fd, to, size, 0);
+    }
+    do {
+        n = gnutls_record_recv(s->tls, to, size);
+    } while (n == GNUTLS_E_INTERRUPTED);
+    errno = n == GNUTLS_E_AGAIN ? EAGAIN : EIO;
+    return n;
+}
+
 static void flush(session *s)
 {
     while (s->out_length > 0) {
-        ssize_t n = send(s->fd, s->out, s->out_length, MSG_NOSIGNAL);
+        ssize_t n = put_out(s);
 
         if (n < 0) {
             if (errno == EAGAIN) {
@@ -156,8 +199,20 @@ static void say(session *s, const char *text, size_t length)
     flush(s);
 }
 
+/* "dN." of the N domains, in turn; nothing if there is one. */
+static const char *domain_label(uint64_t number)
+{
+    static char label[24];
+
+    if (opt.domains > 1) {
+        snprintf(label, sizeof(label), "d%u.", (unsigned)(number / opt.users % opt.domains));
+    }
+    return label;
+}
+
 static void begin_message(session *s)
 {
+    uint64_t number = run.begun;
     int length;
 
     if (!may_begin() || (opt.per_connection > 0 && s->sent >= opt.per_connection)) {
@@ -166,8 +221,8 @@ static void begin_message(session *s)
         return;
     }
     length = snprintf(s->command, sizeof(s->command),
-                      "MAIL FROM:<load@bench.test>\r\nRCPT TO:<u%u@bench.test>\r\nDATA\r\n",
-                      (unsigned)(run.begun % opt.users));
+                      "MAIL FROM:<load@bench.test>\r\nRCPT TO:<u%u@%sbench.test>\r\nDATA\r\n",
+                      (unsigned)(number % opt.users), domain_label(number));
     run.begun++;
     s->sent++;
     s->phase = MAIL;
@@ -186,11 +241,63 @@ static void note_accepted(session *s)
     run.last_ok = now;
 }
 
+static void shake_hands(session *s)
+{
+    int code;
+
+    do {
+        code = gnutls_handshake(s->tls);
+    } while (code < 0 && code != GNUTLS_E_AGAIN && gnutls_error_is_fatal(code) == 0);
+    if (code == GNUTLS_E_AGAIN) {
+        watch(s, EPOLLIN | (gnutls_record_get_direction(s->tls) == 1 ? EPOLLOUT : 0));
+    } else if (code < 0) {
+        note_error(gnutls_strerror(code), 60);
+        run.failed++;
+        close_session(s);
+    } else {
+        watch(s, EPOLLIN);
+        s->phase = EHLO;
+        say(s, "EHLO load.bench.test\r\n", 22);
+    }
+}
+
+static void begin_tls(session *s)
+{
+    if (gnutls_init(&s->tls,
+                    GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS) < 0 ||
+        gnutls_set_default_priority(s->tls) < 0 ||
+        gnutls_credentials_set(s->tls, GNUTLS_CRD_CERTIFICATE, credentials) < 0) {
+        die("gnutls");
+    }
+    gnutls_transport_set_int(s->tls, s->fd);
+    s->phase = HANDSHAKE;
+    shake_hands(s);
+}
+
+/* EHLO is answered, in clear or not. */
+static void on_ready(session *s)
+{
+    if (opt.starttls && s->tls == NULL) {
+        s->phase = STARTTLS;
+        say(s, "STARTTLS\r\n", 10);
+    } else if (opt.idle) {
+        s->phase = IDLE;
+    } else if (opt.no_mail) {
+        run.begun++;
+        s->dot_at = seconds_now();
+        note_accepted(s);
+        s->phase = QUIT;
+        say(s, "QUIT\r\n", 6);
+    } else {
+        begin_message(s);
+    }
+}
+
 /* A whole reply has come; `code` is its code. */
 static void on_reply(session *s, const char *code)
 {
-    static const char wanted[] = {[GREETING] = '2', [EHLO] = '2', [MAIL] = '2', [RCPT] = '2',
-                                  [DATA] = '3',     [DOT] = '2',  [QUIT] = '2'};
+    static const char wanted[] = {[GREETING] = '2', [EHLO] = '2', [STARTTLS] = '2', [MAIL] = '2',
+                                  [RCPT] = '2',     [DATA] = '3', [DOT] = '2',      [QUIT] = '2'};
 
     if (s->phase == IDLE || code[0] != wanted[s->phase]) {
         note_error(code, 3);
@@ -204,11 +311,10 @@ static void on_reply(session *s, const char *code)
         say(s, "EHLO load.bench.test\r\n", 22);
         break;
     case EHLO:
-        if (opt.idle) {
-            s->phase = IDLE;
-        } else {
-            begin_message(s);
-        }
+        on_ready(s);
+        break;
+    case STARTTLS:
+        begin_tls(s);
         break;
     case MAIL:
     case RCPT:
@@ -226,27 +332,30 @@ static void on_reply(session *s, const char *code)
     case QUIT:
         close_session(s);
         break;
+    case HANDSHAKE:
     case IDLE:
     case CLOSED:
         break;
     }
 }
 
-static void on_input(session *s)
+/* Takes in what has come once; whether there may be more. */
+static bool read_once(session *s)
 {
     char in[4096];
-    ssize_t n = recv(s->fd, in, sizeof(in), 0);
+    gnutls_session_t tls = s->tls;
+    ssize_t n = take_in(s, in, sizeof(in));
     int fd = s->fd;
 
     if (n < 0 && errno == EAGAIN) {
-        return;
+        return false;
     }
     if (n <= 0) {
         if (s->phase != QUIT) {
             note_error(n < 0 ? strerror(errno) : "closed by the server", 40);
         }
         close_session(s);
-        return;
+        return false;
     }
     for (ssize_t i = 0; i < n && s->phase != CLOSED && s->fd == fd; i++) {
         if (s->pending < 3) {
@@ -262,6 +371,27 @@ static void on_input(session *s)
             }
         }
     }
+    return tls != NULL && s->tls == tls && s->phase != CLOSED;
+}
+
+static void on_input(session *s)
+{
+    if (s->phase == HANDSHAKE) {
+        shake_hands(s);
+        return;
+    }
+    while (read_once(s)) {
+    }
+}
+
+static void on_output(session *s)
+{
+    if (s->phase == HANDSHAKE) {
+        shake_hands(s);
+        return;
+    }
+    watch(s, EPOLLIN);
+    flush(s);
 }
 
 static void make_message(void)
@@ -312,15 +442,12 @@ static void report(void)
 static void parse_options(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"to", required_argument, NULL, 't'},
-        {"connections", required_argument, NULL, 'c'},
-        {"seconds", required_argument, NULL, 's'},
-        {"messages", required_argument, NULL, 'm'},
-        {"size", required_argument, NULL, 'l'},
-        {"per-connection", required_argument, NULL, 'k'},
-        {"users", required_argument, NULL, 'u'},
-        {"idle", no_argument, NULL, 'i'},
-        {NULL, 0, NULL, 0},
+        {"to", required_argument, NULL, 't'},      {"connections", required_argument, NULL, 'c'},
+        {"seconds", required_argument, NULL, 's'}, {"messages", required_argument, NULL, 'm'},
+        {"size", required_argument, NULL, 'l'},    {"per-connection", required_argument, NULL, 'k'},
+        {"users", required_argument, NULL, 'u'},   {"domains", required_argument, NULL, 'd'},
+        {"starttls", no_argument, NULL, 'S'},      {"no-mail", no_argument, NULL, 'n'},
+        {"idle", no_argument, NULL, 'i'},          {NULL, 0, NULL, 0},
     };
     int o;
 
@@ -346,6 +473,15 @@ static void parse_options(int argc, char **argv)
             break;
         case 'u':
             opt.users = (unsigned)atoi(optarg);
+            break;
+        case 'd':
+            opt.domains = (unsigned)atoi(optarg);
+            break;
+        case 'S':
+            opt.starttls = true;
+            break;
+        case 'n':
+            opt.no_mail = true;
             break;
         case 'i':
             opt.idle = true;
@@ -379,6 +515,9 @@ int main(int argc, char **argv)
     parse_options(argc, argv);
     raise_file_limit();
     make_message();
+    if (gnutls_certificate_allocate_credentials(&credentials) < 0) {
+        die("gnutls");
+    }
     sessions = need(calloc(opt.connections, sizeof(*sessions)));
     run.epoll = epoll_create1(EPOLL_CLOEXEC);
     run.start = seconds_now();
@@ -395,8 +534,7 @@ int main(int argc, char **argv)
             session *s = events[i].data.ptr;
 
             if ((events[i].events & EPOLLOUT) != 0 && s->phase != CLOSED) {
-                watch(s, EPOLLIN);
-                flush(s);
+                on_output(s);
             }
             if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0 && s->phase != CLOSED) {
                 on_input(s);

@@ -19,6 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 UNPACKED = pathlib.Path("/var/tmp/libmail-bench-peers")
 USER = "libmailbench"
 GROUP = "libmaildrop"
+CERTIFICATE = ()  # paths of certificate and key, for those who serve TLS
 
 
 def sh(*argv, **options):
@@ -160,8 +161,10 @@ def postfix(folder, mode, sink):
     shutil.chown(folder / "data", USER)
     shutil.chown(folder / "mail", USER)
     text = MAIN_CF.format(folder=folder, root=root, user=USER, group=GROUP)
-    if mode == "accept":
+    if mode in ("accept", "tls"):
         text += "smtpd_client_restrictions = static:HOLD\n"
+        if mode == "tls":
+            text += f"smtpd_tls_chain_files = {CERTIFICATE[1]}, {CERTIFICATE[0]}\nsmtpd_tls_security_level = may\n"
     elif mode == "relay":
         text += f"relayhost = [{sink.rsplit(':', 1)[0]}]:{sink.rsplit(':', 1)[1]}\n"
     else:
