@@ -7,23 +7,14 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/random.h"
-#include "net/guesses.h"
+#include "net/login_guard.h"
 #include "net/login_job.h"
-#include "net/quotas.h"
 
 #define DELAY             MAIL_SECOND
-#define MAX_DOUBLINGS     4
 #define MAX_FAILURES      20
 #define MAX_USER_FAILURES 50
-#define FAILURE_INTERVAL  (30 * MAIL_SECOND)
 #define MAX_WORKING       2
 #define MAX_WAITING       200
-
-/* Hosts, names, and pairs of both that are remembered. */
-#define MAX_KEYS 65536
-
-/* How long a host is remembered to have logged in to a name. */
-#define PAIR_MEMORY (30 * MAIL_DAY)
 
 /*
  *   begin ──> LOGIN_WAITING ──> LOGIN_WORKING ──────────> LOGIN_ANSWERED ──> end
@@ -51,11 +42,8 @@ struct net_logins {
     void (*on_idle)(void *arg);
     void *arg;
     bool is_closed; /* the service is gone */
-    hash_seed seed;
-    net_guesses hosts;
-    net_guesses users;
-    net_guesses pairs; /* host and user, of those that have logged in */
-    table asking;      /* by serial */
+    login_guard guard;
+    table asking; /* by serial */
     list waiting;
     uint32_t waiting_count;
     uint32_t working;
@@ -72,14 +60,8 @@ struct net_login {
     mail_timer *timer;
     mail_ip client;
     bool is_unix;
-    bool counts_host; /* the host may be barred */
-    uint64_t host_key;
-    uint64_t user_key;
-    uint64_t pair_key;
-    net_guesses *bucket; /* where wrong tries of the name are counted */
-    uint64_t bucket_key;
-    bool is_charged; /* as if it were wrong, until it has proved otherwise */
-    bool is_later;   /* no answer: try again later */
+    bool is_later; /* no answer: try again later */
+    login_try try;
     login_job job;
     char *text; /* of the question */
     size_t text_size;
@@ -120,19 +102,6 @@ static int read_options(mail_login_options *own, const mail_login_options *opts,
     return MAIL_OK;
 }
 
-static int init_guesses(net_logins *ls)
-{
-    mail_rate_options of_host = {ls->opts.max_failures, FAILURE_INTERVAL};
-    mail_rate_options of_user = {ls->opts.max_user_failures, FAILURE_INTERVAL};
-    int code = net_guesses_init(&ls->hosts, ls->mem, MAX_KEYS, 0, &of_host);
-
-    if (code == MAIL_OK) {
-        code = net_guesses_init(&ls->users, ls->mem, MAX_KEYS, 0, &of_user);
-    }
-    return code == MAIL_OK ? net_guesses_init(&ls->pairs, ls->mem, MAX_KEYS, PAIR_MEMORY, &of_host)
-                           : code;
-}
-
 int net_logins_create(net_logins **out, mail_loop *loop, const mail_mem *mem,
                       mail_accounts *accounts, const mail_login_options *opts,
                       void (*on_idle)(void *arg), void *arg)
@@ -153,10 +122,9 @@ int net_logins_create(net_logins **out, mail_loop *loop, const mail_mem *mem,
     ls->opts = own;
     ls->on_idle = on_idle;
     ls->arg = arg;
-    random_fill(NULL, &ls->seed, sizeof(ls->seed));
     table_init(&ls->asking, mem);
     list_init(&ls->waiting);
-    if (init_guesses(ls) != MAIL_OK) {
+    if (login_guard_init(&ls->guard, mem, &ls->opts) != MAIL_OK) {
         mem_free(mem, ls, sizeof(*ls));
         return MAIL_EINVAL;
     }
@@ -172,9 +140,7 @@ static void release(net_logins *ls)
     if (--ls->holders > 0) {
         return;
     }
-    net_guesses_deinit(&ls->hosts);
-    net_guesses_deinit(&ls->users);
-    net_guesses_deinit(&ls->pairs);
+    login_guard_deinit(&ls->guard);
     table_deinit(&ls->asking);
     mail_accounts_release(ls->accounts);
     explicit_bzero(ls, sizeof(*ls));
@@ -214,97 +180,9 @@ const uint8_t *net_logins_disguise(const net_logins *ls)
     return ls->opts.disguise;
 }
 
-/* How often somebody has failed. */
-
 static mail_time now_of(const net_logins *ls)
 {
     return mail_loop_now(ls->loop);
-}
-
-/*
- * Whoever knows the password of a name from a host is not to be locked out by those who try the
- * name from elsewhere.
- */
-static void choose_user_bucket(net_login *login)
-{
-    net_logins *ls = login->logins;
-    uint64_t both[] = {login->host_key, login->user_key};
-    uint64_t pair = hash_bytes(&ls->seed, mail_span_of((const char *)both, sizeof(both)));
-    bool is_friend = net_guesses_knows(&ls->pairs, pair);
-
-    login->pair_key = pair;
-    login->bucket = is_friend ? &ls->pairs : &ls->users;
-    login->bucket_key = is_friend ? pair : login->user_key;
-}
-
-static void find_keys(net_login *login)
-{
-    net_logins *ls = login->logins;
-    const account_key *key = &login->job.key;
-    mail_ip host = net_host_of(&login->client);
-    hash_seed lasting;
-
-    login->host_key =
-        hash_bytes(&ls->seed, mail_span_of((const char *)host.bytes, sizeof(host.bytes)));
-    login->user_key = key->length > 0 ? hash_bytes(&ls->seed, mail_span_of(key->text, key->length))
-                                      : hash_bytes_nocase(&ls->seed, login->job.question.user);
-    choose_user_bucket(login);
-    memcpy(&lasting, ls->opts.disguise, sizeof(lasting));
-    login->job.chance =
-        hash_bytes_nocase(&lasting, key->length > 0 ? mail_span_of(key->text, key->length)
-                                                    : login->job.question.user);
-}
-
-static bool is_barred(const net_login *login)
-{
-    mail_time now = now_of(login->logins);
-
-    return (login->counts_host &&
-            net_guesses_is_barred(&login->logins->hosts, login->host_key, now)) ||
-           net_guesses_is_barred(login->bucket, login->bucket_key, now);
-}
-
-/* Holds the try against host and name until it has proved right. MAIL_EAGAIN, MAIL_ENOMEM. */
-static int charge(net_login *login)
-{
-    mail_time now = now_of(login->logins);
-    int code;
-
-    if (login->is_charged) {
-        return MAIL_OK;
-    }
-    code = net_guesses_take(&login->logins->hosts, login->host_key, now);
-    if (code != MAIL_OK && (login->counts_host || code != MAIL_EAGAIN)) {
-        return code;
-    }
-    code = net_guesses_take(login->bucket, login->bucket_key, now);
-    if (code != MAIL_OK) {
-        net_guesses_give(&login->logins->hosts, login->host_key, now);
-    }
-    login->is_charged = code == MAIL_OK;
-    return code;
-}
-
-static void refund(net_login *login)
-{
-    mail_time now = now_of(login->logins);
-
-    if (login->is_charged) {
-        net_guesses_give(&login->logins->hosts, login->host_key, now);
-        net_guesses_give(login->bucket, login->bucket_key, now);
-        login->is_charged = false;
-    }
-}
-
-static mail_duration delay_of(const net_login *login)
-{
-    mail_time now = now_of(login->logins);
-    uint32_t of_host = net_guesses_count(&login->logins->hosts, login->host_key, now);
-    uint32_t of_user = net_guesses_count(login->bucket, login->bucket_key, now);
-    uint32_t count = of_host > of_user ? of_host : of_user;
-    uint32_t doublings = count > 0 ? count - 1 : 0;
-
-    return login->logins->opts.delay << (doublings < MAX_DOUBLINGS ? doublings : MAX_DOUBLINGS);
 }
 
 /* From a question to its answer. */
@@ -356,7 +234,7 @@ static void put_off(net_login *login, mail_duration delay)
 /* No answer can be had: that is no fault of the client's. */
 static void put_off_for_later(net_login *login)
 {
-    refund(login);
+    login_try_refund(&login->try, now_of(login->logins));
     login->is_later = true;
     put_off(login, 0);
 }
@@ -373,7 +251,7 @@ static void take_answer(net_login *login)
     if (login->job.code != MAIL_OK) {
         put_off_for_later(login);
     } else if (login->job.answer.kind == MAIL_SASL_REFUSE) {
-        put_off(login, delay_of(login));
+        put_off(login, login_try_delay(&login->try, now_of(login->logins)));
     } else {
         login->job.answer.user = net_login_user(login);
         report(login);
@@ -404,7 +282,8 @@ static void start(net_login *login)
 {
     net_logins *ls = login->logins;
 
-    if (charge(login) != MAIL_OK || ls->loop->ops->work(ls->loop, run, on_done, login) != MAIL_OK) {
+    if (login_try_charge(&login->try, now_of(ls)) != MAIL_OK ||
+        ls->loop->ops->work(ls->loop, run, on_done, login) != MAIL_OK) {
         put_off_for_later(login);
         return;
     }
@@ -454,7 +333,8 @@ static void ask(net_login *login)
         wait_for_worker(login);
         return;
     }
-    if (charge(login) != MAIL_OK || table_insert(&ls->asking, &login->entry, serial) != MAIL_OK) {
+    if (login_try_charge(&login->try, now_of(ls)) != MAIL_OK ||
+        table_insert(&ls->asking, &login->entry, serial) != MAIL_OK) {
         put_off_for_later(login);
         return;
     }
@@ -582,14 +462,21 @@ static void set_client(net_login *login, const mail_ip *client)
     if (client != NULL) {
         login->client = *client;
     }
-    login->counts_host =
-        login->logins->opts.limit_loopback || (client != NULL && !mail_ip_is_loopback(client));
+}
+
+/* Names are compared in the form in which accounts compare them; what can be none, as it is. */
+static mail_span name_of(const net_login *login)
+{
+    const login_job *job = &login->job;
+
+    return job->key.length > 0 ? mail_span_of(job->key.text, job->key.length) : job->question.user;
 }
 
 static void init_job(net_login *login)
 {
     login_job *job = &login->job;
     net_logins *ls = login->logins;
+    hash_seed lasting;
 
     job->mem = ls->mem;
     job->disguise = ls->opts.disguise;
@@ -597,6 +484,17 @@ static void init_job(net_login *login)
     if (!account_key_of(job->question.user, &job->key)) {
         job->key.length = 0;
     }
+    memcpy(&lasting, ls->opts.disguise, sizeof(lasting));
+    job->chance = hash_bytes_nocase(&lasting, name_of(login));
+}
+
+static void init_try(net_login *login)
+{
+    net_logins *ls = login->logins;
+    bool counts_host =
+        ls->opts.limit_loopback || (!login->is_unix && !mail_ip_is_loopback(&login->client));
+
+    login_try_init(&login->try, &ls->guard, &login->client, counts_host, name_of(login));
 }
 
 int net_login_begin(net_login **out, net_logins *ls, const mail_ip *client,
@@ -624,9 +522,9 @@ int net_login_begin(net_login **out, net_logins *ls, const mail_ip *client,
         return code;
     }
     init_job(login);
-    find_keys(login);
+    init_try(login);
     *out = login;
-    if (is_barred(login)) {
+    if (login_try_is_barred(&login->try, now_of(ls))) {
         put_off_for_later(login);
     } else if (ls->opts.ask != NULL) {
         ask(login);
@@ -639,7 +537,9 @@ int net_login_begin(net_login **out, net_logins *ls, const mail_ip *client,
 mail_duration net_login_delay(const net_login *login)
 {
     assert(login->state == LOGIN_ANSWERED);
-    return login->job.answer.kind != MAIL_SASL_REFUSE ? delay_of(login) : 0;
+    return login->job.answer.kind != MAIL_SASL_REFUSE
+               ? login_try_delay(&login->try, now_of(login->logins))
+               : 0;
 }
 
 mail_span net_login_user(const net_login *login)
@@ -677,8 +577,7 @@ void net_login_end(net_login *login, bool has_proved)
         return;
     }
     if (has_proved) {
-        refund(login);
-        net_guesses_note(&login->logins->pairs, login->pair_key, now_of(login->logins));
+        login_try_succeeded(&login->try, now_of(login->logins));
     }
     login->fn = NULL;
     if (login->state != LOGIN_WORKING) {
