@@ -61,7 +61,8 @@ MAIL_API void mail_pop3_service_destroy(mail_pop3_service *service);
 
 /**
  * The certificates of sessions to come; those under way keep theirs (SIGHUP). From now on
- * listeners offer STLS if their `engine` options say so. Must not be NULL.
+ * listeners offer STLS if their `engine` options say so. Must not be NULL. If it asks clients for
+ * certificates, whose are verified may log in by EXTERNAL as the e-mail address in them.
  *
  * Ownership: keeps a reference of `context`.
  */

@@ -213,6 +213,18 @@ MAIL_API int mail_tls_cache_take(mail_tls_cache *cache, mail_time now, mail_span
 /** The length of a tls-exporter channel binding (RFC 9266). */
 #define MAIL_TLS_BINDING_SIZE 32
 
+/** The longest address in a certificate that mail_tls_peer_address gives, final NUL included. */
+#define MAIL_TLS_ADDRESS_SIZE 321
+
+/**
+ * For a server that asks for certificates: the e-mail address in the peer's (subjectAltName), if
+ * its chain leads to the context's trust, now and for clients. Who shows it may well be let in as that
+ * user (SASL EXTERNAL).
+ *
+ * Errors: MAIL_ENOENT: none shown, not to be believed, or without an address.
+ */
+MAIL_API int mail_tls_peer_address(const mail_tls *tls, char out[MAIL_TLS_ADDRESS_SIZE]);
+
 /** Writes the session's tls-exporter binding, for SCRAM-…-PLUS. Errors: MAIL_ENOENT before it is ready. */
 MAIL_API int mail_tls_binding(const mail_tls *tls, uint8_t out[MAIL_TLS_BINDING_SIZE]);
 

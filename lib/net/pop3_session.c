@@ -372,12 +372,17 @@ static void tell_tls(pop3_session *ss, mail_time now)
 {
     const mail_tls *tls = net_tls_session(ss->tls);
     uint8_t binding[MAIL_TLS_BINDING_SIZE];
+    char address[MAIL_TLS_ADDRESS_SIZE];
     mail_span shown = {0};
+    mail_span identity = {0};
 
     if (mail_tls_binding(tls, binding) == MAIL_OK) {
         shown = mail_span_of((const char *)binding, sizeof(binding));
     }
-    pop3_session_check(ss, mail_pop3_server_tls_started(ss->engine, now, shown, (mail_span){0}));
+    if (mail_tls_peer_address(tls, address) == MAIL_OK) {
+        identity = mail_span_text(address);
+    }
+    pop3_session_check(ss, mail_pop3_server_tls_started(ss->engine, now, shown, identity));
 }
 
 /* True: nothing to be heard yet. */

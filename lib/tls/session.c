@@ -470,6 +470,12 @@ int mail_tls_resumption(const mail_tls *tls, void *out, size_t size, size_t *len
     return code;
 }
 
+int mail_tls_peer_address(const mail_tls *tls, char out[MAIL_TLS_ADDRESS_SIZE])
+{
+    return tls->server && tls->state == OPEN && tls_client_address(tls->session, out) ? MAIL_OK
+                                                                                      : MAIL_ENOENT;
+}
+
 int mail_tls_binding(const mail_tls *tls, uint8_t out[MAIL_TLS_BINDING_SIZE])
 {
     gnutls_datum_t data;

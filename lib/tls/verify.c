@@ -131,6 +131,37 @@ static bool verify_pkix(tls_policy *policy, gnutls_session_t session)
     return true;
 }
 
+/* The first that there is, if it can be a name: without a NUL that would cut it short. */
+static bool find_address(gnutls_x509_crt_t leaf, char out[MAIL_TLS_ADDRESS_SIZE])
+{
+    int code = 0;
+
+    for (unsigned i = 0; code >= 0; i++) {
+        size_t length = MAIL_TLS_ADDRESS_SIZE - 1;
+
+        code = gnutls_x509_crt_get_subject_alt_name(leaf, i, out, &length, NULL);
+        if (code == GNUTLS_SAN_RFC822NAME) {
+            out[length] = '\0';
+            return length > 0 && strlen(out) == length;
+        }
+    }
+    return false;
+}
+
+bool tls_client_address(gnutls_session_t session, char out[MAIL_TLS_ADDRESS_SIZE])
+{
+    tls_policy policy = {.verification = MAIL_TLS_VERIFY_PKIX, .server = true};
+    gnutls_x509_crt_t leaf = peer_leaf(session);
+    bool found;
+
+    if (leaf == NULL) {
+        return false;
+    }
+    found = verify_pkix(&policy, session) && find_address(leaf, out);
+    gnutls_x509_crt_deinit(leaf);
+    return found;
+}
+
 static bool verify_pin(tls_policy *policy, gnutls_session_t session)
 {
     uint8_t pin[32];

@@ -16,7 +16,8 @@ static struct {
     mail_tls_context *client;
 } shared;
 
-static mail_tls_context *server_context(const mail_test_cert *cert)
+/* A context with a certificate, for either end; `trust` NULL: believes nobody and asks nobody. */
+static mail_tls_context *context_of(const mail_test_cert *cert, const mail_test_cert *trust)
 {
     mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
     mail_tls_pair pair = {mail_span_text(cert->certificate), mail_span_text(cert->key)};
@@ -24,9 +25,16 @@ static mail_tls_context *server_context(const mail_test_cert *cert)
 
     opts.pairs = &pair;
     opts.pair_count = 1;
-    opts.no_trust = true;
+    opts.no_trust = trust == NULL;
+    opts.ask_client_certificate = trust != NULL;
+    opts.trust = trust != NULL ? mail_span_text(trust->certificate) : (mail_span){0};
     assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
     return context;
+}
+
+static mail_tls_context *server_context(const mail_test_cert *cert)
+{
+    return context_of(cert, NULL);
 }
 
 static int make_certificates(void **state)
@@ -479,6 +487,61 @@ static void takes_tokens_where_an_embedder_judges_them(void **state)
     }
 }
 
+/* Only a certificate that can be believed, and that names somebody, makes EXTERNAL an offer. */
+static void lets_in_by_certificate(void **state)
+{
+    static const struct {
+        const char *name;
+        mail_test_cert_options cert;
+        bool by_authority;
+        const char *said;
+    } cases[] = {
+        {"good", {.address = "alice@a.example"}, true, "+OK 0 messages (0 octets)"},
+        {"no account", {.address = "eve@a.example"}, true, "-ERR [AUTH] wrong name or password"},
+        {"a host", {.dns_name = "a.example"}, true, "-ERR mechanism unknown or not offered"},
+        {"expired",
+         {.address = "alice@a.example", .until = -10},
+         true,
+         "-ERR mechanism unknown or not offered"},
+        {"nobody's",
+         {.address = "alice@a.example"},
+         false,
+         "-ERR mechanism unknown or not offered"},
+    };
+    mail_test_cert authority;
+    mail_tls_context *asking;
+
+    (void)state;
+    mail_test_cert_make(&authority, &(mail_test_cert_options){.is_authority = true});
+    asking = context_of(&shared.cert, &authority);
+    for (size_t i = 0; i < MAIL_COUNT(cases) * WORLD_LOOPS; i++) {
+        mail_test_cert_options how = cases[i / WORLD_LOOPS].cert;
+        mail_login_options login = MAIL_LOGIN_OPTIONS_INIT;
+        fixture fx = {.tls = asking,
+                      .users = "alice@a.example:{PLAIN}secret\n",
+                      .engine = {.implicit_tls = true}};
+        mail_tls_context *own;
+        mail_test_cert cert;
+        guest g;
+
+        mail_test_case(cases[i / WORLD_LOOPS].name);
+        how.issuer = cases[i / WORLD_LOOPS].by_authority ? &authority : NULL;
+        mail_test_cert_make(&cert, &how);
+        own = context_of(&cert, NULL);
+        login.delay = 1;
+        set_up_with(&fx, (int)(i % WORLD_LOOPS), &(mail_pop3_service_options){.login = &login});
+        guest_begin_tls(&g, &fx.w, dial(&fx), own);
+        guest_hears_in_tls(&g, "+OK pop.example POP3 server ready");
+        guest_asks_in_tls(&g, "AUTH EXTERNAL =\r\n", cases[i / WORLD_LOOPS].said);
+        close_guest(&fx, &g);
+        tear_down(&fx);
+        mail_tls_context_unref(own);
+        mail_test_cert_free(&cert);
+    }
+    mail_tls_context_unref(asking);
+    mail_test_cert_free(&authority);
+}
+
 /* PO-026: what some account could not use is not offered to any. */
 static void offers_only_what_all_accounts_can_use(void **state)
 {
@@ -686,6 +749,7 @@ int main(void)
         cmocka_unit_test(offers_no_tls_without_a_certificate),
         cmocka_unit_test(lets_in_by_every_mechanism),
         cmocka_unit_test(takes_tokens_where_an_embedder_judges_them),
+        cmocka_unit_test(lets_in_by_certificate),
         cmocka_unit_test(offers_only_what_all_accounts_can_use),
         cmocka_unit_test(greets_with_a_timestamp_where_apop_is_asked_for),
         cmocka_unit_test(takes_passwords_from_afar_inside_tls_only),

@@ -69,6 +69,10 @@ static void fill(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key,
         gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, bytes, sizeof(bytes),
                                              GNUTLS_FSAN_APPEND);
     }
+    if (opts->address != NULL) {
+        gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_RFC822NAME, opts->address,
+                                             (unsigned)strlen(opts->address), GNUTLS_FSAN_APPEND);
+    }
     if (opts->dns_name != NULL) {
         gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, opts->dns_name,
                                              (unsigned)strlen(opts->dns_name), GNUTLS_FSAN_APPEND);

@@ -15,6 +15,7 @@ typedef struct mail_test_cert_options {
     bool is_authority;
     const char *dns_name;    /* a DNS name in it; NULL: none */
     const char *ip;          /* an IPv4 address in it; NULL: none */
+    const char *address;     /* an e-mail address in it; NULL: none */
     const char *common_name; /* NULL: none */
     int64_t from;            /* seconds from now; default: a day ago */
     int64_t until;           /* default: in a day */
