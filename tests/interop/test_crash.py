@@ -205,6 +205,42 @@ class Spools(World):
         self.assertNotIn(done.returncode, (0, 64, 70))
         self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
 
+    def mounted(self, size="16m"):
+        """A small file system of its own, where the system lets us have one."""
+        folder = self.dir / "mounted"
+        folder.mkdir()
+        words = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", str(folder)]
+        if subprocess.run(words, stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("nothing may be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(folder)], check=True)
+        return folder
+
+    def test_a_full_file_system(self):
+        """QR-011: refused before it is full, and nothing that was there is lost."""
+        spool = self.mounted() / "spool"
+        mail = self.dir / "full.mail"
+        relay = self.start("full", [RELAY, "--listen", "127.0.0.1:0", "--spool", spool, "--mail-dir", mail,
+                                    "--resolver", "127.0.0.1:9", "--hostname", "full.test"]).wait_ready()
+        with smtplib.SMTP(*relay.address("smtp"), timeout=PATIENCE) as client:
+            client.ehlo()
+            code, text = client.mail("a@b.example")
+        self.assertEqual((code, text[:5]), (452, b"4.3.1"))
+        self.assertEqual(relay.stop(), 0)
+        done = subprocess.run([str(MAIL_QUEUE), "--spool", str(spool), "check"], stdout=subprocess.PIPE,
+                              timeout=PATIENCE)
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def test_a_read_only_file_system(self):
+        folder = self.mounted("80m")
+        relay = self.start("before", [RELAY, "--listen", "127.0.0.1:0", "--spool", folder / "spool", "--mail-dir",
+                                      self.dir / "m", "--resolver", "127.0.0.1:9", "--hostname", "x.test"]).wait_ready()
+        self.assertEqual(relay.stop(), 0)
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        self.refuses(folder / "spool", "cannot open the spool")
+        done = subprocess.run([str(MAIL_QUEUE), "--spool", str(folder / "spool"), "list"], stdout=subprocess.PIPE,
+                              timeout=PATIENCE)
+        self.assertEqual((done.returncode, done.stdout), (0, b"Mail queue is empty\n"))
+
     def test_a_spool_in_use(self):
         first = self.relay(name="first")
         second = subprocess.run([str(RELAY), "--listen", "127.0.0.1:0", "--spool", str(first.spool),
