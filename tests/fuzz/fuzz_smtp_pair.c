@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The input is a message, sent by the client engine to the server engine in slices
- * that the input chooses as well: it arrives as it was sent, or is refused for its
- * line ends before it arrives.
+ * that the input chooses as well: it arrives as it was sent, or is refused for a NUL or
+ * its line ends before it arrives.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,13 +52,14 @@ static size_t slice(void *arg, size_t most)
 }
 
 /* Octet by octet, so that it shares no mistake with the engines. */
-static bool has_bare_line_end(mail_span message)
+static bool is_no_text(mail_span message)
 {
     for (size_t i = 0; i < message.length; i++) {
         bool after_cr = i > 0 && message.data[i - 1] == '\r';
         bool before_lf = i + 1 < message.length && message.data[i + 1] == '\n';
 
-        if ((message.data[i] == '\n' && !after_cr) || (message.data[i] == '\r' && !before_lf)) {
+        if (message.data[i] == '\0' || (message.data[i] == '\n' && !after_cr) ||
+            (message.data[i] == '\r' && !before_lf)) {
             return true;
         }
     }
@@ -87,9 +88,9 @@ static void check(const smtp_pair *pair, mail_span message, bool is_binary)
     mail_span got = buffer_bytes(&pair->received);
     size_t added = is_binary || ends_in_crlf(message) ? 0 : 2;
 
-    if (!is_binary && has_bare_line_end(message)) {
+    if (!is_binary && is_no_text(message)) {
         require(first.kind == MAIL_OUTCOME_PERMANENT && first.is_local, "was not refused");
-        require(pair->count == 0, "arrived in spite of its line ends");
+        require(pair->count == 0, "arrived in spite of its NUL or line ends");
         return;
     }
     require(first.kind == MAIL_OUTCOME_ACCEPTED && pair->count == 1, "was not taken");
