@@ -28,6 +28,11 @@ class Session(socketserver.StreamRequestHandler):
         self.version = self.request.version()
 
     def on_ehlo(self, _):
+        if self.version and self.server.cuts:
+            self.wfile.write(b"250 sink.test")
+            self.wfile.flush()
+            self.request.close()
+            raise OSError
         self.say("250-sink.test")
         self.say("250-AUTH PLAIN LOGIN" if self.version else "250-SIZE")
         self.say("250 SIZE" if self.version or self.server.context is None else "250 STARTTLS")
@@ -79,8 +84,9 @@ class Sink(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, pair=None, maximum=None, injects=False, password="pencil"):
+    def __init__(self, pair=None, maximum=None, injects=False, cuts=False, password="pencil"):
         super().__init__(("127.0.0.1", 0), Session)
+        self.cuts = cuts
         self.messages, self.injects, self.password, self.is_implicit = [], injects, password, False
         self.context = None
         if pair is not None:
@@ -168,6 +174,13 @@ class Tls(World):
         relay = self.out(sink, "--tls-out", "require")
         self.send(relay)
         self.deferred(relay, "words in clear where TLS begins")
+
+    def test_a_cut_is_not_the_end_of_a_reply(self):
+        """TLS that ends without close_notify, in the middle of a line."""
+        sink = self.sink(self.pair, cuts=True)
+        relay = self.out(sink, "--tls-out", "require")
+        self.send(relay)
+        self.deferred(relay, "451 4.4.2 The host closed the connection (ehlo)")
 
     def test_says_who_it_is_and_learns_a_new_password(self):
         """SC-025 SC-034 QR-018"""
