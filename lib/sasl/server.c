@@ -146,7 +146,8 @@ static mail_sasl_step on_plain(mail_sasl_server *srv, mail_span in)
         !sasl_name_set(&srv->authzid, mail_span_first(in, (size_t)(first - in.data))) ||
         !sasl_name_set(&srv->user, mail_span_first(rest, (size_t)(second - rest.data))) ||
         !keep(srv, mail_span_from(rest, srv->user.length + 1), &srv->question.password) ||
-        memchr(srv->question.password.data, '\0', srv->question.password.length) != NULL) {
+        (srv->question.password.length > 0 &&
+         memchr(srv->question.password.data, '\0', srv->question.password.length) != NULL)) {
         return sasl_server_fail(srv);
     }
     return sasl_server_ask(srv);

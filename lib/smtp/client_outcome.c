@@ -74,7 +74,9 @@ int smtp_outcomes_begin(smtp_outcomes *outcomes, size_t count)
         outcomes->count = 0;
         return MAIL_ENOMEM;
     }
-    memset(outcomes->all, 0, count * sizeof(*outcomes->all));
+    if (count > 0) {
+        memset(outcomes->all, 0, count * sizeof(*outcomes->all));
+    }
     outcomes->count = count;
     outcomes->waiting = count;
     outcomes->taken = 0;

@@ -20,7 +20,9 @@ typedef struct accounts {
 
 static void copy_text(char *to, mail_span text)
 {
-    memcpy(to, text.data, text.length);
+    if (text.length > 0) {
+        memcpy(to, text.data, text.length);
+    }
     to[text.length] = '\0';
 }
 

@@ -258,7 +258,7 @@ static void send_out(const struct sequence *sq, bool lmtp, size_t *cut)
     assert_int_equal(write_message(&og, mail_span_of(text, length), *cut), is_clean);
     wire = buffer_bytes(&og.wire);
     assert_int_equal(count_ends(wire), is_clean ? 1 : 0);
-    assert_null(memchr(wire.data, '\0', wire.length));
+    assert_true(wire.length == 0 || memchr(wire.data, '\0', wire.length) == NULL);
     if (is_clean) {
         assert_memory_equal(wire.data + wire.length - 5, "\r\n.\r\n", 5);
     } else {
