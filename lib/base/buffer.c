@@ -21,6 +21,14 @@ void buffer_deinit(buffer *buf)
     *buf = (buffer){.mem = buf->mem, .limit = buf->limit};
 }
 
+void buffer_wipe(buffer *buf)
+{
+    if (buf->data != NULL) {
+        explicit_bzero(buf->data, buf->capacity);
+    }
+    buffer_deinit(buf);
+}
+
 static bool grow(buffer *buf, size_t need)
 {
     size_t capacity = buf->capacity > 0 ? buf->capacity : FIRST_CAPACITY;

@@ -11,7 +11,7 @@
 typedef struct buffer {
     const mail_mem *mem;
     char *data;
-    size_t start;    /* of what is held */
+    size_t start; /* of what is held */
     size_t end;
     size_t capacity;
     size_t limit;
@@ -20,6 +20,9 @@ typedef struct buffer {
 /* Allocates nothing yet. */
 void buffer_init(buffer *buf, const mail_mem *mem, size_t limit);
 void buffer_deinit(buffer *buf);
+
+/* The same for what was secret: nothing of it stays in memory that others will use. */
+void buffer_wipe(buffer *buf);
 
 static inline size_t buffer_length(const buffer *buf)
 {

@@ -42,11 +42,20 @@ static bool has_input(const net_link *ln)
            (ln->filter != NULL && ln->filter->ops->plain(ln->filter).length > 0);
 }
 
+static void drop_held(net_link *ln)
+{
+    if (ln->is_secret) {
+        buffer_wipe(&ln->held);
+    } else {
+        buffer_clear(&ln->held, 0);
+    }
+}
+
 static void tell_eof(net_link *ln, turn *tn)
 {
     if (!ln->saw_eof && !ln->is_closed) {
         ln->saw_eof = true;
-        buffer_clear(&ln->held, 0);
+        drop_held(ln);
         ln->ops->eof(ln->arg, tn->now);
     }
 }
@@ -102,21 +111,26 @@ static size_t give(net_link *ln, turn *tn, mail_span in)
 
 static bool give_held(net_link *ln, turn *tn)
 {
-    size_t used = give(ln, tn, buffer_bytes(&ln->held));
+    mail_span held = buffer_bytes(&ln->held);
+    size_t used = give(ln, tn, held);
 
     if (used > 0 && buffer_length(&ln->held) > 0) { /* not dropped by an eof */
+        if (ln->is_secret) {
+            explicit_bzero((char *)(uintptr_t)held.data, used);
+        }
         buffer_consume(&ln->held, used);
     }
     if (buffer_length(&ln->held) == 0) {
-        buffer_clear(&ln->held, 0);
+        drop_held(ln);
     }
+    ln->is_secret = false;
     return used > 0;
 }
 
 /* Without memory for the rest the stream has a hole: nothing after it may be believed. */
 static void hold(net_link *ln, turn *tn, mail_span rest)
 {
-    buffer_clear(&ln->held, 0);
+    drop_held(ln);
     if (!ln->saw_eof && buffer_append(&ln->held, rest) != MAIL_OK) {
         ln->is_broken = true;
         tell_eof(ln, tn);
@@ -129,6 +143,7 @@ static bool read_some(net_link *ln, turn *tn)
     mail_span held = buffer_bytes(&ln->held);
     char bytes[READ_SIZE];
     size_t room = READ_SIZE - held.length;
+    size_t length;
     size_t used;
     ssize_t n;
 
@@ -151,7 +166,12 @@ static bool read_some(net_link *ln, turn *tn)
         memcpy(bytes, held.data, held.length);
     }
     used = give(ln, tn, mail_span_of(bytes, held.length + (size_t)n));
-    hold(ln, tn, mail_span_of(bytes + used, held.length + (size_t)n - used));
+    length = held.length + (size_t)n;
+    hold(ln, tn, mail_span_of(bytes + used, length - used));
+    if (ln->is_secret) {
+        explicit_bzero(bytes, length);
+        ln->is_secret = false;
+    }
     return true;
 }
 

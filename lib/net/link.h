@@ -50,6 +50,7 @@ typedef struct net_link {
     bool said_end;  /* to the filter: no more will be written */
     bool is_broken; /* nothing can be sent any more */
     bool lingers;   /* once it is over */
+    bool is_secret; /* what the owner is being given */
     bool lingering;
 } net_link;
 
@@ -85,6 +86,12 @@ void net_link_kick(net_link *ln);
  * Ownership: borrows until `closed`.
  */
 void net_link_set_filter(net_link *ln, mail_filter *filter);
+
+/* From within `feed`: what it was given is secret, and wiped once it is done with. */
+static inline void net_link_keep_secret(net_link *ln)
+{
+    ln->is_secret = true;
+}
 
 /*
  * Once it is over, reads and drops what the peer still sends for a moment, so that

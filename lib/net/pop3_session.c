@@ -449,6 +449,7 @@ static void on_event(pop3_session *ss, const mail_pop3_event *ev)
         accept_question(ss);
         break;
     case MAIL_POP3_EV_AUTH:
+        net_link_keep_secret(&ss->link);
         pop3_login_ask(ss, ev->auth);
         break;
     case MAIL_POP3_EV_DENY:

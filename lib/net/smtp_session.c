@@ -442,6 +442,7 @@ static void note_limit(smtp_session *ss, const mail_reply *reply)
 
 static void on_auth(smtp_session *ss, const mail_smtp_event *ev)
 {
+    net_link_keep_secret(&ss->link);
     if (ss->service->logins != NULL) {
         smtp_login_begin(ss, ev->auth);
     } else {

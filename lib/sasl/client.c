@@ -56,14 +56,6 @@ struct mail_sasl_client {
     uint8_t server_signature[SCRAM_KEY_MAX];
 };
 
-static void wipe(buffer *buf)
-{
-    if (buf->data != NULL) {
-        gnutls_memset(buf->data, 0, buf->capacity);
-    }
-    buffer_deinit(buf);
-}
-
 void mail_sasl_client_destroy(mail_sasl_client *cl)
 {
     const mail_mem *mem;
@@ -72,11 +64,11 @@ void mail_sasl_client_destroy(mail_sasl_client *cl)
         return;
     }
     mem = cl->mem;
-    wipe(&cl->secret);
-    wipe(&cl->host);
-    wipe(&cl->out);
-    wipe(&cl->auth);
-    wipe(&cl->error);
+    buffer_wipe(&cl->secret);
+    buffer_wipe(&cl->host);
+    buffer_wipe(&cl->out);
+    buffer_wipe(&cl->auth);
+    buffer_wipe(&cl->error);
     gnutls_memset(cl, 0, sizeof(*cl));
     mem_free(mem, cl, sizeof(*cl));
 }

@@ -63,14 +63,6 @@ int mail_sasl_server_create(mail_sasl_server **out, const mail_sasl_server_optio
     return MAIL_OK;
 }
 
-static void wipe(buffer *buf)
-{
-    if (buf->data != NULL) {
-        gnutls_memset(buf->data, 0, buf->capacity);
-    }
-    buffer_deinit(buf);
-}
-
 void mail_sasl_server_destroy(mail_sasl_server *srv)
 {
     const mail_mem *mem;
@@ -79,9 +71,9 @@ void mail_sasl_server_destroy(mail_sasl_server *srv)
         return;
     }
     mem = srv->mem;
-    wipe(&srv->in);
-    wipe(&srv->out);
-    wipe(&srv->auth);
+    buffer_wipe(&srv->in);
+    buffer_wipe(&srv->out);
+    buffer_wipe(&srv->auth);
     gnutls_memset(srv, 0, sizeof(*srv));
     mem_free(mem, srv, sizeof(*srv));
 }
@@ -390,7 +382,7 @@ mail_sasl_step mail_sasl_server_answer(mail_sasl_server *srv, const mail_sasl_an
     good = holds(srv, answer);
     srv->question.password = (mail_span){0};
     srv->question.token = (mail_span){0};
-    wipe(&srv->in);
+    buffer_wipe(&srv->in);
     if (good) {
         srv->state = OVER;
         return MAIL_SASL_OK;

@@ -35,6 +35,9 @@ typedef enum state {
 /* What `out` may keep of its memory when nothing is to be sent. */
 #define OUT_KEEP 512
 
+/* Passwords come in such records; it would cost too much to wipe whole messages. */
+#define SHORT_RECORD 4096
+
 struct mail_tls {
     const mail_mem *mem;
     mail_tls_context *context;
@@ -185,7 +188,13 @@ int mail_tls_create(mail_tls **out, mail_tls_context *context, const mail_tls_op
 
 static void drop_packet(mail_tls *tls)
 {
+    gnutls_datum_t data;
+
     if (tls->packet != NULL) {
+        gnutls_packet_get(tls->packet, &data, NULL);
+        if (data.size <= SHORT_RECORD) {
+            gnutls_memset(data.data, 0, data.size);
+        }
         gnutls_packet_deinit(tls->packet);
         tls->packet = NULL;
     }

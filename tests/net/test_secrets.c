@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/party.h"
+
+#include <stdlib.h>
+
+/*
+ * Memory that looks at what is given back: no password may be in it, in whatever form, for the
+ * next owner of the block to find.
+ */
+typedef struct watched {
+    mail_mem mem;
+    const char *secrets[4];
+    size_t found;
+} watched;
+
+static void look_at(watched *wd, const char *block, size_t size)
+{
+    for (size_t i = 0; i < MAIL_COUNT(wd->secrets) && wd->secrets[i] != NULL; i++) {
+        if (memmem(block, size, wd->secrets[i], strlen(wd->secrets[i])) != NULL) {
+            print_error("a block of %zu octets holds %s\n", size, wd->secrets[i]);
+            wd->found++;
+        }
+    }
+}
+
+static void *watched_resize(void *arg, void *old, size_t old_size, size_t size)
+{
+    void *block = size > 0 ? malloc(size) : NULL;
+
+    if (old != NULL) {
+        look_at(arg, old, old_size);
+        if (block != NULL) {
+            memcpy(block, old, old_size < size ? old_size : size);
+        }
+        free(old);
+    }
+    return block;
+}
+
+static void watch_for(watched *wd, const char *a, const char *b)
+{
+    *wd = (watched){.mem = {watched_resize, wd}, .secrets = {a, b}};
+}
+
+#define PLAIN "AGFubmEAcGVuY2ls" /* NUL anna NUL pencil */
+
+static void leaves_no_password_of_smtp_in_memory(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *pieces[4];
+    } cases[] = {
+        {"at once", {"AUTH PLAIN " PLAIN "\r\n"}},
+        {"in pieces", {"AUTH PLAIN AGFubm", "EAcGVu", "Y2ls\r\n"}},
+        {"after a challenge", {"AUTH PLAIN\r\n", "AGFubmEAcGVu", "Y2ls\r\n"}},
+        {"with more behind it", {"AUTH PLAIN " PLAIN "\r\nNOOP\r\n"}},
+    };
+    mail_smtp_server_options engine = {.size = sizeof(engine), .hostname = MAIL_SPAN("mx.example")};
+
+    (void)state;
+    engine.auth_mechanisms = 1U << MAIL_SASL_PLAIN;
+    engine.auth_in_clear = true;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+            watched wd;
+            world w;
+            party p;
+            int fd;
+
+            mail_test_case(cases[i].name);
+            watch_for(&wd, "pencil", "AcGVu"); /* half of it is half too much */
+            assert_int_equal(world_open(&w, kind, NULL), MAIL_OK);
+            assert_int_equal(party_open(&p, &w, &wd.mem, &engine, NULL), MAIL_OK);
+            fd = guest_open(&p);
+            guest_hears(&p, fd, "220");
+            guest_asks(&p, fd, "EHLO client.example\r\n", "250");
+            for (size_t j = 0; cases[i].pieces[j] != NULL; j++) {
+                guest_says(&p, fd, cases[i].pieces[j]);
+                world_idle(&w);
+                if (strcmp(cases[i].pieces[j], "AUTH PLAIN\r\n") == 0) {
+                    guest_hears(&p, fd, "334");
+                }
+            }
+            guest_hears(&p, fd, "235");
+            guest_asks(&p, fd, "QUIT\r\n", i == 3 ? "250" : "221");
+            close(fd);
+            world_until(&w, mail_smtp_service_sessions(p.service) == 0);
+            party_close(&p);
+            assert_int_equal(wd.found, 0);
+            world_close(&w);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(leaves_no_password_of_smtp_in_memory),
+    };
+
+    return mail_test_run(tests);
+}
