@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A user's message, its header completed or not (the first octet says), into a sink that has as
+ * much room as the second octet says. However it comes, in pieces or whole, the same must
+ * come of it; and what was completed must be found good as it is, with nothing behind its end
+ * that could be read as one more field.
+ */
+#include <stdlib.h>
+
+#include "mta/submit.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool condition)
+{
+    if (!condition) {
+        abort();
+    }
+}
+
+/* A sink that is full after each write until it is emptied. */
+typedef struct tight {
+    mail_sink sink;
+    mail_sink_memory kept;
+    size_t room;
+    bool is_full;
+    unsigned finished, aborted;
+} tight;
+
+static size_t tight_room(mail_sink *sink)
+{
+    const tight *t = (tight *)sink;
+
+    return t->is_full ? 0 : t->room;
+}
+
+static int tight_write(mail_sink *sink, mail_span bytes)
+{
+    tight *t = (tight *)sink;
+
+    require(bytes.length > 0 && bytes.length <= tight_room(sink));
+    t->is_full = true;
+    return mail_sink_write(&t->kept.sink, bytes);
+}
+
+static int tight_finish(mail_sink *sink, mail_finish_fn *fn, void *arg)
+{
+    (void)fn;
+    (void)arg;
+    ((tight *)sink)->finished++;
+    return MAIL_OK;
+}
+
+static void tight_abort(mail_sink *sink)
+{
+    ((tight *)sink)->aborted++;
+}
+
+static void empty(tight *t)
+{
+    if (t->is_full) {
+        t->is_full = false;
+        t->sink.on_room(t->sink.on_room_arg);
+    }
+}
+
+static void on_finished(int code, void *arg)
+{
+    *(int *)arg = code;
+}
+
+static mail_wall at_noon(void *arg)
+{
+    (void)arg;
+    return 1700000000;
+}
+
+/* As much of a relay's front as this needs. */
+static mail_receive *front(void)
+{
+    static const mail_span domain = {"example.org", 11};
+    static char name[] = "example.org";
+    static mail_receive rcv;
+
+    if (rcv.accounts == NULL) {
+        rcv.hostname = name;
+        rcv.default_domain = name;
+        rcv.opts.wall = at_noon;
+        require(domain_set_init(&rcv.local, &domain, 1, NULL) == MAIL_OK);
+        require(mail_accounts_parse(&rcv.accounts, MAIL_SPAN("anna@example.org:*\nbob:*\n"), "",
+                                    NULL, NULL) == MAIL_OK);
+    }
+    return &rcv;
+}
+
+/* The same message comes out with another Message-ID: that line does not count. */
+static bool equal_but_for_the_id(mail_span a, mail_span b)
+{
+    const char *mark = "\r\nMessage-ID: <";
+    const char *in_a = memmem(a.data, a.length, mark, strlen(mark));
+    size_t n = in_a != NULL ? (size_t)(in_a - a.data) : a.length;
+
+    return a.length == b.length && memcmp(a.data, b.data, n) == 0;
+}
+
+/* What a message leads to: a code and, for MAIL_OK, `t->kept`. */
+static int submit_all(tight *t, mail_span text, size_t piece, size_t room, bool completes)
+{
+    static const mail_sink_ops ops = {tight_room, tight_write, tight_finish, tight_abort};
+    submit *sb = submit_create(front());
+    int code = MAIL_OK;
+    int later = MAIL_EAGAIN;
+
+    require(sb != NULL);
+    *t = (tight){.sink = {.ops = &ops}, .room = room};
+    mail_sink_memory_init(&t->kept, NULL, SIZE_MAX / 2);
+    submit_begin(sb, &t->sink, MAIL_SPAN("anna@example.org"), MAIL_SPAN("anna@example.org"),
+                 completes);
+    while (code == MAIL_OK && text.length > 0) {
+        size_t n = mail_sink_room(&sb->sink);
+
+        n = n < piece ? n : piece;
+        n = n < text.length ? n : text.length;
+        if (n == 0) {
+            require(t->is_full);
+            empty(t);
+            continue;
+        }
+        code = mail_sink_write(&sb->sink, mail_span_first(text, n));
+        text = mail_span_from(text, n);
+    }
+    if (code != MAIL_OK) {
+        mail_sink_abort(&sb->sink);
+    } else {
+        code = mail_sink_finish(&sb->sink, on_finished, &later);
+        while (code == MAIL_EAGAIN && later == MAIL_EAGAIN) {
+            require(t->is_full);
+            empty(t);
+        }
+        code = code == MAIL_EAGAIN ? later : code;
+    }
+    require(t->finished == (code == MAIL_OK) && t->aborted == (code != MAIL_OK));
+    require(code == MAIL_OK || submit_refusal(sb) != NULL);
+    submit_destroy(sb);
+    return code;
+}
+
+/* The engine lets no others through. */
+static bool has_whole_line_ends(mail_span text)
+{
+    mail_scan scan;
+
+    mail_scan_init(&scan);
+    mail_scan_feed(&scan, text);
+    mail_scan_end(&scan);
+    return !scan.has_bare_cr && !scan.has_bare_lf;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    bool completes;
+    size_t room;
+    mail_span text;
+    tight whole, pieces, again;
+    int code;
+
+    if (size < 2 || size > 20000) {
+        return 0;
+    }
+    completes = (data[0] & 1) != 0;
+    room = data[1] + 1U;
+    text = mail_span_of((const char *)data + 2, size - 2);
+    if (!has_whole_line_ends(text)) {
+        return 0;
+    }
+    code = submit_all(&whole, text, SIZE_MAX, 65536, completes);
+    require(submit_all(&pieces, text, 1 + data[0] / 2, room, completes) == code);
+    if (code == MAIL_OK) {
+        mail_span out = mail_sink_memory_bytes(&whole.kept);
+
+        require(equal_but_for_the_id(out, mail_sink_memory_bytes(&pieces.kept)));
+        require(completes || mail_span_equal(out, text));
+        require(submit_all(&again, out, SIZE_MAX, 65536, false) == MAIL_OK);
+        require(mail_span_equal(out, mail_sink_memory_bytes(&again.kept)));
+        mail_sink_memory_deinit(&again.kept);
+    }
+    mail_sink_memory_deinit(&whole.kept);
+    mail_sink_memory_deinit(&pieces.kept);
+    return 0;
+}
