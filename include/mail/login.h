@@ -42,10 +42,10 @@ typedef struct mail_login_known {
 } mail_login_known;
 
 /**
- * Asks of a client who it is: `question` and its texts lend until the answer, which mail_login_answer
- * gives, now or later. `question->user` is as the client says, without NUL; APOP asks as CRAM-MD5
- * does. As whom else the client may act (`authzid`) only MAIL_LOGIN_ACCEPT decides; with any other answer it
- * may act as itself alone.
+ * Asks of a client who it is: `question` and its texts lend until the answer, which
+ * mail_login_answer gives, now or later. `question->user` is as the client says, without NUL; APOP
+ * asks as CRAM-MD5 does. As whom else the client may act (`authzid`) only MAIL_LOGIN_ACCEPT
+ * decides; with any other answer it may act as itself alone. `client` NULL: by a unix socket.
  *
  * So that nobody learns which users exist, answer for an unknown one as for another, with a
  * secret of the same kind that nobody knows.
@@ -57,7 +57,8 @@ typedef void mail_login_fn(mail_ticket ticket, const mail_sasl_question *questio
  * Answers the question of a login, from the loop. Nothing is called back from inside.
  *
  * Errors: MAIL_ECANCELED: the client has gone, or it was answered; MAIL_EINVAL: a secret too long
- * or with a NUL, or a user that no client could have said; MAIL_ENOMEM. With both the client is asked to try again later.
+ * or with a NUL, or a user that no client could have said; MAIL_ENOMEM. With the last two the
+ * client is asked to try again later.
  */
 MAIL_API int mail_login_answer(mail_ticket ticket, const mail_login_known *known);
 
@@ -65,8 +66,7 @@ typedef struct mail_login_options {
     size_t size;        /* MAIL_LOGIN_OPTIONS_INIT */
     mail_login_fn *ask; /* NULL: the service's accounts are asked */
     void *ask_arg;
-    mail_duration
-        delay; /* of the answer to a wrong password, doubled up to 16 times; default 1 s */
+    mail_duration delay; /* of the answer to a wrong password, up to 16 times that; default 1 s */
     /* Wrong passwords from one IPv4 address or IPv6 /64 network, and one more every 30 s; past that
      * even right ones get "try again later". Default 20. */
     uint32_t max_failures;

@@ -79,18 +79,17 @@ typedef struct mail_pop3_server_options {
     bool auth_in_clear; /* passwords without TLS: USER and PASS, mechanisms that show a secret */
     bool apop;          /* weak, and needs the passwords themselves; RFC 1939, section 7 */
     uint8_t auth_disguise[32]; /* a lasting secret: unknown users look like known ones (SCRAM) */
-    bool
-        utf8; /* offer UTF8 and LANG (RFC 6856), and let messages that need UTF8 be refused without */
-    bool stls;         /* offered, and asked for with EV_STLS, until TLS is on */
+    bool utf8;                 /* offer UTF8 and LANG (RFC 6856); see `needs_ascii` */
+    bool stls;                 /* offered, and asked for with EV_STLS, until TLS is on */
     bool implicit_tls; /* TLS from the first octet (RFC 8314): nothing happens before tls_started */
     mail_duration
         idle_timeout; /* without a command or anything taken; default 10 min (RFC 1939, section 3) */
-    uint32_t max_errors;              /* then the session ends; default 20 */
-    uint32_t max_logins;              /* refused, then the session ends; default 3 */
-    uint32_t max_commands;            /* then the session ends; default 1000000 */
-    mail_duration session_timeout;    /* however busy it is; default 6 h */
-    uint32_t min_rate; /* octets a second that the peer takes, from its second minute on; default 100 */
-    size_t out_bytes;                 /* what `out` may hold; default 64 KiB, at least 4 KiB */
+    uint32_t max_errors;           /* then the session ends; default 20 */
+    uint32_t max_logins;           /* refused, then the session ends; default 3 */
+    uint32_t max_commands;         /* then the session ends; default 1000000 */
+    mail_duration session_timeout; /* however busy it is; default 6 h */
+    uint32_t min_rate; /* octets a second that the peer takes, after a minute; default 100 */
+    size_t out_bytes;  /* what `out` may hold; default 64 KiB, at least 4 KiB */
     const struct mail_random *random; /* private to libmail's tests */
 } mail_pop3_server_options;
 
