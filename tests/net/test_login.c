@@ -646,6 +646,37 @@ static void bars_hosts_that_guess(void **state)
     tear_down(&fx);
 }
 
+/* Many guesses at a time are no more than one after the other. */
+static void bars_hosts_that_guess_in_parallel(void **state)
+{
+    enum {
+        ALLOWED = 3,
+        ALL = 20
+    };
+    mail_login_options opts = MAIL_LOGIN_OPTIONS_INIT;
+    answer answers[ALL];
+    unsigned later = 0;
+    fixture fx;
+
+    (void)state;
+    opts.max_failures = ALLOWED;
+    set_up(&fx, "alice:{PLAIN}secret\n", &opts);
+    for (unsigned i = 0; i < ALL; i++) {
+        begin(&fx, &answers[i], &host_a, plain("alice", "wrong"));
+    }
+    run_now(&fx.lp);
+    fx.lp.now += MAIL_MINUTE;
+    run_now(&fx.lp);
+    for (unsigned i = 0; i < ALL; i++) {
+        assert_int_equal(answers[i].calls, 1);
+        later += answers[i].is_later;
+        net_login_end(answers[i].login, false);
+    }
+    assert_int_equal(fx.lp.jobs_ever, ALLOWED);
+    assert_int_equal(later, ALL - ALLOWED);
+    tear_down(&fx);
+}
+
 /* Who has an account too can't buy guesses with it. */
 static void forgives_no_guess_for_a_success(void **state)
 {
@@ -1073,6 +1104,7 @@ int main(void)
         cmocka_unit_test(delays_the_answer_to_wrong_passwords),
         cmocka_unit_test(tells_how_long_a_late_refusal_must_wait),
         cmocka_unit_test(bars_hosts_that_guess),
+        cmocka_unit_test(bars_hosts_that_guess_in_parallel),
         cmocka_unit_test(forgives_no_guess_for_a_success),
         cmocka_unit_test(spares_loopback_unless_it_is_to_be_limited),
         cmocka_unit_test(bars_names_but_not_from_hosts_that_know_them),
