@@ -232,6 +232,36 @@ static void carries_bytes_both_ways_however_the_wire_cuts_them(void **state)
     }
 }
 
+/* Of what both know the server chooses, whatever order the client names it in. */
+static void prefers_what_costs_it_least(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *client; /* its priorities */
+        const char *want;
+    } cases[] = {
+        {"GnuTLS's own order", "NORMAL", "AES_128_GCM_SHA256"},
+        {"a client of TLS 1.2", "NORMAL:-VERS-ALL:+VERS-TLS1.2", "AES_128_GCM_SHA256"},
+        {"only AES-256", "NORMAL:-CIPHER-ALL:+AES-256-GCM", "AES_256_GCM_SHA384"},
+        {"only P-384", "NORMAL:-GROUP-ALL:+GROUP-SECP384R1", "AES_128_GCM_SHA256"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_tls_options opts = client_options(MAIL_TLS_VERIFY_PKIX, "mx.b.example");
+        mail_tls_facts facts;
+        wire *w;
+
+        mail_test_case(cases[i].name);
+        w = connect_ends(client_context(cases[i].client), &opts, server_context(&certs.mx, NULL),
+                         NULL, 0);
+        assert_int_equal(w->last[SERVER], MAIL_TLS_READY);
+        mail_tls_facts_read(w->ends[SERVER], &facts);
+        assert_non_null(strstr(facts.cipher, cases[i].want));
+        disconnect(w);
+    }
+}
+
 static void judges_certificates(void **state)
 {
     const struct {
@@ -620,6 +650,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(carries_bytes_both_ways_however_the_wire_cuts_them),
+        cmocka_unit_test(prefers_what_costs_it_least),
         cmocka_unit_test(judges_certificates),
         cmocka_unit_test(believes_pins_and_nothing_else),
         cmocka_unit_test(waits_for_the_verdict_it_asks_for),
