@@ -19,6 +19,9 @@
 #define KEEP_BYTES ((size_t)64 << 10)  /* a larger block is not kept for the next message */
 #define KEEP_SINKS 16
 
+/* A large body sets out for the disk in pieces of so much, while more of it arrives. */
+#define SET_OUT ((uint64_t)2 << 20)
+
 static bool is_large(const queue_sink *sink)
 {
     return sink->record.large_fd >= 0;
@@ -63,6 +66,9 @@ static int write_out(queue_sink *sink, mail_span more)
     code = file_write_all(files, sink->record.large_fd, parts, 2, sink->written);
     if (code < 0) {
         return mail_error_from_errno(-code);
+    }
+    if (sink->written / SET_OUT != (sink->written + length) / SET_OUT) {
+        files->ops->begin_sync(files, sink->record.large_fd);
     }
     sink->written += length;
     sink->length -= gathered(sink);

@@ -103,6 +103,42 @@ static void keeps_large_messages_out_of_memory(void **state)
     tear_down(&b);
 }
 
+static unsigned set_out;
+
+static void count_begin_sync(const mail_files *fs, int fd)
+{
+    (void)fs;
+    (void)fd;
+    set_out++;
+}
+
+/* So that little is left to be synced at its end. */
+static void sets_a_large_body_out_for_the_disk_while_it_arrives(void **state)
+{
+    static char body[1 << 20];
+    mail_files_ops ops;
+    mail_files *files;
+    mail_sink *sink;
+    bench b;
+
+    (void)state;
+    set_up(&b, 8 << 20);
+    files = (mail_files *)(uintptr_t)fault_files_table(b.disk);
+    ops = *files->ops;
+    ops.begin_sync = count_begin_sync;
+    files->ops = &ops;
+    set_out = 0;
+    assert_int_equal(kit_begin(&b.k, "a@x.example", "b@y.example", 0, &sink), MAIL_OK);
+    for (int i = 0; i < 10; i++) {
+        for (size_t at = 0; at < sizeof(body); at += 64 << 10) {
+            assert_int_equal(mail_sink_write(sink, mail_span_of(body + at, 64 << 10)), MAIL_OK);
+        }
+    }
+    assert_in_range(set_out, 4, 10);
+    mail_sink_abort(sink);
+    tear_down(&b);
+}
+
 static void takes_any_length_in_any_pieces(void **state)
 {
     static const size_t lengths[] = {0, 1, 7, 8, 9, 4095, 16383, 16384, 16385, 100000};
@@ -265,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(has_no_room_while_the_disk_is_behind),
         cmocka_unit_test(keeps_large_messages_out_of_memory),
+        cmocka_unit_test(sets_a_large_body_out_for_the_disk_while_it_arrives),
         cmocka_unit_test(takes_any_length_in_any_pieces),
         cmocka_unit_test(leaves_nothing_of_what_is_aborted),
         cmocka_unit_test(refuses_a_large_message_that_can_not_be_kept),
