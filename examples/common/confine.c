@@ -81,10 +81,12 @@ static void open_standard_files(void)
     }
 }
 
-void confine_early(int first)
+void confine_early(int first, bool keep_environment)
 {
     umask(077);
-    clean_environment();
+    if (!keep_environment) {
+        clean_environment();
+    }
 #ifdef SYS_close_range
     (void)syscall(SYS_close_range, first, ~0U, 0); /* where there is none they are none of ours */
 #endif

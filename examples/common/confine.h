@@ -23,10 +23,11 @@ typedef struct confine_options {
     "see all files that the user may see, and leave core files: for debugging"
 
 /*
- * At the very start: nobody but us may read what we write, settings of strangers are forgotten, and
- * so are files that were left open, from descriptor `first` on. The standard ones are open.
+ * At the very start: nobody but us may read what we write, settings of strangers are forgotten
+ * (unless a command of the operator's may need them), and so are files that were left open, from
+ * descriptor `first` on. The standard ones are open.
  */
-void confine_early(int first);
+void confine_early(int first, bool keep_environment);
 
 /* Whom to become. */
 typedef struct confine_user {

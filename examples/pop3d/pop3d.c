@@ -231,7 +231,7 @@ static int prepare(pop3d *pd)
     if (supervisor_init(&pd->supervisor, &err) != MAIL_OK) {
         return fail(EX_CONFIG, err.text);
     }
-    confine_early(SUPERVISOR_FIRST_SOCKET + (int)pd->supervisor.socket_count);
+    confine_early(SUPERVISOR_FIRST_SOCKET + (int)pd->supervisor.socket_count, false);
     return pop3d_settle(&pd->config, pd->tables.accounts, &pd->supervisor, &pd->log, &pd->sockets);
 }
 

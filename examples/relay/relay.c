@@ -154,7 +154,8 @@ static int serve(relay *rl)
     if (supervisor_init(&rl->supervisor, &err) != MAIL_OK) {
         return relay_fail(EX_CONFIG, err.text, NULL);
     }
-    confine_early(SUPERVISOR_FIRST_SOCKET + (int)rl->supervisor.socket_count);
+    confine_early(SUPERVISOR_FIRST_SOCKET + (int)rl->supervisor.socket_count,
+                  relay_runs_commands(&rl->config));
     server_raise_limits();
     /* Workers wait for the disk, not for the processor: more of them share its flushes. */
     setenv("UV_THREADPOOL_SIZE", "16", 0);

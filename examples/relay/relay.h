@@ -49,6 +49,9 @@ typedef struct relay {
  */
 int relay_settle(relay *rl);
 
+/* Whether passwords are had from commands, which need what we give up. */
+bool relay_runs_commands(const relay_config *config);
+
 /* Everything that is to be there before the first connection, but for the loop. Exit codes. */
 int relay_make(relay *rl);
 

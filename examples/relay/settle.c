@@ -99,6 +99,36 @@ static void allow_all(const option_texts *paths, confine_files *files)
     }
 }
 
+/* What stands behind `word` in a rule of --auth-out, or NULL. */
+static const char *source_of(const char *rule, const char *word)
+{
+    const char *found = strstr(rule, word);
+
+    return found != NULL ? found + strlen(word) : NULL;
+}
+
+bool relay_runs_commands(const relay_config *config)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < config->auth_out.count; i++) {
+        const char *rule = config->auth_out.items[i];
+
+        found = found || source_of(rule, ",command:") != NULL ||
+                source_of(rule, ",token-command:") != NULL;
+    }
+    return found;
+}
+
+/* Passwords are read when they are needed. */
+static void allow_secrets(const option_texts *rules, confine_files *files)
+{
+    for (size_t i = 0; i < rules->count; i++) {
+        confine_files_allow(files, source_of(rules->items[i], ",file:"), false);
+        confine_files_allow(files, source_of(rules->items[i], ",token-file:"), false);
+    }
+}
+
 static void limit_files(const relay *rl)
 {
     const relay_config *config = &rl->config;
@@ -112,6 +142,8 @@ static void limit_files(const relay *rl)
     confine_files_allow(&files, config->aliases, false);
     allow_all(&config->tls.certificates, &files);
     allow_all(&config->tls.keys, &files);
+    confine_files_allow(&files, config->tls_ca, false);
+    allow_secrets(&config->auth_out, &files);
     if (!confine_files_end(&files)) {
         server_say(&rl->log, MAIL_LOG_DEBUG, "files not limited", "the system has no Landlock");
     }
@@ -136,7 +168,11 @@ static int give_up_rights(const relay *rl, const confine_user *user)
     }
     if (!rl->config.confine.no_sandbox) {
         confine_process();
-        limit_files(rl);
+        if (relay_runs_commands(&rl->config)) { /* and who knows what they need */
+            server_say(&rl->log, MAIL_LOG_INFO, "files not limited", "--auth-out has a command");
+        } else {
+            limit_files(rl);
+        }
     }
     return EX_OK;
 }

@@ -188,6 +188,28 @@ def gives_up_what_it_does_not_need():
         assert status(r)["NoNewPrivs"] == "0"
 
 
+def leaves_commands_what_they_need():
+    """A password by command, which has settings of its own; and one from a file elsewhere."""
+    os.environ["STRANGE_SETTING"] = "pencil"
+    with tempfile.TemporaryDirectory() as there, tempfile.TemporaryDirectory() as elsewhere:
+        with open(os.path.join(there, "users"), "w") as users:
+            users.write("anna@there.test:{PLAIN}pencil\n")
+        secret = os.path.join(elsewhere, "password")
+        with open(secret, "w", opener=lambda path, how: os.open(path, how, 0o600)) as password:
+            password.write("pencil\n")
+        with relay(*ANY, "--users", "users", "--auth-insecure", "--local", "there.test",
+                   home=there) as far:
+            host = f"127.0.0.1:{far.port()}"
+            for count, source in enumerate(('command:printf %s "$STRANGE_SETTING"',
+                                            f"file:{secret}"), 1):
+                with relay(*ANY, "--route", f"there.test={host}", "--auth-out",
+                           f"{host}=anna@there.test,clear,{source}") as near:
+                    near.send("anna@there.test", ["anna@there.test"])
+                    until(lambda: len(far.mailbox("anna@there.test")) == count, near.lines())
+            for path in far.mailbox("anna@there.test"):
+                assert " with ESMTPA " in content(path), content(path)
+
+
 def becomes_a_user_once_its_ports_are_open():
     if os.geteuid() != 0:
         print("[  SKIPPED ] only root can become somebody else")
@@ -456,6 +478,7 @@ TESTS = [
     holds_clients_to_their_limits,
     serves_under_a_service_manager,
     gives_up_what_it_does_not_need,
+    leaves_commands_what_they_need,
     becomes_a_user_once_its_ports_are_open,
     loses_nothing_that_it_has_accepted,
     captures_whatever_comes,

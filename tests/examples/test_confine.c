@@ -146,7 +146,9 @@ static int close_and_clean(const char *dir)
     setenv("TZ", "UTC", 1);
     setenv("TZX", "no", 1);
     close(STDIN_FILENO);
-    confine_early(3);
+    confine_early(3, true);
+    CHECK(6, getenv("TZX") != NULL);
+    confine_early(3, false);
     CHECK(1, fcntl(fd, F_GETFD) < 0 && errno == EBADF);
     CHECK(2, getenv("LD_PRELOAD_OF_A_STRANGER") == NULL && getenv("TZX") == NULL);
     CHECK(3, strcmp(getenv("TZ"), "UTC") == 0);
