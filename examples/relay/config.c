@@ -52,6 +52,14 @@ static int set_submissions(void *field, const char *value, mail_error *err)
     return set_listener(field, value, MAIL_RECEIVE_SUBMISSIONS, err);
 }
 
+/* SX-039: RFC 2033, section 5. */
+static bool is_smtp_port(const char *value)
+{
+    mail_endpoint at;
+
+    return mail_endpoint_parse(mail_span_text(value), &at) == MAIL_OK && at.port == 25;
+}
+
 static int set_lmtp(void *field, const char *value, mail_error *err)
 {
     const relay_listener by_path = {
@@ -59,6 +67,9 @@ static int set_lmtp(void *field, const char *value, mail_error *err)
 
     if (strncmp(value, "unix:", strlen("unix:")) == 0 && *by_path.path != '\0') {
         return add_listener(field, &by_path, err);
+    }
+    if (is_smtp_port(value)) {
+        return mail_error_set(err, MAIL_EINVAL, "port 25 is for SMTP");
     }
     return set_listener(field, value, MAIL_RECEIVE_LMTP, err);
 }

@@ -441,6 +441,7 @@ def refuses_mistakes_with_their_place():
                 (("--config", "missing"), 78, "relay: missing: "),
                 (("--nonsense",), 64, "relay: unknown option --nonsense\n"),
                 (("--listen", "nowhere"), 64, "relay: --listen: "),
+                (("--lmtp", "127.0.0.1:25"), 64, "relay: --lmtp: port 25"),  # SX-039
                 (("--relay-from", "10.0.0.1/8"), 64, "relay: --relay-from: "),
                 (("--local", "no domain"), 64, "relay: --local: "),
                 (("--mailbox-format", "mh"), 64, "relay: --mailbox-format: ")):
