@@ -26,6 +26,7 @@
 #include "sendmail_message.h"
 #include "sendmail_options.h"
 #include "sendmail_session.h"
+#include "sendmail_verify.h"
 
 static const char help[] =
     "usage: sendmail [option...] [recipient...]\n"
@@ -39,6 +40,7 @@ static const char help[] =
     "id\n"
     "  -odq, -odi            store only; wait for the outcome\n"
     "  -bs                   speak SMTP on standard input and output\n"
+    "  -bv                   say where mail to the recipients would go, and send none\n"
     "  -q, -qI ID, -qR DOMAIN, -qS ADDR\n"
     "                        try now what waits, or only that message, domain or sender\n"
     "  -v                    say on standard error what happens\n"
@@ -319,6 +321,16 @@ static int hold_session(const sendmail_options *opts, mail_error *err)
     return code;
 }
 
+static int verify(const sendmail_options *opts, mail_error *err)
+{
+    mail_submission submission;
+    caller who;
+
+    identify(&who, opts);
+    submission = submission_of(&who);
+    return sendmail_verify(opts, &submission, err);
+}
+
 static bool note_file(const char *name, void *arg)
 {
     (void)name;
@@ -405,6 +417,9 @@ int main(int argc, char **argv)
         break;
     case SENDMAIL_VERSION:
         puts("sendmail (libmail) " MAIL_VERSION);
+        break;
+    case SENDMAIL_VERIFY:
+        code = verify(&opts, &err);
         break;
     case SENDMAIL_SESSION:
         code = hold_session(&opts, &err);

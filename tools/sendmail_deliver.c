@@ -138,25 +138,26 @@ static void on_timer(void *arg)
     loop->ops->timer_set(at->timer, mail_loop_now(loop) + 5 * MAIL_MILLISECOND);
 }
 
-static int open_resolver(attempt *at, const char *hostname, mail_error *err)
+int sendmail_resolver_make(mail_resolver **out, mail_loop *loop, const sendmail_options *opts,
+                           const char *hostname, mail_error *err)
 {
-    mail_resolver_options opts = MAIL_RESOLVER_OPTIONS_INIT;
+    mail_resolver_options own = MAIL_RESOLVER_OPTIONS_INIT;
     mail_endpoint servers[8];
 
-    opts.server_count = at->opts->resolver_count;
-    if (opts.server_count > MAIL_COUNT(servers)) {
-        opts.server_count = MAIL_COUNT(servers);
+    own.server_count = opts->resolver_count;
+    if (own.server_count > MAIL_COUNT(servers)) {
+        own.server_count = MAIL_COUNT(servers);
     }
-    for (size_t i = 0; i < opts.server_count; i++) {
-        if (mail_endpoint_parse(mail_span_text(at->opts->resolvers[i]), &servers[i]) != MAIL_OK) {
-            mail_error_set(err, MAIL_EINVAL, "bad --resolver: %.100s", at->opts->resolvers[i]);
+    for (size_t i = 0; i < own.server_count; i++) {
+        if (mail_endpoint_parse(mail_span_text(opts->resolvers[i]), &servers[i]) != MAIL_OK) {
+            mail_error_set(err, MAIL_EINVAL, "bad --resolver: %.100s", opts->resolvers[i]);
             return EX_USAGE;
         }
     }
-    opts.servers = servers;
-    opts.allow_private = at->opts->allow_private_mx;
-    opts.own_hostname = mail_span_text(hostname);
-    if (mail_resolver_create(&at->resolver, mail_loop_poll_loop(at->loop), &opts) != MAIL_OK) {
+    own.servers = servers;
+    own.allow_private = opts->allow_private_mx;
+    own.own_hostname = mail_span_text(hostname);
+    if (mail_resolver_create(out, loop, &own) != MAIL_OK) {
         mail_error_set(err, MAIL_ENOMEM, "cannot resolve names");
         return EX_OSERR;
     }
@@ -245,7 +246,7 @@ static int run(attempt *at, const char *spool, const char *hostname, sendmail_tl
                mail_error *err)
 {
     mail_loop *loop = mail_loop_poll_loop(at->loop);
-    int code = open_resolver(at, hostname, err);
+    int code = sendmail_resolver_make(&at->resolver, loop, at->opts, hostname, err);
 
     if (code == EX_OK) {
         code = open_agent(at, hostname, tls, err);

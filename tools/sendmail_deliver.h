@@ -3,6 +3,8 @@
 #define TOOLS_SENDMAIL_DELIVER_H
 
 #include <mail/base.h>
+#include <mail/loop.h>
+#include <mail/resolver.h>
 
 #include "sendmail_options.h"
 #include "sendmail_tls.h"
@@ -15,5 +17,9 @@
  */
 int sendmail_deliver(const char *spool, const sendmail_options *opts, const char *hostname,
                      sendmail_tls *tls, mail_error *err);
+
+/* A resolver as `opts` want it. Returns 0 or an exit code, with the reason in `err`. */
+int sendmail_resolver_make(mail_resolver **out, mail_loop *loop, const sendmail_options *opts,
+                           const char *hostname, mail_error *err);
 
 #endif

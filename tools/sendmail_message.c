@@ -155,8 +155,8 @@ static bool parse_notify(const char *text, uint8_t *out)
     return *out == MAIL_NOTIFY_NEVER || (*out & MAIL_NOTIFY_NEVER) == 0;
 }
 
-static int take_recipients(const sendmail_options *opts, const mail_submission *submission,
-                           mail_envelope *envelope, uint8_t notify, mail_error *err)
+int sendmail_recipients(const sendmail_options *opts, const mail_submission *submission,
+                        mail_envelope *envelope, uint8_t notify, mail_error *err)
 {
     const mail_recipient like = {.notify = notify};
 
@@ -209,7 +209,7 @@ int sendmail_message_begin(sendmail_message *message, const sendmail_options *op
         mail_error_set(err, MAIL_EINVAL, "bad -N: %.100s", opts->notify);
         return EX_USAGE;
     }
-    code = take_recipients(opts, submission, envelope, wanted.notify, err);
+    code = sendmail_recipients(opts, submission, envelope, wanted.notify, err);
     if (code == 0) {
         code = read_start(message, err);
     }

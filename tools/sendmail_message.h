@@ -28,6 +28,13 @@ int sendmail_message_begin(sendmail_message *message, const sendmail_options *op
                            const mail_submission *submission, mail_envelope *envelope,
                            mail_error *err);
 
+/*
+ * Adds the recipients of the command line, completed, that want the reports `notify`. Returns 0 or
+ * an exit code, with the reason in `err`.
+ */
+int sendmail_recipients(const sendmail_options *opts, const mail_submission *submission,
+                        mail_envelope *envelope, uint8_t notify, mail_error *err);
+
 /* Writes the whole message to `sink`, without finishing it. Returns 0 or an exit code. */
 int sendmail_message_write(sendmail_message *message, mail_sink *sink, mail_error *err);
 

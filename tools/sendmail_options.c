@@ -52,6 +52,9 @@ static void on_mode(parser *p, const char *mode)
     case 's':
         p->action = SENDMAIL_SESSION;
         break;
+    case 'v':
+        p->action = SENDMAIL_VERIFY;
+        break;
     case 'i': /* newaliases: a relay reads its aliases as text */
     case 'h': /* host status */
     case 'H':
@@ -290,8 +293,8 @@ static void on_long(parser *p, const char *word)
 /* Whether it matters what else stands on the command line. */
 static bool has_options(sendmail_action action)
 {
-    return action == SENDMAIL_SEND || action == SENDMAIL_SESSION || action == SENDMAIL_MAILQ ||
-           action == SENDMAIL_FLUSH;
+    return action == SENDMAIL_SEND || action == SENDMAIL_SESSION || action == SENDMAIL_VERIFY ||
+           action == SENDMAIL_MAILQ || action == SENDMAIL_FLUSH;
 }
 
 /* The program has been called by other names than its own for forty years. */

@@ -43,6 +43,7 @@ typedef enum sendmail_action {
     SENDMAIL_SEND,
     SENDMAIL_HELP,
     SENDMAIL_VERSION,
+    SENDMAIL_VERIFY,  /* say where mail to the recipients would go */
     SENDMAIL_SESSION, /* SMTP on standard input and output */
     SENDMAIL_MAILQ,   /* list the queue */
     SENDMAIL_FLUSH,   /* try now what waits */

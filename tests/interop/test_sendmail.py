@@ -7,7 +7,7 @@ import getpass
 import os
 import subprocess
 
-from harness import PATIENCE, SENDMAIL, World, body_of, main, wait_for
+from harness import PATIENCE, SENDMAIL, World, body_of, main, needs, wait_for
 
 TEXT = b"From: alice@a.example\nTo: bob@b.example\nSubject: hi\n\nhello\n"
 CRON = b"From: root (Cron Daemon)\nTo: bob@b.example\nSubject: Cron <root@host> true\n\noutput\n"
@@ -169,6 +169,27 @@ class Sendmail(World):
         report, = self.taken(["alice@a.example"])
         self.assertIn(b"Original-Envelope-Id: env-1", report)
         self.assertIn(b"Action: delivered", report)
+
+    @needs("unbound")
+    def test_recipients_are_verified(self):
+        dns = self.dns(["b.example. MX 10 mx.b.example.", "mx.b.example. A 192.0.2.1", "null.example. MX 0 ."])
+        ask = [str(SENDMAIL), "-bv", "--resolver", dns, "--allow-private-mx"]
+        for recipients, code, lines in (
+                (["Bob <bob@b.example>"], 0, ["bob@b.example... deliverable: mailer smtp, host mx.b.example"]),
+                (["bob@b.example,x@none.example"], 68, ["bob@b.example... deliverable",
+                                                        "x@none.example... undeliverable: 550 5.1.2"]),
+                (["x@null.example"], 68, ["x@null.example... undeliverable: 556 5.1.10"]),
+                (["--smarthost", "127.0.0.1:9", "x@none.example"], 0,
+                 ["x@none.example... deliverable: mailer relay"]),
+                (["x@"], 64, []),
+                ([], 64, [])):
+            done = subprocess.run([*ask, *recipients], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, timeout=PATIENCE, text=True)
+            self.assertEqual(done.returncode, code, (recipients, done))
+            said = done.stdout.splitlines()
+            self.assertEqual(len(said), len(lines), done)
+            for line, want in zip(said, lines):
+                self.assertTrue(line.startswith(want), (line, want))
 
     # -bs -------------------------------------------------------------------
 
