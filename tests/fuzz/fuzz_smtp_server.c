@@ -162,6 +162,11 @@ static mail_smtp_server *create(uint8_t bits)
     opts.expn = (bits & 16) != 0;
     opts.no_8bitmime = (bits & 32) != 0;
     opts.max_errors = (bits & 64) != 0 ? 3 : 1000;
+    if ((bits & 192) == 64) { /* limits that a session meets */
+        opts.max_commands = 30;
+        opts.max_refused = 2;
+        opts.max_session_bytes = 2000;
+    }
     opts.error_delay = -1;
     if ((bits & 128) != 0) {
         opts.starttls = true;
