@@ -67,6 +67,33 @@ static void opens_no_more_connections_than_it_may(void **state)
     post_close(&p);
 }
 
+/* It begins with two, and each message that was taken is good for one more. */
+static void opens_more_connections_with_each_success(void **state)
+{
+    (void)state;
+    for (unsigned taken = 0; taken <= 3; taken += 3) {
+        post p;
+        remote r;
+
+        post_open(&p, WORLD_POLL);
+        remote_open(&r, &p.k, false, NULL, NULL);
+        post_start(&p, ROUTES(remote_route(&r)), NULL);
+        for (unsigned i = 0; i < taken; i++) {
+            SEND(&p, "me@here.example", "a@one.example");
+            world_until(&p.k.w, post_queued(&p) == 0);
+        }
+        r.is_slow = true; /* nobody hears anything from now on */
+        for (int i = 0; i < 10; i++) {
+            SEND(&p, "me@here.example", "a@one.example");
+        }
+        world_until(&p.k.w, r.open == 2 + taken);
+        world_idle(&p.k.w);
+        assert_int_equal(r.open, 2 + taken);
+        remote_close(&r);
+        post_close(&p);
+    }
+}
+
 static void takes_a_hint_that_there_are_too_many(void **state)
 {
     post p;
@@ -708,6 +735,7 @@ int main(void)
         cmocka_unit_test(brings_a_message_to_a_smart_host_in_one_transaction),
         cmocka_unit_test(reuses_connections_for_further_messages),
         cmocka_unit_test(opens_no_more_connections_than_it_may),
+        cmocka_unit_test(opens_more_connections_with_each_success),
         cmocka_unit_test(takes_a_hint_that_there_are_too_many),
         cmocka_unit_test(closes_a_connection_that_was_never_needed),
         cmocka_unit_test(treats_each_recipient_on_its_own),
