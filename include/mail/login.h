@@ -74,8 +74,10 @@ typedef struct mail_login_options {
      * counted on their own. Default 50. */
     uint32_t max_user_failures;
     uint32_t max_working; /* passwords checked at a time, each on a worker; default 2 */
-    uint32_t max_waiting; /* for that; past it "try again later"; default 200 */
-    bool limit_loopback;  /* hold loopback to `max_failures` as well */
+    /* For that; past it "try again later". Hosts that have logged in to the name of late have a line of
+     * their own, and first turn. Default 200. */
+    uint32_t max_waiting;
+    bool limit_loopback; /* hold loopback to `max_failures` as well */
     /* A lasting secret: what SCRAM shows of users that don't exist is made of it. Zeros: one is
      * made for as long as the service lives. */
     uint8_t disguise[32];

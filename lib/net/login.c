@@ -33,6 +33,13 @@ typedef enum login_state {
     LOGIN_ANSWERED,
 } login_state;
 
+/* The lines before the workers; whoever stands in the first one comes first. */
+enum {
+    LINE_KNOWN, /* hosts that have logged in to that name of late: no flood of guesses keeps them out */
+    LINE_OTHERS,
+    LINES
+};
+
 struct net_logins {
     mail_loop *loop;
     const mail_mem *mem;
@@ -44,14 +51,15 @@ struct net_logins {
     bool is_closed; /* the service is gone */
     login_guard guard;
     table asking; /* by serial */
-    list waiting;
-    uint32_t waiting_count;
+    list waiting[LINES];
+    uint32_t waiting_count[LINES];
     uint32_t working;
     uint64_t last_serial;
 };
 
 struct net_login {
-    list link;         /* in `waiting` */
+    list link; /* in `waiting[line]` */
+    unsigned line;
     table_entry entry; /* in `asking` */
     net_logins *logins;
     login_state state;
@@ -123,7 +131,9 @@ int net_logins_create(net_logins **out, mail_loop *loop, const mail_mem *mem,
     ls->on_idle = on_idle;
     ls->arg = arg;
     table_init(&ls->asking, mem);
-    list_init(&ls->waiting);
+    for (unsigned i = 0; i < LINES; i++) {
+        list_init(&ls->waiting[i]);
+    }
     if (login_guard_init(&ls->guard, mem, &ls->opts) != MAIL_OK) {
         mem_free(mem, ls, sizeof(*ls));
         return MAIL_EINVAL;
@@ -147,10 +157,26 @@ static void release(net_logins *ls)
     mem_free(mem, ls, sizeof(*ls));
 }
 
+static net_login *next_in_line(const net_logins *ls)
+{
+    for (unsigned i = 0; i < LINES; i++) {
+        if (!list_is_empty(&ls->waiting[i])) {
+            return LIST_OWNER(ls->waiting[i].next, net_login, link);
+        }
+    }
+    return NULL;
+}
+
+static void leave_line(net_login *login)
+{
+    list_remove(&login->link);
+    login->logins->waiting_count[login->line]--;
+}
+
 void net_logins_destroy(net_logins *ls)
 {
     if (ls != NULL) {
-        assert(ls->asking.count == 0 && list_is_empty(&ls->waiting));
+        assert(ls->asking.count == 0 && next_in_line(ls) == NULL);
         ls->is_closed = true;
         release(ls);
     }
@@ -195,8 +221,7 @@ static void free_login(net_login *login)
         table_remove(&ls->asking, &login->entry);
     }
     if (login->state == LOGIN_WAITING) {
-        list_remove(&login->link);
-        ls->waiting_count--;
+        leave_line(login);
     }
     ls->loop->ops->untimer(login->timer);
     mail_accounts_release(login->job.accounts);
@@ -293,9 +318,11 @@ static void start(net_login *login)
 
 static void start_some(net_logins *ls)
 {
-    while (ls->working < ls->opts.max_working && !list_is_empty(&ls->waiting)) {
-        ls->waiting_count--;
-        start(LIST_OWNER(list_pop_front(&ls->waiting), net_login, link));
+    net_login *next;
+
+    while (ls->working < ls->opts.max_working && (next = next_in_line(ls)) != NULL) {
+        leave_line(next);
+        start(next);
     }
 }
 
@@ -304,13 +331,14 @@ static void wait_for_worker(net_login *login)
 {
     net_logins *ls = login->logins;
 
-    if (ls->waiting_count >= ls->opts.max_waiting) {
+    login->line = login_try_is_known(&login->try) ? LINE_KNOWN : LINE_OTHERS;
+    if (ls->waiting_count[login->line] >= ls->opts.max_waiting) {
         put_off_for_later(login);
         return;
     }
     login->state = LOGIN_WAITING;
-    list_push_back(&ls->waiting, &login->link);
-    ls->waiting_count++;
+    list_push_back(&ls->waiting[login->line], &login->link);
+    ls->waiting_count[login->line]++;
     start_some(ls);
 }
 

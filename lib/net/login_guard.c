@@ -63,6 +63,11 @@ void login_try_init(login_try *try, login_guard *guard, const mail_ip *client, b
     };
 }
 
+bool login_try_is_known(const login_try *try)
+{
+    return try->bucket == &try->guard->pairs;
+}
+
 bool login_try_is_barred(const login_try *try, mail_time now)
 {
     return (try->counts_host && net_guesses_is_barred(&try->guard->hosts, try->host_key, now)) ||

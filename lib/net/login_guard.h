@@ -39,6 +39,9 @@ void login_guard_deinit(login_guard *guard);
 void login_try_init(login_try *try, login_guard *guard, const mail_ip *client, bool counts_host,
                     mail_span name);
 
+/* Whether the host has logged in to the name of late. */
+bool login_try_is_known(const login_try *try);
+
 /* Whether host or name have been wrong too often of late. */
 bool login_try_is_barred(const login_try *try, mail_time now);
 

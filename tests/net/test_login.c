@@ -788,6 +788,47 @@ static void bounds_what_workers_have_to_do(void **state)
     tear_down(&fx);
 }
 
+/* Nor do they keep out those who have been here before: they have a line of their own, and first turn. */
+static void lets_known_hosts_pass_a_flood_of_guesses(void **state)
+{
+    enum {
+        WAITING = 5,
+        ALL = 10
+    };
+    mail_login_options opts = MAIL_LOGIN_OPTIONS_INIT;
+    answer answers[ALL];
+    answer known;
+    answer stranger;
+    fixture fx;
+
+    (void)state;
+    opts.max_waiting = WAITING;
+    opts.max_working = 1;
+    set_up(&fx, "alice:{PLAIN}secret\n", &opts);
+    assert_int_equal(log_in(&fx, &host_a, "alice", "secret"), IN);
+    for (unsigned i = 0; i < ALL; i++) {
+        mail_ip host = host_number(i);
+
+        begin(&fx, &answers[i], &host, plain("bob", "wrong"));
+    }
+    begin(&fx, &known, &host_a, plain("alice", "secret"));
+    begin(&fx, &stranger, &host_b, plain("alice", "secret"));
+    while (tick_once(&fx.lp)) {
+    }
+    assert_true(stranger.is_later);
+    assert_true(work_once(&fx.lp)); /* what was at work already */
+    assert_int_equal(known.calls, 0);
+    assert_true(work_once(&fx.lp));
+    assert_int_equal(known.calls, 1);
+    assert_int_equal(known.sasl.kind, MAIL_SASL_ACCEPT);
+    net_login_end(known.login, true);
+    net_login_end(stranger.login, false);
+    for (unsigned i = 0; i < ALL; i++) {
+        net_login_end(answers[i].login, false);
+    }
+    tear_down(&fx);
+}
+
 static void asks_again_later_without_workers(void **state)
 {
     fixture fx;
@@ -1109,6 +1150,7 @@ int main(void)
         cmocka_unit_test(spares_loopback_unless_it_is_to_be_limited),
         cmocka_unit_test(bars_names_but_not_from_hosts_that_know_them),
         cmocka_unit_test(bounds_what_workers_have_to_do),
+        cmocka_unit_test(lets_known_hosts_pass_a_flood_of_guesses),
         cmocka_unit_test(asks_again_later_without_workers),
         cmocka_unit_test(can_be_ended_at_any_point),
         cmocka_unit_test(takes_the_word_of_an_embedder),
