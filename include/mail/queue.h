@@ -237,6 +237,8 @@ MAIL_API int64_t mail_queue_hold(mail_queue *queue, const mail_queue_selector *w
 MAIL_API int64_t mail_queue_unhold(mail_queue *queue, const mail_queue_selector *which);
 /** Due now, whatever the schedule and the back-off of its lanes say. */
 MAIL_API int64_t mail_queue_flush(mail_queue *queue, const mail_queue_selector *which);
+/** How often that was asked for: who leaves hosts alone for a while forgets it then. */
+MAIL_API uint32_t mail_queue_flushes(const mail_queue *queue);
 MAIL_API int64_t mail_queue_remove(mail_queue *queue, const mail_queue_selector *which);
 
 typedef enum mail_queue_state {

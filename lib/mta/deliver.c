@@ -231,6 +231,17 @@ static void tell_drained(mail_deliver *agent)
     }
 }
 
+/* An operator who asks for a try now means one that reaches the host. */
+static void heed_flush(mail_deliver *agent)
+{
+    uint32_t flushes = mail_queue_flushes(agent->opts.queue);
+
+    if (flushes != agent->flushes) {
+        agent->flushes = flushes;
+        host_book_forgive(&agent->hosts);
+    }
+}
+
 static void go(void *arg)
 {
     mail_deliver *agent = arg;
@@ -240,6 +251,7 @@ static void go(void *arg)
         tell_drained(agent); /* may destroy the agent */
         return;
     }
+    heed_flush(agent);
     feed_starving(agent);
     take_lanes(agent);
     go_instant(agent);

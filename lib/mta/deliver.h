@@ -44,6 +44,7 @@ struct mail_deliver {
     hash_seed seed;
     table destinations;
     host_book hosts;
+    uint32_t flushes; /* of the queue, heeded */
     struct local *local;
     bounce_desk *bounces;
     list starving;   /* destinations that wait for a connection less than max_out */

@@ -32,6 +32,19 @@ void host_book_deinit(host_book *book)
     table_deinit(&book->hosts);
 }
 
+static void forgive(table_entry *entry, void *arg)
+{
+    host *hst = LIST_OWNER(entry, host, by_place);
+
+    (void)arg;
+    hst->down_until = 0;
+}
+
+void host_book_forgive(host_book *book)
+{
+    table_each(&book->hosts, forgive, NULL);
+}
+
 typedef struct forgetting {
     host_book *book;
     mail_time now;

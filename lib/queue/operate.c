@@ -129,6 +129,11 @@ int64_t mail_queue_flush(mail_queue *queue, const mail_queue_selector *which)
     return operate(queue, which, flush);
 }
 
+uint32_t mail_queue_flushes(const mail_queue *queue)
+{
+    return queue->flush_round;
+}
+
 int64_t mail_queue_remove(mail_queue *queue, const mail_queue_selector *which)
 {
     return operate(queue, which, remove_one);

@@ -7,7 +7,7 @@ import getpass
 import os
 import subprocess
 
-from harness import PATIENCE, SENDMAIL, World, body_of, main, needs, wait_for
+from harness import PATIENCE, SENDMAIL, World, body_of, free_port, main, needs, wait_for
 
 TEXT = b"From: alice@a.example\nTo: bob@b.example\nSubject: hi\n\nhello\n"
 CRON = b"From: root (Cron Daemon)\nTo: bob@b.example\nSubject: Cron <root@host> true\n\noutput\n"
@@ -281,12 +281,14 @@ class Sendmail(World):
         self.call(["-q"], spool=self.dir / "none")
 
     def test_the_owner_is_told_to_run_its_queue(self):
-        owner = self.relay("--route", "*=127.0.0.1:9", "--retry", "1h", name="owner")
+        """It tries at once, though it leaves the host alone for a while otherwise."""
+        port = free_port()
+        owner = self.relay("--route", f"*=127.0.0.1:{port}", "--retry", "1h", name="owner")
         self.call(["-f", "x@a.example", "bob@b.example"], spool=owner.spool)
         wait_for(lambda: " deferred " in owner.log(), "a first try")
+        self.relay("--listen", f"127.0.0.1:{port}", "--capture", name="late")
         self.call(["-q"], spool=owner.spool)
-        wait_for(lambda: owner.log().count(" deferred ") == 2, "a second try")
-        self.assertIn(" operator verb=retry messages=1 ", owner.log())
+        wait_for(lambda: " delivered " in owner.log(), "a second try")
 
 
 class Alone(World):

@@ -466,6 +466,33 @@ static void goes_on_when_a_dead_host_comes_back(void **state)
     post_close(&p);
 }
 
+static void tries_a_resting_host_when_it_is_asked_to(void **state)
+{
+    const mail_queue_selector all = {.all = true};
+    mail_deliver_options opts;
+    mail_endpoint at;
+    post p;
+    remote r;
+
+    (void)state;
+    post_open(&p, WORLD_POLL);
+    remote_open(&r, &p.k, false, NULL, NULL);
+    at = r.at;
+    remote_close(&r);
+    r.at = at;
+    opts = post_options(&p);
+    opts.backoff = opts.backoff_max = MAIL_HOUR;
+    post_start(&p, ROUTES(remote_route(&r)), &opts);
+    SEND(&p, "me@here.example", "a@one.example");
+    world_until(&p.k.w, strstr(p.k.log, "deferred") != NULL);
+    remote_open(&r, &p.k, false, &at, NULL);
+    assert_int_equal(mail_queue_flush(p.k.queue, &all), 1);
+    world_until(&p.k.w, post_queued(&p) == 0);
+    assert_int_equal(r.count, 1);
+    remote_close(&r);
+    post_close(&p);
+}
+
 static void fails_over_to_the_next_host(void **state)
 {
     static const mail_reply refusal = {554, {5, 3, 2}, {"No mail here", 12}};
@@ -748,6 +775,7 @@ int main(void)
         cmocka_unit_test(asks_afresh_at_each_try_where_a_message_goes),
         cmocka_unit_test(lets_a_crowd_for_one_host_delay_nothing_for_another),
         cmocka_unit_test(goes_on_when_a_dead_host_comes_back),
+        cmocka_unit_test(tries_a_resting_host_when_it_is_asked_to),
         cmocka_unit_test(fails_over_to_the_next_host),
         cmocka_unit_test(hands_over_by_lmtp),
         cmocka_unit_test(delivers_into_mailboxes_with_the_fields_of_final_delivery),
