@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -118,20 +119,22 @@ void confine_files_allow(confine_files *files, const char *path, bool to_write)
 /* Names, time, trust, chance, and what is loaded late. */
 static void allow_the_usual(confine_files *files)
 {
-    static const char *const places[] = {"/etc",
-                                         "/usr",
-                                         "/lib",
-                                         "/lib64",
-                                         "/proc",
-                                         "/sys",
-                                         "/dev",
-                                         "/run/systemd/resolve",
-                                         "/var/lib/ca-certificates"};
+    static const char *const places[] = {"/etc",  "/usr", "/lib", "/lib64",
+                                         "/proc", "/sys", "/dev", "/var/lib/ca-certificates"};
+    /* Often links to where whoever manages the network writes them. */
+    static const char *const linked[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/localtime",
+                                         "/etc/ssl/certs/ca-certificates.crt"};
 
     for (size_t i = 0; i < MAIL_COUNT(places); i++) {
         if (access(places[i], F_OK) == 0) { /* or what lies above it would be allowed */
             confine_files_allow(files, places[i], false);
         }
+    }
+    for (size_t i = 0; i < MAIL_COUNT(linked); i++) {
+        char *path = realpath(linked[i], NULL);
+
+        confine_files_allow(files, path, false);
+        free(path);
     }
 }
 
