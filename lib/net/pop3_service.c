@@ -7,9 +7,6 @@
 #include "base/mem.h"
 #include "net/pop3_session.h"
 
-#define MAX_SESSIONS            10000
-#define MAX_SESSIONS_PER_CLIENT 200
-
 /* Whoever does not read them for so long does not want to hear our last words. */
 #define LAST_WORDS (30 * MAIL_SECOND)
 
@@ -29,12 +26,6 @@ static void on_idle(void *arg)
 
 static void set_defaults(mail_pop3_service_options *opts)
 {
-    if (opts->max_sessions == 0) {
-        opts->max_sessions = MAX_SESSIONS;
-    }
-    if (opts->max_sessions_per_client == 0) {
-        opts->max_sessions_per_client = MAX_SESSIONS_PER_CLIENT;
-    }
     if (opts->mail_dir == NULL) {
         opts->mail_dir = ".";
     }
@@ -45,26 +36,29 @@ static bool is_valid(const mail_pop3_service_options *opts)
     return opts->size > 0 && opts->size <= sizeof(*opts) && opts->store != NULL;
 }
 
-static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg);
-static void on_unproxied(const mail_endpoint *proxy, const char *why, void *arg);
+static void serve(int fd, const mail_endpoint *peer, mail_span said, void *arg);
+static void refuse(int fd, const mail_endpoint *peer, net_limit limit, void *arg);
 
-/* Who may come in, and how much of it. */
-static int make_doors(mail_pop3_service *service)
+static int make_door(mail_pop3_service *service)
 {
     const mail_pop3_service_options *opts = &service->opts;
-    int code = net_proxies_init(&service->proxies, service->net, service->loop, service->mem,
-                                opts->proxy_from, opts->proxy_count);
 
-    service->proxies.proxied = on_proxied;
-    service->proxies.unproxied = on_unproxied;
-    if (code == MAIL_OK) {
-        code = net_quotas_init(&service->quotas, service->mem, opts->max_sessions_per_client,
-                               &opts->limits);
-    }
-    if (code == MAIL_OK) {
-        code = net_limit_measure_init(&service->measure, opts->metrics);
-    }
-    return code;
+    return net_door_init(&service->door,
+                         &(net_door_options){
+                             .loop = service->loop,
+                             .mem = service->mem,
+                             .net = service->net,
+                             .log = opts->log,
+                             .metrics = opts->metrics,
+                             .max_sessions = opts->max_sessions,
+                             .max_sessions_per_client = opts->max_sessions_per_client,
+                             .limit_loopback = opts->limit_loopback,
+                             .limits = &opts->limits,
+                             .proxy_from = opts->proxy_from,
+                             .proxy_count = opts->proxy_count,
+                             .serve = serve,
+                             .refuse = refuse,
+                         });
 }
 
 int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
@@ -90,7 +84,7 @@ int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
     service->last_words = LAST_WORDS;
     service->mail_dir = mem_text(service->mem, mail_span_text(service->opts.mail_dir));
     if (service->mail_dir != NULL) {
-        code = make_doors(service);
+        code = make_door(service);
     }
     if (code == MAIL_OK) {
         code = net_logins_create(&service->logins, loop, service->mem, opts->accounts, opts->login,
@@ -101,8 +95,7 @@ int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
     }
     if (code != MAIL_OK) {
         net_logins_destroy(service->logins);
-        net_proxies_deinit(&service->proxies);
-        net_quotas_deinit(&service->quotas);
+        net_door_deinit(&service->door);
         mem_free(service->mem, service->mail_dir, strlen(service->opts.mail_dir) + 1);
         mem_free(service->mem, service, sizeof(*service));
         return code;
@@ -127,11 +120,10 @@ void mail_pop3_service_destroy(mail_pop3_service *service)
     if (service == NULL) {
         return;
     }
-    assert(service->session_count == 0);
-    net_proxies_deinit(&service->proxies);
+    assert(service->door.sessions == 0);
     close_listeners(service);
     service->loop->ops->untimer(service->drained);
-    net_quotas_deinit(&service->quotas);
+    net_door_deinit(&service->door);
     net_logins_destroy(service->logins);
     mail_tls_context_unref(service->tls);
     mem_free(service->mem, service->mail_dir, strlen(service->mail_dir) + 1);
@@ -141,23 +133,6 @@ void mail_pop3_service_destroy(mail_pop3_service *service)
 static bool is_loopback(const mail_endpoint *peer)
 {
     return peer->ip.family == 0 || mail_ip_is_loopback(&peer->ip);
-}
-
-/* Whether one more session of `peer` may begin: `*limit` is what forbids it. MAIL_ENOMEM. */
-static int admit(mail_pop3_service *service, const mail_endpoint *peer, net_guest *guest,
-                 net_limit *limit)
-{
-    *guest = (net_guest){{NULL}};
-    *limit = NET_LIMIT_NONE;
-    if (service->session_count >= service->opts.max_sessions || service->draining) {
-        *limit = NET_LIMIT_SESSIONS;
-        return MAIL_OK;
-    }
-    if (is_loopback(peer) && !service->opts.limit_loopback) {
-        return MAIL_OK;
-    }
-    return net_quotas_enter(&service->quotas, &peer->ip, mail_loop_now(service->loop), guest,
-                            limit);
 }
 
 /* Nothing is offered that could not be kept. */
@@ -203,89 +178,45 @@ static int open_session(mail_pop3_service *service, int fd, const mail_endpoint 
 
     *limit = NET_LIMIT_NONE;
     if (code == MAIL_OK) {
-        code = admit(service, peer, &guest, limit);
+        code = net_door_admit(&service->door, peer, &guest, limit);
     }
-    if (code != MAIL_OK || *limit != NET_LIMIT_NONE) {
-        return code == MAIL_OK ? MAIL_ELIMIT : code;
+    if (code != MAIL_OK) {
+        return code;
     }
     fit_engine(service, peer, &engine);
     code = pop3_session_open(service, fd, peer, &guest, said, &engine);
     if (code != MAIL_OK) {
-        net_quotas_leave(&service->quotas, &guest);
+        net_door_leave(&service->door, &guest);
     }
     return code;
 }
 
-void pop3_service_limited(mail_pop3_service *service, const mail_endpoint *peer, net_limit limit,
-                          const char *what, const char *why)
-{
-    char client[MAIL_IP_TEXT_SIZE] = "unix";
-    mail_log_field fields[2] = {{.key = "client"}, {"reason", mail_span_text(why)}};
-
-    if (peer->ip.family != 0) {
-        mail_endpoint_print(peer, client);
-    }
-    fields[0].value = mail_span_text(client);
-    mail_metric_count(service->measure.met[limit], 1);
-    mail_log_line(service->opts.log, MAIL_LOG_WARN, what, fields, 2);
-}
-
 /* Whoever can't be served is told so, if that can be said at once. */
-static void turn_away(const pop3_listener *ls, int fd, const mail_endpoint *peer, net_limit limit)
+static void refuse(int fd, const mail_endpoint *peer, net_limit limit, void *arg)
 {
-    static const char reply[] = "-ERR [SYS/TEMP] too busy, try again later\r\n";
-    mail_pop3_service *service = ls->service;
+    pop3_listener *ls = arg;
 
-    pop3_service_limited(service, peer, limit, "connection refused", net_limit_text(limit));
-    if (!ls->engine.implicit_tls) {
-        service->net->ops->write(service->net, fd, reply, sizeof(reply) - 1);
-    }
-    service->net->ops->close(service->net, fd);
+    net_door_turn_away(&ls->service->door, fd, peer, limit,
+                       ls->engine.implicit_tls
+                           ? MAIL_SPAN("")
+                           : MAIL_SPAN("-ERR [SYS/TEMP] too busy, try again later\r\n"));
 }
 
-static void serve(pop3_listener *ls, int fd, const mail_endpoint *peer, mail_span said)
+static void serve(int fd, const mail_endpoint *peer, mail_span said, void *arg)
 {
+    pop3_listener *ls = arg;
     net_limit limit;
 
     if (open_session(ls->service, fd, peer, said, &ls->engine, &limit) != MAIL_OK) {
-        turn_away(ls, fd, peer, limit);
+        refuse(fd, peer, limit, ls);
     }
-}
-
-static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg)
-{
-    serve(arg, fd, client, rest);
-}
-
-static void on_unproxied(const mail_endpoint *proxy, const char *why, void *arg)
-{
-    const pop3_listener *ls = arg;
-
-    pop3_service_limited(ls->service, proxy, NET_LIMIT_PROXY, "connection refused", why);
-}
-
-/* The client of a proxy is counted once it is known; till then all that there are count. */
-static int await_proxy(pop3_listener *ls, int fd, const mail_endpoint *peer)
-{
-    mail_pop3_service *service = ls->service;
-
-    if (service->session_count + service->proxies.waiting_count >= service->opts.max_sessions) {
-        return MAIL_ELIMIT;
-    }
-    return net_proxies_await(&service->proxies, fd, peer, ls);
 }
 
 static void on_accept(int fd, const mail_endpoint *peer, bool is_last, void *arg)
 {
     pop3_listener *ls = arg;
 
-    if (is_last) {
-        turn_away(ls, fd, peer, NET_LIMIT_SESSIONS);
-    } else if (!net_proxies_has(&ls->service->proxies, peer)) {
-        serve(ls, fd, peer, MAIL_SPAN(""));
-    } else if (await_proxy(ls, fd, peer) != MAIL_OK) {
-        turn_away(ls, fd, peer, NET_LIMIT_SESSIONS);
-    }
+    net_door_pass(&ls->service->door, fd, peer, is_last, ls);
 }
 
 static int check_engine(const mail_pop3_service *service, const mail_pop3_server_options *options,
@@ -413,12 +344,13 @@ void mail_pop3_service_set_tls(mail_pop3_service *service, mail_tls_context *con
 
 size_t mail_pop3_service_sessions(const mail_pop3_service *service)
 {
-    return service->session_count;
+    return service->door.sessions;
 }
 
 static void check_drained(mail_pop3_service *service)
 {
-    if (service->draining && service->session_count == 0 && !net_logins_are_busy(service->logins)) {
+    if (service->door.is_shut && service->door.sessions == 0 &&
+        !net_logins_are_busy(service->logins)) {
         service->loop->ops->timer_set(service->drained, mail_loop_now(service->loop));
     }
 }
@@ -427,9 +359,8 @@ void pop3_service_forget(pop3_session *ss)
 {
     mail_pop3_service *service = ss->service;
 
-    net_quotas_leave(&service->quotas, &ss->guest);
+    net_door_leave(&service->door, &ss->guest);
     list_remove(&ss->link_in_service);
-    service->session_count--;
     check_drained(service);
 }
 
@@ -450,8 +381,7 @@ void mail_pop3_service_drain(mail_pop3_service *service, void (*fn)(void *arg), 
 {
     service->drain_fn = fn;
     service->drain_arg = arg;
-    service->draining = true;
-    net_proxies_close_all(&service->proxies);
+    net_door_shut(&service->door);
     close_listeners(service);
     each_session(service, pop3_session_drain);
     check_drained(service);

@@ -530,8 +530,8 @@ static void link_tick(void *arg, mail_time now)
     }
     mail_pop3_server_tick(ss->engine, now, &ev);
     if (ev.type == MAIL_POP3_EV_CLOSE) {
-        pop3_service_limited(ss->service, &ss->peer, NET_LIMIT_TIME, "session ended",
-                             net_limit_text(NET_LIMIT_TIME));
+        net_door_limited(&ss->service->door, &ss->peer, NET_LIMIT_TIME, "session ended",
+                         net_limit_text(NET_LIMIT_TIME));
     }
     on_event(ss, &ev);
 }
@@ -643,7 +643,6 @@ int pop3_session_open(mail_pop3_service *service, int fd, const mail_endpoint *p
         net_link_set_filter(&ss->link, net_tls_filter(ss->tls));
     }
     list_push_back(&service->sessions, &ss->link_in_service);
-    service->session_count++;
     net_link_preload(&ss->link, said);
     net_link_soon(&ss->link);
     return MAIL_OK;

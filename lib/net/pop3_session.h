@@ -5,11 +5,10 @@
 #include <mail/pop3_service.h>
 
 #include "base/list.h"
+#include "net/door.h"
 #include "net/link.h"
 #include "net/listener.h"
 #include "net/login.h"
-#include "net/proxies.h"
-#include "net/quotas.h"
 #include "net/tls_filter.h"
 
 /* What of a session is done on a worker; one at a time. */
@@ -78,15 +77,11 @@ struct mail_pop3_service {
     net_logins *logins;
     list listeners;
     list sessions;
-    size_t session_count;
-    net_quotas quotas;
-    net_limit_measure measure;
+    net_door door;
     mail_duration last_words; /* how long a client may take to hear them */
-    net_proxies proxies;
     mail_timer *drained;
     void (*drain_fn)(void *arg);
     void *drain_arg;
-    bool draining;
 };
 
 /*
@@ -130,11 +125,7 @@ void pop3_login_refuse(pop3_session *ss);
 void pop3_login_drop(pop3_session *ss);
 void pop3_login_deinit(pop3_session *ss);
 
-/* pop3_service.c: counts and logs that a client met a limit, and what is done about it. */
-void pop3_service_limited(mail_pop3_service *service, const mail_endpoint *peer, net_limit limit,
-                          const char *what, const char *why);
-
-/* The session is gone for good. */
+/* pop3_service.c: the session is gone for good. */
 void pop3_service_forget(pop3_session *ss);
 
 #endif

@@ -82,12 +82,11 @@ static void fail(waiting *wt, const char *why)
 {
     net_proxies *proxies = wt->proxies;
     mail_endpoint peer = wt->peer;
-    void *arg = wt->arg;
     int fd = wt->fd;
 
     end_waiting(wt);
     proxies->net->ops->close(proxies->net, fd);
-    proxies->unproxied(&peer, why, arg);
+    proxies->unproxied(proxies, &peer, why);
 }
 
 /*

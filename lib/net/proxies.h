@@ -13,14 +13,16 @@
  */
 typedef void net_proxied_fn(int fd, const mail_endpoint *client, mail_span rest, void *arg);
 
+typedef struct net_proxies net_proxies;
+
 /* It is not: `why`, for a person. The connection is closed already. */
-typedef void net_unproxied_fn(const mail_endpoint *proxy, const char *why, void *arg);
+typedef void net_unproxied_fn(net_proxies *proxies, const mail_endpoint *proxy, const char *why);
 
 /*
  * The proxies that may say for whom they speak, and their connections that have not done so yet.
  * Nobody else's bytes are looked at here: a header from a stranger is a stranger's command.
  */
-typedef struct net_proxies {
+struct net_proxies {
     const mail_sockets *net;
     mail_loop *loop;
     const mail_mem *mem;
@@ -31,7 +33,7 @@ typedef struct net_proxies {
     mail_duration patience; /* with their headers */
     list waiting;
     size_t waiting_count;
-} net_proxies;
+};
 
 /* `from` is copied. MAIL_ENOMEM. */
 int net_proxies_init(net_proxies *proxies, const mail_sockets *net, mail_loop *loop,

@@ -7,9 +7,6 @@
 #include "base/mem.h"
 #include "net/smtp_session.h"
 
-#define MAX_SESSIONS            10000
-#define MAX_SESSIONS_PER_CLIENT 200
-
 /* Whoever does not read them for so long does not want to hear our last words. */
 #define LAST_WORDS (30 * MAIL_SECOND)
 
@@ -20,8 +17,8 @@ static void on_drained(void *arg)
     service->drain_fn(service->drain_arg);
 }
 
-static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg);
-static void on_unproxied(const mail_endpoint *proxy, const char *why, void *arg);
+static void serve(int fd, const mail_endpoint *peer, mail_span said, void *arg);
+static void refuse(int fd, const mail_endpoint *peer, net_limit limit, void *arg);
 
 static void on_logins_idle(void *arg)
 {
@@ -39,29 +36,31 @@ static int make_logins(mail_smtp_service *service)
                              opts->login, on_logins_idle, service);
 }
 
-/* Who may come in, and how much of it. */
-static int make_doors(mail_smtp_service *service)
+static int make_door(mail_smtp_service *service)
 {
     const mail_smtp_service_options *opts = &service->opts;
-    int code = net_proxies_init(&service->proxies, service->net, service->loop, service->mem,
-                                opts->proxy_from, opts->proxy_count);
 
-    service->proxies.proxied = on_proxied;
-    service->proxies.unproxied = on_unproxied;
-    if (code == MAIL_OK) {
-        code = net_quotas_init(&service->quotas, service->mem, opts->max_sessions_per_client,
-                               &opts->limits);
-    }
-    if (code == MAIL_OK) {
-        code = net_limit_measure_init(&service->measure, opts->metrics);
-    }
-    return code;
+    return net_door_init(&service->door,
+                         &(net_door_options){
+                             .loop = service->loop,
+                             .mem = service->mem,
+                             .net = service->net,
+                             .log = opts->log,
+                             .metrics = opts->metrics,
+                             .max_sessions = opts->max_sessions,
+                             .max_sessions_per_client = opts->max_sessions_per_client,
+                             .limit_loopback = opts->limit_loopback,
+                             .limits = &opts->limits,
+                             .proxy_from = opts->proxy_from,
+                             .proxy_count = opts->proxy_count,
+                             .serve = serve,
+                             .refuse = refuse,
+                         });
 }
 
 static void free_service(mail_smtp_service *service)
 {
-    net_proxies_deinit(&service->proxies);
-    net_quotas_deinit(&service->quotas);
+    net_door_deinit(&service->door);
     service->loop->ops->untimer(service->drained);
     mail_tls_context_unref(service->tls);
     net_logins_destroy(service->logins);
@@ -83,12 +82,6 @@ int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
         return MAIL_ENOMEM;
     }
     memcpy(&service->opts, opts, opts->size);
-    if (service->opts.max_sessions == 0) {
-        service->opts.max_sessions = MAX_SESSIONS;
-    }
-    if (service->opts.max_sessions_per_client == 0) {
-        service->opts.max_sessions_per_client = MAX_SESSIONS_PER_CLIENT;
-    }
     service->loop = loop;
     service->mem = opts->mem;
     service->net = service->opts.sockets != NULL ? service->opts.sockets : &net_system_sockets;
@@ -96,7 +89,7 @@ int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
     service->first_free = SLOT_NONE;
     list_init(&service->listeners);
     list_init(&service->orphans);
-    code = make_doors(service);
+    code = make_door(service);
     if (code == MAIL_OK) {
         code = make_logins(service);
     }
@@ -127,7 +120,7 @@ void mail_smtp_service_destroy(mail_smtp_service *service)
         return;
     }
     assert(service->calling == 0);
-    net_proxies_close_all(&service->proxies);
+    net_proxies_close_all(&service->door.proxies);
     while (!list_is_empty(&service->listeners)) {
         close_listener(LIST_OWNER(service->listeners.next, smtp_listener, link));
     }
@@ -186,7 +179,6 @@ static void take_slot(mail_smtp_service *service, uint32_t slot, smtp_session *s
 {
     service->first_free = service->slots[slot].next_free;
     service->slots[slot].session = ss;
-    service->sessions++;
 }
 
 mail_ticket smtp_service_ticket(mail_smtp_service *service, uint32_t slot)
@@ -246,59 +238,16 @@ int mail_smtp_service_take_asking(mail_ticket ticket, mail_sink *sink)
     return take(ticket, sink, SMTP_TAKING_ASKING, MAIL_SPAN(""));
 }
 
-/* Clients: who has how many sessions. */
-
-/* Limits. */
-
-static bool is_free(const mail_smtp_service *service, const mail_endpoint *peer)
-{
-    return peer->ip.family == 0 ||
-           (mail_ip_is_loopback(&peer->ip) && !service->opts.limit_loopback);
-}
-
-/* Whether one more session of `peer` may begin: `*limit` is what forbids it. MAIL_ENOMEM. */
-static int admit(mail_smtp_service *service, const mail_endpoint *peer, net_guest *guest,
-                 net_limit *limit)
-{
-    *guest = (net_guest){{NULL}};
-    *limit = NET_LIMIT_NONE;
-    if (service->sessions >= service->opts.max_sessions || service->draining) {
-        *limit = NET_LIMIT_SESSIONS;
-        return MAIL_OK;
-    }
-    if (is_free(service, peer)) {
-        return MAIL_OK;
-    }
-    return net_quotas_enter(&service->quotas, &peer->ip, mail_loop_now(service->loop), guest,
-                            limit);
-}
-
-void smtp_service_limited(mail_smtp_service *service, const mail_endpoint *peer, net_limit limit,
-                          const char *what, const char *why)
-{
-    char text[MAIL_IP_TEXT_SIZE] = "unix";
-    mail_log_field fields[2] = {{.key = "client"}, {.key = "reason"}};
-
-    if (peer->ip.family != 0) {
-        mail_endpoint_print(peer, text);
-    }
-    fields[0].value = mail_span_text(text);
-    fields[1].value = mail_span_text(why);
-    mail_metric_count(service->measure.met[limit], 1);
-    mail_log_line(service->opts.log, MAIL_LOG_WARN, what, fields, 2);
-}
-
 /* Sessions come and go. */
 
 void smtp_service_forget(mail_smtp_service *service, smtp_session *ss)
 {
     smtp_slot *slot = &service->slots[ss->slot];
 
-    net_quotas_leave(&service->quotas, &ss->guest);
+    net_door_leave(&service->door, &ss->guest);
     slot->session = NULL;
     slot->next_free = service->first_free;
     service->first_free = ss->slot;
-    service->sessions--;
     if (ss->finishing) {
         list_push_back(&service->orphans, &ss->orphan);
     }
@@ -348,84 +297,50 @@ static int begin_session(mail_smtp_service *service, int fd, const mail_endpoint
                          net_limit *limit, smtp_session **out)
 {
     net_guest guest;
-    int code = admit(service, peer, &guest, limit);
+    int code = net_door_admit(&service->door, peer, &guest, limit);
 
-    if (code == MAIL_OK && *limit != NET_LIMIT_NONE) {
-        return MAIL_ELIMIT;
-    }
-    if (code == MAIL_OK) {
-        code = open_session(service, fd, peer, engine, listener_arg, &guest, out);
-    }
     if (code != MAIL_OK) {
-        net_quotas_leave(&service->quotas, &guest);
+        return code;
+    }
+    code = open_session(service, fd, peer, engine, listener_arg, &guest, out);
+    if (code != MAIL_OK) {
+        net_door_leave(&service->door, &guest);
     }
     return code;
 }
 
 /* RFC 5321, section 3.8: who can't be served is told so, if that is possible in one write. */
-static void refuse(smtp_listener *ls, int fd, const mail_endpoint *peer, net_limit limit)
+static void refuse(int fd, const mail_endpoint *peer, net_limit limit, void *arg)
 {
     static const char busy[] = "421 4.3.2 Too many connections, try again later\r\n";
     static const char yours[] = "421 4.7.0 Too many connections from you, try again later\r\n";
-    mail_smtp_service *service = ls->service;
-    const char *text = limit <= NET_LIMIT_SESSIONS ? busy : yours;
+    smtp_listener *ls = arg;
+    const char *words = limit <= NET_LIMIT_SESSIONS ? busy : yours;
 
-    if (!ls->engine.implicit_tls) {
-        service->net->ops->write(service->net, fd, text, strlen(text));
-    }
-    service->net->ops->close(service->net, fd);
-    smtp_service_limited(service, peer, limit, "connection refused", net_limit_text(limit));
+    net_door_turn_away(&ls->service->door, fd, peer, limit,
+                       mail_span_text(ls->engine.implicit_tls ? "" : words));
 }
 
-/* `said` is what the client has said already. */
-static void serve(smtp_listener *ls, int fd, const mail_endpoint *peer, mail_span said)
+static void serve(int fd, const mail_endpoint *peer, mail_span said, void *arg)
 {
+    smtp_listener *ls = arg;
     net_limit limit;
     smtp_session *ss;
     int code = begin_session(ls->service, fd, peer, &ls->engine, ls->arg, &limit, &ss);
 
     if (code != MAIL_OK) {
-        refuse(ls, fd, peer, limit);
+        refuse(fd, peer, limit, ls);
         return;
     }
     net_link_preload(&ss->link, said);
     net_link_start(&ss->link);
 }
 
-static void on_proxied(int fd, const mail_endpoint *client, mail_span rest, void *arg)
-{
-    serve(arg, fd, client, rest);
-}
-
-static void on_unproxied(const mail_endpoint *proxy, const char *why, void *arg)
-{
-    const smtp_listener *ls = arg;
-
-    smtp_service_limited(ls->service, proxy, NET_LIMIT_PROXY, "connection refused", why);
-}
-
-/* The client of a proxy is counted once it is known; till then all that there are count. */
-static int await_proxy(smtp_listener *ls, int fd, const mail_endpoint *peer)
-{
-    mail_smtp_service *service = ls->service;
-
-    if (service->sessions + service->proxies.waiting_count >= service->opts.max_sessions) {
-        return MAIL_ELIMIT;
-    }
-    return net_proxies_await(&service->proxies, fd, peer, ls);
-}
-
 static void on_accept(int fd, const mail_endpoint *peer, bool is_last, void *arg)
 {
     smtp_listener *ls = arg;
 
-    if (is_last) {
-        refuse(ls, fd, peer, NET_LIMIT_SESSIONS);
-    } else if (!net_proxies_has(&ls->service->proxies, peer)) {
-        serve(ls, fd, peer, MAIL_SPAN(""));
-    } else if (await_proxy(ls, fd, peer) != MAIL_OK) {
-        refuse(ls, fd, peer, NET_LIMIT_SESSIONS);
-    }
+    net_door_pass(&ls->service->door, fd, peer, is_last, ls);
 }
 
 /* A caller built against an older header has fewer options; those it lacks are 0. */
@@ -463,7 +378,7 @@ int mail_smtp_service_adopt(mail_smtp_service *service, int fd,
 
 size_t mail_smtp_service_sessions(const mail_smtp_service *service)
 {
-    return service->sessions;
+    return service->door.sessions;
 }
 
 /* Listeners. */
@@ -578,7 +493,7 @@ int mail_smtp_service_listen_fd(mail_smtp_service *service, int fd,
 
 void smtp_service_check_drained(mail_smtp_service *service)
 {
-    if (service->draining && service->sessions == 0 && list_is_empty(&service->orphans) &&
+    if (service->door.is_shut && service->door.sessions == 0 && list_is_empty(&service->orphans) &&
         (service->logins == NULL || !net_logins_are_busy(service->logins))) {
         service->loop->ops->timer_set(service->drained, mail_loop_now(service->loop));
     }
@@ -586,10 +501,9 @@ void smtp_service_check_drained(mail_smtp_service *service)
 
 void mail_smtp_service_drain(mail_smtp_service *service, void (*fn)(void *arg), void *arg)
 {
-    service->draining = true;
     service->drain_fn = fn;
     service->drain_arg = arg;
-    net_proxies_close_all(&service->proxies);
+    net_door_shut(&service->door);
     for (list *at = service->listeners.next; at != &service->listeners; at = at->next) {
         net_listener_deinit(&LIST_OWNER(at, smtp_listener, link)->listener);
     }

@@ -78,7 +78,7 @@ static void tell_tls(smtp_session *ss, mail_time now)
     ss->shown.helo = mail_span_of(NULL, 0);
     ss->shown.esmtp = false;
     ss->shown.authenticated = mail_span_of(NULL, 0);
-    net_quotas_log_in(&ss->service->quotas, &ss->guest, ss->shown.authenticated);
+    net_quotas_log_in(&ss->service->door.quotas, &ss->guest, ss->shown.authenticated);
     mail_smtp_server_tls_started(ss->engine, now, shown);
 }
 
@@ -196,7 +196,8 @@ static void resume(smtp_session *ss, mail_smtp_event_type question)
         return;
     }
     net_link_kick(&ss->link);
-    if (question != MAIL_SMTP_EV_END || ss->shown.lmtp || ss->starved || ss->service->draining) {
+    if (question != MAIL_SMTP_EV_END || ss->shown.lmtp || ss->starved ||
+        ss->service->door.is_shut) {
         net_link_soon(&ss->link);
     }
 }
@@ -227,7 +228,7 @@ static void note_user(smtp_session *ss)
     mail_span user = mail_smtp_server_user(ss->engine);
 
     if (user.length > 0 && ss->shown.authenticated.length == 0) {
-        net_quotas_log_in(&ss->service->quotas, &ss->guest, user);
+        net_quotas_log_in(&ss->service->door.quotas, &ss->guest, user);
     }
     ss->shown.authenticated = user;
     smtp_login_settle(ss);
@@ -353,7 +354,7 @@ static void refuse_more(smtp_session *ss, net_resource resource, mail_smtp_event
     const mail_reply *reply = &rows[resource].reply;
     mail_smtp_event refused = {.type = MAIL_SMTP_EV_REFUSED, .reply = reply};
 
-    mail_metric_count(ss->service->measure.met[rows[resource].limit], 1);
+    mail_metric_count(ss->service->door.measure.met[rows[resource].limit], 1);
     ss->question = question;
     smtp_session_answer(ss, reply);
     tell_policy(ss, no_ticket, &refused);
@@ -363,7 +364,8 @@ static void ask_within(smtp_session *ss, net_resource resource, const mail_smtp_
 {
     mail_smtp_service *service = ss->service;
 
-    if (net_quotas_take(&service->quotas, &ss->guest, resource, mail_loop_now(service->loop))) {
+    if (net_quotas_take(&service->door.quotas, &ss->guest, resource,
+                        mail_loop_now(service->loop))) {
         ask(ss, ev);
     } else {
         refuse_more(ss, resource, ev->type);
@@ -434,8 +436,8 @@ static void note_limit(smtp_session *ss, const mail_reply *reply)
     for (size_t i = 0; reply != NULL && i < MAIL_COUNT(rows); i++) {
         if (reply->code == rows[i].code && reply->status[1] == rows[i].subject) {
             text[mail_reply_print(reply, text, sizeof(text))] = '\0';
-            smtp_service_limited(ss->service, &ss->shown.peer, rows[i].limit, "session ended",
-                                 text);
+            net_door_limited(&ss->service->door, &ss->shown.peer, rows[i].limit, "session ended",
+                             text);
         }
     }
 }
@@ -547,7 +549,7 @@ static bool awaits_handshake(smtp_session *ss, mail_time now)
         tell_tls(ss, now);
         return false;
     }
-    if (ss->service->draining) {
+    if (ss->service->door.is_shut) {
         end_mute(ss);
     }
     return true;

@@ -6,11 +6,10 @@
 
 #include "base/buffer.h"
 #include "base/list.h"
+#include "net/door.h"
 #include "net/link.h"
 #include "net/listener.h"
 #include "net/login.h"
-#include "net/proxies.h"
-#include "net/quotas.h"
 #include "net/tls_filter.h"
 
 /* What becomes of the message that is coming in. */
@@ -81,17 +80,13 @@ struct mail_smtp_service {
     uint32_t slot_count; /* ever used */
     uint32_t slot_capacity;
     uint32_t first_free; /* SLOT_NONE: none */
-    uint32_t sessions;
-    list orphans; /* sessions that are gone but for their `finish` */
+    list orphans;        /* sessions that are gone but for their `finish` */
     uint64_t last_serial;
-    net_proxies proxies;
-    net_quotas quotas;
-    net_limit_measure measure;
+    net_door door;
     mail_duration last_words; /* how long a client may take to hear them */
     mail_timer *drained;
     void (*drain_fn)(void *arg);
     void *drain_arg;
-    bool draining;
     unsigned calling; /* the policy */
 };
 
@@ -138,10 +133,6 @@ mail_ticket smtp_service_ticket(mail_smtp_service *service, uint32_t slot);
 
 /* The connection has gone: frees the slot. One whose `finish` is under way becomes an orphan. */
 void smtp_service_forget(mail_smtp_service *service, smtp_session *ss);
-
-/* Counts and logs that a client met a limit, and what is done about it. */
-void smtp_service_limited(mail_smtp_service *service, const mail_endpoint *peer, net_limit limit,
-                          const char *what, const char *why);
 
 /* Calls `drain_fn` soon if that was the last one. */
 void smtp_service_check_drained(mail_smtp_service *service);

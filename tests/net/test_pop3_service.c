@@ -392,7 +392,7 @@ static void connections_have_a_rate_and_networks_a_number(void **state)
             second = dial(&fx);
             expect(&fx, second, "-ERR [SYS/TEMP] too busy, try again later\r\n");
             expect_end(&fx, second);
-            assert_int_equal(mail_metric_value(fx.service->measure.met[cases[i].met]), 1);
+            assert_int_equal(mail_metric_value(fx.service->door.measure.met[cases[i].met]), 1);
             if (cases[i].stays) {
                 close(first);
             }

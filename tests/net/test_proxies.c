@@ -96,7 +96,7 @@ static void a_bad_header_ends_it(void **state)
             send_all(&p, fd, cases[i]);
             guest_hears_the_end(&p, fd);
             assert_string_equal(p.heard, "");
-            assert_int_equal(p.service->proxies.waiting_count, 0);
+            assert_int_equal(p.service->door.proxies.waiting_count, 0);
             party_close(&p);
             world_close(&w);
         }
@@ -185,18 +185,18 @@ static void a_silent_proxy_is_not_waited_for(void **state)
         int fd;
 
         open_party(&p, &w, kind, &here);
-        p.service->proxies.patience = MAIL_MILLISECOND;
+        p.service->door.proxies.patience = MAIL_MILLISECOND;
         fd = guest_open(&p);
         guest_hears_the_end(&p, fd);
-        assert_int_equal(p.service->proxies.waiting_count, 0);
+        assert_int_equal(p.service->door.proxies.waiting_count, 0);
         /* Nor one that goes, nor at the end. */
-        p.service->proxies.patience = MAIL_HOUR;
+        p.service->door.proxies.patience = MAIL_HOUR;
         fd = guest_open(&p);
-        world_until(&w, p.service->proxies.waiting_count == 1);
+        world_until(&w, p.service->door.proxies.waiting_count == 1);
         close(fd);
-        world_until(&w, p.service->proxies.waiting_count == 0);
+        world_until(&w, p.service->door.proxies.waiting_count == 0);
         fd = guest_open(&p);
-        world_until(&w, p.service->proxies.waiting_count == 1);
+        world_until(&w, p.service->door.proxies.waiting_count == 1);
         mail_smtp_service_drain(p.service, party_drained, &p);
         world_until(&w, p.drained == 1);
         guest_hears_the_end(&p, fd);
@@ -232,14 +232,14 @@ static void limits_hold_for_the_clients_behind_it(void **state)
         send_all(&p, fd[1], MAIL_SPAN("PROXY TCP4 192.0.2.2 192.0.2.9 3 2\r\n"));
         guest_hears(&p, fd[1], "220");
         fd[2] = guest_open(&p);
-        world_until(&w, p.service->proxies.waiting_count == 1);
+        world_until(&w, p.service->door.proxies.waiting_count == 1);
         fd[3] = guest_open(&p);
         guest_hears(&p, fd[3], "421 4.3.2");
         guest_hears_the_end(&p, fd[3]);
         for (int i = 0; i < 3; i++) {
             close(fd[i]);
         }
-        world_until(&w, p.opened == 0 && p.service->proxies.waiting_count == 0);
+        world_until(&w, p.opened == 0 && p.service->door.proxies.waiting_count == 0);
         party_close(&p);
         world_close(&w);
     }
@@ -259,9 +259,9 @@ static void a_far_proxy_cannot_make_a_client_local(void **state)
 
         open_party(&p, &w, kind, &elsewhere);
         world_pair(&ours, &peer);
-        assert_true(net_proxies_has(&p.service->proxies, &far));
+        assert_true(net_proxies_has(&p.service->door.proxies, &far));
         assert_int_equal(
-            net_proxies_await(&p.service->proxies, ours, &far,
+            net_proxies_await(&p.service->door.proxies, ours, &far,
                               LIST_OWNER(p.service->listeners.next, smtp_listener, link)),
             MAIL_OK);
         send_all(&p, peer, MAIL_SPAN("PROXY TCP4 127.0.0.1 192.0.2.9 1 2\r\n"));

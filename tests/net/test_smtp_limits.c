@@ -29,7 +29,8 @@ static void close_limited(party *p, world *w, net_limit limit, uint64_t times)
 
     world_until(w, mail_smtp_service_sessions(p->service) == 0);
     for (net_limit i = NET_LIMIT_NONE + 1; i < NET_LIMITS; i++) {
-        assert_int_equal(mail_metric_value(p->service->measure.met[i]), i == limit ? times : 0);
+        assert_int_equal(mail_metric_value(p->service->door.measure.met[i]),
+                         i == limit ? times : 0);
     }
     party_close(p);
     mail_metrics_destroy(metrics);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/door.h"
+
+#define MAX_SESSIONS            10000
+#define MAX_SESSIONS_PER_CLIENT 200
+
+static void on_unproxied(net_proxies *proxies, const mail_endpoint *proxy, const char *why)
+{
+    const net_door *door = LIST_OWNER(proxies, net_door, proxies);
+
+    net_door_limited(door, proxy, NET_LIMIT_PROXY, "connection refused", why);
+}
+
+int net_door_init(net_door *door, const net_door_options *opts)
+{
+    uint32_t per_client = opts->max_sessions_per_client != 0 ? opts->max_sessions_per_client
+                                                             : MAX_SESSIONS_PER_CLIENT;
+    int code;
+
+    *door = (net_door){.opts = *opts};
+    if (door->opts.max_sessions == 0) {
+        door->opts.max_sessions = MAX_SESSIONS;
+    }
+    code = net_proxies_init(&door->proxies, opts->net, opts->loop, opts->mem, opts->proxy_from,
+                            opts->proxy_count);
+    door->proxies.proxied = opts->serve;
+    door->proxies.unproxied = on_unproxied;
+    if (code == MAIL_OK) {
+        code = net_quotas_init(&door->quotas, opts->mem, per_client, opts->limits);
+    }
+    if (code == MAIL_OK) {
+        code = net_limit_measure_init(&door->measure, opts->metrics);
+    }
+    return code;
+}
+
+void net_door_deinit(net_door *door)
+{
+    net_proxies_deinit(&door->proxies);
+    net_quotas_deinit(&door->quotas);
+}
+
+void net_door_shut(net_door *door)
+{
+    door->is_shut = true;
+    net_proxies_close_all(&door->proxies);
+}
+
+/* The client of a proxy is counted once it is known; till then all that there are count. */
+static int await_proxy(net_door *door, int fd, const mail_endpoint *peer, void *arg)
+{
+    if (door->sessions + door->proxies.waiting_count >= door->opts.max_sessions) {
+        return MAIL_ELIMIT;
+    }
+    return net_proxies_await(&door->proxies, fd, peer, arg);
+}
+
+void net_door_pass(net_door *door, int fd, const mail_endpoint *peer, bool is_last, void *arg)
+{
+    if (is_last) {
+        door->opts.refuse(fd, peer, NET_LIMIT_SESSIONS, arg);
+    } else if (!net_proxies_has(&door->proxies, peer)) {
+        door->opts.serve(fd, peer, MAIL_SPAN(""), arg);
+    } else if (await_proxy(door, fd, peer, arg) != MAIL_OK) {
+        door->opts.refuse(fd, peer, NET_LIMIT_SESSIONS, arg);
+    }
+}
+
+static bool is_free(const net_door *door, const mail_endpoint *peer)
+{
+    return peer->ip.family == 0 || (mail_ip_is_loopback(&peer->ip) && !door->opts.limit_loopback);
+}
+
+int net_door_admit(net_door *door, const mail_endpoint *peer, net_guest *guest, net_limit *limit)
+{
+    int code = MAIL_OK;
+
+    *guest = (net_guest){{NULL}};
+    *limit = NET_LIMIT_NONE;
+    if (door->sessions >= door->opts.max_sessions || door->is_shut) {
+        *limit = NET_LIMIT_SESSIONS;
+    } else if (!is_free(door, peer)) {
+        code = net_quotas_enter(&door->quotas, &peer->ip, mail_loop_now(door->opts.loop), guest,
+                                limit);
+    }
+    if (*limit != NET_LIMIT_NONE) {
+        return MAIL_ELIMIT;
+    }
+    door->sessions += code == MAIL_OK;
+    return code;
+}
+
+void net_door_leave(net_door *door, net_guest *guest)
+{
+    net_quotas_leave(&door->quotas, guest);
+    door->sessions--;
+}
+
+void net_door_turn_away(net_door *door, int fd, const mail_endpoint *peer, net_limit limit,
+                        mail_span words)
+{
+    const mail_sockets *net = door->opts.net;
+
+    if (words.length > 0) {
+        net->ops->write(net, fd, words.data, words.length);
+    }
+    net->ops->close(net, fd);
+    net_door_limited(door, peer, limit, "connection refused", net_limit_text(limit));
+}
+
+void net_door_limited(const net_door *door, const mail_endpoint *peer, net_limit limit,
+                      const char *what, const char *why)
+{
+    char client[MAIL_IP_TEXT_SIZE] = "unix";
+    mail_log_field fields[2] = {{.key = "client"}, {"reason", mail_span_text(why)}};
+
+    if (peer->ip.family != 0) {
+        mail_endpoint_print(peer, client);
+    }
+    fields[0].value = mail_span_text(client);
+    mail_metric_count(door->measure.met[limit], 1);
+    mail_log_line(door->opts.log, MAIL_LOG_WARN, what, fields, MAIL_COUNT(fields));
+}
