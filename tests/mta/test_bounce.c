@@ -59,6 +59,40 @@ static void shares_one_report_among_all_that_fail_in_one_round(void **state)
     }
 }
 
+/* SS-039: 250 to the message is for all that were accepted; what fails of it later is reported. */
+static void accepts_a_message_of_which_a_part_fails_later(void **state)
+{
+    static const mail_network here = {{.family = 4, .bytes = {127}}, 8};
+    mail_receive_options front = MAIL_RECEIVE_OPTIONS_INIT;
+    post p;
+    remote r;
+    int fd;
+
+    (void)state;
+    front.relay_from = &here;
+    front.relay_count = 1;
+    post_open(&p, WORLD_POLL);
+    kit_receive(&p.k, &front);
+    remote_open(&r, &p.k, false, NULL, NULL);
+    post_start(&p, ROUTES("here.example=local", remote_route(&r)), NULL);
+    fd = kit_connect(&p.k, &p.k.at);
+    kit_hears(&p.k, fd, "220");
+    kit_asks(&p.k, fd, "EHLO client.example\r\n", "250");
+    kit_asks(&p.k, fd, "MAIL FROM:<me@here.example>\r\n", "250");
+    kit_asks(&p.k, fd, "RCPT TO:<perm@one.example>\r\n", "250");
+    kit_asks(&p.k, fd, "RCPT TO:<good@one.example>\r\n", "250");
+    kit_asks(&p.k, fd, "RCPT TO:<none@here.example>\r\n", "250");
+    kit_asks(&p.k, fd, "DATA\r\n", "354");
+    kit_asks(&p.k, fd, "Subject: x\r\n\r\nbody\r\n.\r\n", "250 2.0.0");
+    world_until(&p.k.w, post_queued(&p) == 0);
+    assert_string_equal(r.messages[0].recipients, "good@one.example");
+    assert_report_has(&p, (const char *const[]){"rfc822; perm@one.example\r\n",
+                                                "rfc822; none@here.example\r\n", NULL});
+    close(fd);
+    remote_close(&r);
+    post_close(&p);
+}
+
 static unsigned open_recipients(post *p)
 {
     mail_queue_stats stats;
@@ -322,6 +356,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shares_one_report_among_all_that_fail_in_one_round),
+        cmocka_unit_test(accepts_a_message_of_which_a_part_fails_later),
         cmocka_unit_test(writes_down_deliveries_before_a_report_waits),
         cmocka_unit_test(reports_what_there_is_when_a_host_takes_long),
         cmocka_unit_test(tells_what_is_overdue_behind_a_dead_host),

@@ -331,6 +331,42 @@ static void judges_every_author(void **state)
     desk_close(&d);
 }
 
+/* SS-049: RFC 5321, section 3.3. Whoever only relays leaves them as they are, too. */
+static void takes_odd_sets_of_resent_fields(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *header;
+    } cases[] = {
+        {"a date alone", "Resent-Date: Mon, 13 Nov 2023 10:00:00 +0100\r\n"},
+        {"a sender alone", "Resent-Sender: anna@example.org\r\n"},
+        {"nobody to send it", "Resent-To: eve@example.net\r\nResent-Message-ID: <2@c.example>\r\n"},
+        {"no mark of a second set",
+         "Resent-From: anna@example.org\r\nResent-To: eve@example.net\r\n"
+         "Resent-From: info@example.org\r\n"},
+        {"below the rest", "From: anna@example.org\r\nResent-From: anna@example.org\r\n"},
+        {"twice what is once", "Resent-Message-ID: <1@c.example>\r\n"
+                               "Resent-Message-ID: <2@c.example>\r\n"},
+        {"nothing in it", "Resent-To:\r\nResent-Cc:\r\n"},
+    };
+    desk d;
+
+    (void)state;
+    desk_open(&d, WORLD_POLL);
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        char content[300];
+        char *text;
+
+        mail_test_case(cases[i].name);
+        snprintf(content, sizeof(content), "%sSubject: x\r\n\r\nbody\r\n", cases[i].header);
+        free(submit(&d, &d.submission, "anna@example.org", content, "250"));
+        text = submit(&d, &d.smtp, "anna@example.org", content, "250");
+        assert_string_equal(strstr(text, "+0000\r\n") + strlen("+0000\r\n"), content);
+        free(text);
+    }
+    desk_close(&d);
+}
+
 /* What ends a header for us need not end it for whoever reads it. */
 static void lets_no_author_follow_what_ends_the_header(void **state)
 {
@@ -573,6 +609,7 @@ int main(void)
         cmocka_unit_test(completes_headers_and_tells_how_they_came),
         cmocka_unit_test(leaves_whole_headers_alone),
         cmocka_unit_test(judges_every_author),
+        cmocka_unit_test(takes_odd_sets_of_resent_fields),
         cmocka_unit_test(lets_no_author_follow_what_ends_the_header),
         cmocka_unit_test(refuses_headers_that_are_too_long),
         cmocka_unit_test(streams_what_follows_the_header),

@@ -612,6 +612,35 @@ static void keeps_its_list_while_messages_come_move_and_vanish(void **state)
     tear_down(&fx);
 }
 
+/* MD-012: no list of ids is kept that could be lost; a folder brought back from elsewhere has them. */
+static void knows_messages_by_their_names_alone(void **state)
+{
+    static const char *const before[] = {"new/1600000003.c", "cur/1600000001.a:2,S",
+                                         "new/1600000002.b,S=2"};
+    static const char *const after[] = {"cur/1600000002.b,S=2:2,", "new/1600000003.c",
+                                        "cur/1600000001.a:2,RS"};
+    static const char *const ids[] = {"1600000001.a", "1600000002.b,S=2", "1600000003.c"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        fixture fx;
+        mail_mailbox *box;
+
+        set_up(&fx, NULL);
+        deliver(&fx, "the last\r\n"); /* makes the folders */
+        for (size_t j = 0; j < MAIL_COUNT(ids); j++) {
+            put_file(&fx, i == 0 ? before[j] : after[j], "1\n");
+        }
+        box = open_box(&fx);
+        assert_int_equal(box->count, MAIL_COUNT(ids) + 1);
+        for (size_t j = 0; j < MAIL_COUNT(ids); j++) {
+            assert_string_equal(box->messages[j].id, ids[j]);
+        }
+        mail_mailbox_close(box);
+        tear_down(&fx);
+    }
+}
+
 /* PO-015: what is marked, none else, wherever it has moved; what is gone is gone. */
 static void removes_what_is_marked(void **state)
 {
@@ -850,6 +879,7 @@ int main(void)
         cmocka_unit_test(takes_a_missing_mailbox_for_an_empty_one),
         cmocka_unit_test(lets_one_session_in_at_a_time),
         cmocka_unit_test(keeps_its_list_while_messages_come_move_and_vanish),
+        cmocka_unit_test(knows_messages_by_their_names_alone),
         cmocka_unit_test(removes_what_is_marked),
         cmocka_unit_test(lists_a_message_seen_twice_once),
         cmocka_unit_test(trusts_sizes_that_match),
