@@ -105,7 +105,8 @@ MAIL_API void mail_smtp_service_set_accounts(mail_smtp_service *service, mail_ac
  * Listens on `endpoint` (port 0: a free one), with an engine of `engine` options for
  * each session (copied, `hostname` too). `*bound` (optional) is where.
  *
- * Errors: MAIL_EBUSY address in use; MAIL_EINVAL: bad engine options, or `implicit_tls` and no TLS was set; MAIL_EPERM; MAIL_ESYS; MAIL_ENOMEM.
+ * Errors: MAIL_EBUSY address in use; MAIL_EINVAL: bad engine options, `implicit_tls` and no TLS was set,
+ * or LMTP on port 25; MAIL_EPERM; MAIL_ESYS; MAIL_ENOMEM.
  */
 MAIL_API int mail_smtp_service_listen(mail_smtp_service *service, const mail_endpoint *endpoint,
                                       const mail_smtp_server_options *engine, void *listener_arg,

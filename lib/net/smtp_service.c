@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "net/smtp_session.h"
 
+#define SMTP_PORT 25
+
 /* Whoever does not read them for so long does not want to hear our last words. */
 #define LAST_WORDS (30 * MAIL_SECOND)
 
@@ -457,6 +459,11 @@ int mail_smtp_service_listen(mail_smtp_service *service, const mail_endpoint *en
     mail_endpoint_print(endpoint, where);
     if (code != MAIL_OK) {
         return mail_error_set(err, code, "Bad settings for %s: %s", where, mail_strerror(code));
+    }
+    if (ls->engine.lmtp && endpoint->port == SMTP_PORT) { /* RFC 2033, section 5 */
+        close_listener(ls);
+        return mail_error_set(err, MAIL_EINVAL, "Bad settings for %s: LMTP on the port of SMTP",
+                              where);
     }
     return begin_to_listen(ls, service->net->ops->listen_tcp(service->net, endpoint, flags, bound),
                            where, err);

@@ -530,6 +530,13 @@ static void says_why_it_cannot_listen(void **state)
             MAIL_EBUSY);
         assert_non_null(strstr(err.text, "127.0.0.1:"));
         assert_non_null(strstr(err.text, "in use"));
+        /* SX-039 */
+        bad.lmtp = true;
+        at = (mail_endpoint){.ip = loopback.ip, .port = 25};
+        assert_int_equal(mail_smtp_service_listen(p.service, &at, &bad, NULL, NULL, &err),
+                         MAIL_EINVAL);
+        assert_non_null(strstr(err.text, "127.0.0.1:25: LMTP"));
+        bad.lmtp = false;
         bad.hostname = MAIL_SPAN("");
         assert_int_equal(mail_smtp_service_listen(p.service, &loopback, &bad, NULL, NULL, &err),
                          MAIL_EINVAL);
