@@ -40,6 +40,15 @@ static size_t arrival_room(mail_sink *sink)
     return room > av->front_length ? room - av->front_length : 0;
 }
 
+/* What may be header: the scan needs no more, and a little more does it no harm. */
+static mail_span header_of(mail_span bytes)
+{
+    static const char end[] = "\r\n\r\n";
+    const char *at = bytes.length > 0 ? memmem(bytes.data, bytes.length, end, 4) : NULL;
+
+    return at != NULL ? mail_span_first(bytes, (size_t)(at - bytes.data) + 4) : bytes;
+}
+
 /* RFC 5321, section 6.3: so many hops are a loop. */
 static int arrival_write(mail_sink *sink, mail_span bytes)
 {
@@ -50,7 +59,7 @@ static int arrival_write(mail_sink *sink, mail_span bytes)
         return code;
     }
     if (!av->scan.in_body) {
-        mail_scan_feed(&av->scan, bytes);
+        mail_scan_feed(&av->scan, header_of(bytes));
         if (av->scan.received > av->rcv->opts.max_received) {
             return MAIL_ELIMIT;
         }
@@ -59,13 +68,17 @@ static int arrival_write(mail_sink *sink, mail_span bytes)
     return mail_sink_write(av->inner, bytes);
 }
 
-static void tell_end(const arrival *av, int code)
+static void log_end(const arrival *av, int code)
 {
-    const receive_measure *measure = &av->rcv->measure;
+    const mail_log *log = av->rcv->log;
+    mail_log_level level = code == MAIL_OK ? MAIL_LOG_INFO : MAIL_LOG_WARN;
     char number[24];
     mail_log_field fields[7];
     size_t count = 0;
 
+    if (log == NULL || level > log->level) {
+        return;
+    }
     snprintf(number, sizeof(number), "%zu", av->recipients);
     fields[count++] = (mail_log_field){"queue_id", mail_span_text(av->id)};
     fields[count++] = (mail_log_field){"from", mail_span_text(av->sender)};
@@ -77,15 +90,23 @@ static void tell_end(const arrival *av, int code)
     if (av->tls[0] != '\0') {
         fields[count++] = (mail_log_field){"tls", mail_span_text(av->tls)};
     }
+    if (code != MAIL_OK) {
+        fields[count++] = (mail_log_field){"reason", mail_span_text(mail_strerror(code))};
+    }
+    mail_log_line(log, level, code == MAIL_OK ? "accepted" : "not accepted", fields, count);
+}
+
+static void tell_end(const arrival *av, int code)
+{
+    const receive_measure *measure = &av->rcv->measure;
+
     if (code == MAIL_OK) {
         mail_metric_count(measure->accepted, 1);
         mail_metric_count(measure->octets, av->octets);
-        mail_log_line(av->rcv->log, MAIL_LOG_INFO, "accepted", fields, count);
     } else {
         mail_metric_count(measure->failed, 1);
-        fields[count++] = (mail_log_field){"reason", mail_span_text(mail_strerror(code))};
-        mail_log_line(av->rcv->log, MAIL_LOG_WARN, "not accepted", fields, count);
     }
+    log_end(av, code);
 }
 
 static void free_arrival(arrival *av)
@@ -211,18 +232,27 @@ static int make_front(arrival *av, const mail_envelope *envelope, const origin *
     return av->front != NULL ? MAIL_OK : MAIL_ENOMEM;
 }
 
+/* As much of `text` as fits. */
+static void keep(char *to, size_t size, mail_span text)
+{
+    size_t length = text.length < size ? text.length : size - 1;
+
+    if (length > 0) {
+        memcpy(to, text.data, length);
+    }
+    to[length] = '\0';
+}
+
 static void remember(arrival *av, const mail_envelope *envelope, const origin *from)
 {
-    mail_span sender = mail_envelope_sender(envelope);
-
     if (from->peer.family != 0) {
         av->peer[mail_ip_print(&from->peer, av->peer)] = '\0';
     } else {
-        snprintf(av->peer, sizeof(av->peer), "local");
+        keep(av->peer, sizeof(av->peer), MAIL_SPAN("local"));
     }
-    snprintf(av->sender, sizeof(av->sender), "%.*s", (int)sender.length, sender.data);
-    snprintf(av->tls, sizeof(av->tls), "%s", from->tls != NULL ? from->tls : "");
-    snprintf(av->user, sizeof(av->user), "%.*s", (int)from->user.length, from->user.data);
+    keep(av->sender, sizeof(av->sender), mail_envelope_sender(envelope));
+    keep(av->tls, sizeof(av->tls), mail_span_text(from->tls != NULL ? from->tls : ""));
+    keep(av->user, sizeof(av->user), from->user);
     av->recipients = mail_envelope_count(envelope);
     av->octets = 0;
 }
