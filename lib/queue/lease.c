@@ -59,7 +59,8 @@ static int reserve(mail_lease *lease, size_t count)
     }
     lease->rows = rows;
     lease->capacity = count;
-    return queue_record_reserve(mem, lease->note, QUEUE_RECORD_SIZE + count * QUEUE_OUTCOME_SIZE);
+    lease->note->promised = QUEUE_RECORD_SIZE + count * QUEUE_OUTCOME_SIZE;
+    return queue_record_reserve(mem, lease->note, lease->note->promised);
 }
 
 static int add_row(mail_lease *lease, queue_recipient *recipient, const mail_recipient *text)

@@ -15,8 +15,9 @@ queue_record *queue_record_create(const mail_mem *mem, queue_record_type type, u
     }
     record->header = (queue_header){.type = type, .id = id};
     record->large_fd = -1;
+    record->promised = QUEUE_RECORD_SIZE + head_capacity;
     list_init(&record->link);
-    if (queue_record_reserve(mem, record, QUEUE_RECORD_SIZE + head_capacity) != MAIL_OK) {
+    if (queue_record_reserve(mem, record, record->promised) != MAIL_OK) {
         mem_free(mem, record, sizeof(*record));
         return NULL;
     }
@@ -58,11 +59,9 @@ queue_record *queue_note_begin(const mail_queue *queue, const queue_message *mes
                                (size_t)count * QUEUE_OUTCOME_SIZE);
 }
 
-/* The reply may grow the record only when what was promised to later additions stays free. */
+/* The reply may grow the record, so that what was promised to later additions stays free. */
 static mail_span reply_that_fits(const mail_queue *queue, queue_record *note, mail_span reply)
 {
-    size_t spare = note->capacity - QUEUE_RECORD_ALIGN;
-
     if (reply.length > QUEUE_OUTCOME_REPLY) {
         reply.length = QUEUE_OUTCOME_REPLY;
     }
@@ -70,9 +69,10 @@ static mail_span reply_that_fits(const mail_queue *queue, queue_record *note, ma
         reply.length = 0; /* no record may come near to the length of a segment */
     }
     if (reply.length > 0 &&
-        queue_record_reserve(queue->mem, note, spare + reply.length) != MAIL_OK) {
+        queue_record_reserve(queue->mem, note, note->promised + reply.length) != MAIL_OK) {
         reply.length = 0;
     }
+    note->promised += reply.length;
     return reply;
 }
 

@@ -18,6 +18,7 @@ typedef struct queue_record {
     queue_header header; /* sequence, generation, tick and wall are the storage's to fill */
     char *data;          /* the fixed header's place, then head and body */
     size_t capacity;
+    size_t promised;         /* to what is still to be written into a head: it always fits */
     uint32_t weight;         /* how many octets of the log it keeps from being thrown away */
     bool is_urgent;          /* somebody waits for it */
     bool is_alone;           /* and will see how it ended: its intake need not be told */

@@ -295,6 +295,44 @@ static void says_that_something_has_come_for_a_taken_lane(void **state)
     kit_close(&k);
 }
 
+static bool has_all_replies(const mail_queue_item *item, void *arg)
+{
+    unsigned *count = arg;
+
+    for (size_t i = 0; i < item->recipient_count; i++) {
+        *count += item->recipients[i].last_reply.length > 0;
+    }
+    return true;
+}
+
+/* What is written of them grows by a reply with each recipient, and by nothing else. */
+static void defers_a_whole_mailing_list_within_its_means(void **state)
+{
+    const mail_queue_selector all = {.all = true};
+    const mail_reply reply = MAIL_REPLY(451, 4, 2, 1, "Come back when the moon is full again");
+    mail_test_walk walk;
+    char to[300 * 24] = "";
+    unsigned count = 0;
+    kit k;
+
+    (void)state;
+    for (size_t i = 0, at = 0; i < 300; i++) {
+        at += (size_t)snprintf(to + at, sizeof(to) - at, "%sr%zu@one.example", i > 0 ? " " : "", i);
+    }
+    mail_test_mem_init(&walk);
+    kit_init(&k, NULL);
+    k.opts.mem = &walk.mem;
+    assert_int_equal(kit_open(&k, NULL), MAIL_OK);
+    accept_text(&k, to);
+    walk.most = walk.bytes;
+    assert_true(kit_deliver(&k, MAIL_QUEUE_RETRY, &reply));
+    assert_true(walk.most < walk.bytes + (size_t)300 * 1024);
+    assert_int_equal(mail_queue_list(k.queue, &all, has_all_replies, &count), MAIL_OK);
+    assert_int_equal(count, 300);
+    kit_close(&k);
+    mail_test_mem_check(&walk);
+}
+
 static void leaves_what_was_not_reported_due_as_before(void **state)
 {
     mail_lease *lease;
@@ -327,6 +365,7 @@ int main(void)
         cmocka_unit_test(keeps_a_lane_put_off_for_ever_until_it_is_flushed),
         cmocka_unit_test(gives_what_came_first_first),
         cmocka_unit_test(says_that_something_has_come_for_a_taken_lane),
+        cmocka_unit_test(defers_a_whole_mailing_list_within_its_means),
         cmocka_unit_test(leaves_what_was_not_reported_due_as_before),
     };
 

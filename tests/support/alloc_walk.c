@@ -34,6 +34,7 @@ static void *walk_resize(void *arg, void *old, size_t old_size, size_t size)
         walk->blocks++;
     }
     walk->bytes += size;
+    walk->most = walk->bytes > walk->most ? walk->bytes : walk->most;
     return ptr;
 }
 

@@ -49,6 +49,7 @@ typedef struct mail_test_walk {
     size_t count;   /* allocations of this run */
     size_t bytes;   /* out now */
     size_t blocks;  /* out now */
+    size_t most;    /* bytes out at any time */
     bool failed;    /* one did in this run */
     bool started;
 } mail_test_walk;
