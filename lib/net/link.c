@@ -175,7 +175,7 @@ static bool read_some(net_link *ln, turn *tn)
     return true;
 }
 
-static bool take_in(net_link *ln, turn *tn, bool first)
+static bool take_in(net_link *ln, turn *tn, bool may_say_more)
 {
     bool moved = false;
 
@@ -187,14 +187,13 @@ static bool take_in(net_link *ln, turn *tn, bool first)
         return false;
     }
     if (has_input(ln)) {
-        first = false;
+        may_say_more = false;
         moved = give_held(ln, tn);
     }
     if (tn->readable && tn->reads > 0 && wants_read(ln)) {
         moved = read_some(ln, tn) || moved;
     }
-    /* Once a turn the owner is called without input too: it may have more to say. */
-    return !moved && first ? give_held(ln, tn) : moved;
+    return !moved && may_say_more ? give_held(ln, tn) : moved;
 }
 
 /* Moves what the owner says into the filter, as far as there is room. */
@@ -354,15 +353,21 @@ static void linger(net_link *ln)
     release(ln);
 }
 
-/* Input and output in turns, until nothing moves; false: it could go on. */
+/*
+ * Input and output in turns, until nothing moves; false: it could go on. At first, and whenever
+ * there is room for it again, the owner is called without input too: it may have more to say.
+ */
 static bool move(net_link *ln, turn *tn)
 {
+    bool may_say_more = true;
+
     for (unsigned pass = 0; pass < TURN_PASSES && !ln->is_closed; pass++) {
         bool moved;
 
         ln->again = false;
-        moved = take_in(ln, tn, pass == 0);
-        moved = send_out(ln, tn) || moved;
+        moved = take_in(ln, tn, may_say_more);
+        may_say_more = send_out(ln, tn);
+        moved = may_say_more || moved;
         if (!moved && !ln->again) {
             return true;
         }

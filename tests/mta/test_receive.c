@@ -495,6 +495,41 @@ static void takes_mail_by_lmtp(void **state)
     kit_close(&k);
 }
 
+/* Its many replies to one dot don't wait for the client to say something more. */
+static void replies_by_lmtp_for_each_of_many(void **state)
+{
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_receive_options opts = strict_options();
+        mail_endpoint at;
+        kit k;
+        int fd;
+
+        (void)state;
+        opts.accept_all = true;
+        kit_open(&k, kind);
+        kit_receive(&k, &opts);
+        assert_int_equal(mail_receive_listen(k.receive, &loopback, MAIL_RECEIVE_LMTP, &at, NULL),
+                         MAIL_OK);
+        fd = kit_connect(&k, &at);
+        kit_hears(&k, fd, "220 mx.example");
+        kit_asks(&k, fd, "LHLO client.example\r\n", "250");
+        kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+        for (unsigned i = 0; i < 300; i++) {
+            char line[64];
+
+            snprintf(line, sizeof(line), "RCPT TO:<r%u@example.org>\r\n", i);
+            kit_asks(&k, fd, line, "250");
+        }
+        kit_asks(&k, fd, "DATA\r\n", "354");
+        kit_says(&k, fd, "a: b\r\n.\r\n");
+        for (unsigned i = 0; i < 300; i++) {
+            kit_hears(&k, fd, "250 2.0.0");
+        }
+        close(fd);
+        kit_close(&k);
+    }
+}
+
 static void takes_everything_when_it_captures(void **state)
 {
     mail_receive_options opts = strict_options();
@@ -709,6 +744,7 @@ int main(void)
         cmocka_unit_test(keeps_nothing_of_a_message_that_breaks_off),
         cmocka_unit_test(ends_in_the_middle_of_anything),
         cmocka_unit_test(takes_mail_by_lmtp),
+        cmocka_unit_test(replies_by_lmtp_for_each_of_many),
         cmocka_unit_test(takes_everything_when_it_captures),
         cmocka_unit_test(drains_when_the_last_message_is_through),
         cmocka_unit_test(takes_what_is_dropped),
