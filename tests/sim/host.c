@@ -90,6 +90,7 @@ static sim_fd *new_fd(sim_host *host, fd_kind kind)
     list_init(&fd->waiting);
     world->fds[slot] = fd;
     world->fds_open++;
+    host->fds++;
     return fd;
 }
 
@@ -331,6 +332,7 @@ static void close_fd(sim_fd *fd)
 
     world->fds[fd->number - FIRST_FD] = NULL;
     world->fds_open--;
+    fd->host->fds--;
     while ((link = list_pop_front(&fd->waiting)) != NULL) {
         sim_end_refuse(LIST_OWNER(link, struct sim_end, waiting));
     }

@@ -17,8 +17,9 @@
 /* One address that a message must come to in the end. */
 typedef struct sim_fate {
     char address[64];
-    bool must_fail; /* nobody is there */
-    bool must_come; /* a mailbox of a relay: never refused, only late */
+    bool must_fail;  /* nobody is there */
+    bool must_come;  /* a mailbox of a relay: never refused, only late */
+    bool may_vanish; /* an operator has removed it, as far as it was still to be delivered */
     unsigned copies;
     unsigned reports; /* of failure */
     unsigned dropped; /* lawfully: discarded by a rule, or nobody wanted a report */
@@ -27,24 +28,28 @@ typedef struct sim_fate {
 /* A recipient as it was submitted: itself, or an alias for several. */
 typedef struct sim_rcpt {
     char address[64];
-    bool never;    /* NOTIFY=NEVER */
-    bool accepted; /* somebody answered 250 */
-    bool refused;  /* for good */
-    bool maybe;    /* the answer was lost */
+    bool never;         /* NOTIFY=NEVER */
+    bool accepted;      /* somebody answered 250 */
+    bool refused;       /* for good */
+    bool maybe;         /* the answer was lost */
+    unsigned ambiguous; /* final replies for it that were lost, anywhere */
     unsigned fate_count;
     sim_fate fates[3];
 } sim_rcpt;
 
-#define SIM_RCPTS 6
+/* Relays of a world, at most. */
+#define SIM_RELAYS 8
 
 typedef struct sim_message {
     unsigned id;
     char sender[64];
     unsigned rcpt_count;
-    sim_rcpt rcpts[SIM_RCPTS];
-    mail_time begun;
-    mail_time last;    /* heard of */
-    bool is_ambiguous; /* a final reply for it was lost */
+    sim_rcpt *rcpts;
+    size_t size;                   /* of its text, about */
+    bool is_utf8;                  /* its text and some addresses */
+    bool is_dropped;               /* written into a folder, not sent */
+    unsigned ambiguous;            /* final replies that were lost and concern all of it */
+    mail_time touched[SIM_RELAYS]; /* when the relay first had to do with it; 0: never */
 } sim_message;
 
 /* A message in a mailbox, as a reader saw it. */
@@ -54,32 +59,41 @@ typedef struct sim_copy {
     bool may_go;   /* DELE and then QUIT were sent */
     bool is_gone;  /* … and confirmed */
     bool is_seen;  /* at the end */
+    uint64_t sum;  /* of what was read: a unique id never stands for something else */
 } sim_copy;
+
+/* The power went at a relay. */
+typedef struct sim_outage {
+    unsigned relay;
+    mail_time when;
+} sim_outage;
 
 typedef struct sim_ledger {
     sim_world *world;
     sim_message *messages;
     unsigned count;
     table copies;
-    mail_time *crashes;
-    unsigned crash_count;
-    unsigned loose_ambiguous; /* final replies lost that name no message: those of aliases */
+    table ids; /* whose a queue id is */
+    sim_outage *outages;
+    unsigned outage_count;
     unsigned lost_reports;
-    unsigned disk_faults; /* duplicates that a failing disk may excuse */
     /* Counted at the end. */
-    unsigned delivered, reported, dropped, duplicates, excused;
+    unsigned delivered, reported, dropped, removed, duplicates;
 } sim_ledger;
 
 void sim_ledger_init(sim_ledger *ledger, sim_world *world, unsigned messages);
 void sim_ledger_deinit(sim_ledger *ledger);
 
-/* The text of message `id`, wire form, to be free()d. */
-char *sim_ledger_body(unsigned id, size_t *length);
+/* The text of a message, wire form, to be free()d. */
+char *sim_ledger_body(const sim_message *message, size_t *length);
 
 /* A line of a relay's log, and that one lost its power. */
-void sim_ledger_log(sim_ledger *ledger, const char *what, const mail_log_field *fields,
-                    size_t count);
-void sim_ledger_crash(sim_ledger *ledger);
+void sim_ledger_log(sim_ledger *ledger, unsigned relay, const char *what,
+                    const mail_log_field *fields, size_t count);
+void sim_ledger_crash(sim_ledger *ledger, unsigned relay);
+
+/* An operator is about to remove what is in a queue under `id` for `address`. */
+void sim_ledger_remove(sim_ledger *ledger, unsigned relay, const char *id, mail_span address);
 
 /* A message was seen in the mailbox `user`@`domain`; the copy, counted once. */
 sim_copy *sim_ledger_seen(sim_ledger *ledger, const char *user, const char *domain, const char *uid,

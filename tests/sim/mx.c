@@ -6,13 +6,18 @@
 #include "base/buffer.h"
 #include "support/support.h"
 
-#define RCPTS 100
+/* More in one transaction are refused for now. */
+#define RCPTS 50
+
+/* What the second kind of host takes, and says so. */
+#define SMALL_BYTES 61440
 
 typedef struct session {
     sim_mx *mx;
     struct sim_end *end;
     buffer in;
     bool in_data;
+    bool is_mute; /* from now on */
     bool has_sender;
     unsigned count;
     char rcpts[RCPTS][64];
@@ -20,7 +25,9 @@ typedef struct session {
 
 static void reply(const session *ss, const char *text)
 {
-    sim_end_write(ss->end, mail_span_text(text));
+    if (!ss->is_mute) {
+        sim_end_write(ss->end, mail_span_text(text));
+    }
 }
 
 static void free_session(session *ss)
@@ -37,7 +44,12 @@ static void *on_open(struct sim_end *end, void *arg)
     ss->mx = arg;
     ss->end = end;
     buffer_init(&ss->in, NULL, (size_t)1 << 20);
-    reply(ss, "220 mx ESMTP\r\n");
+    if (sim_chance(ss->mx->host.world, ss->mx->faults.unwelcoming)) {
+        reply(ss, sim_below(ss->mx->host.world, 2) == 0 ? "421 4.3.2 Not today\r\n"
+                                                        : "554 5.3.2 Never\r\n");
+    } else {
+        reply(ss, "220-mx\r\n220 ESMTP\r\n");
+    }
     return ss;
 }
 
@@ -71,7 +83,8 @@ static bool misbehaves(session *ss, bool *gone)
         reply(ss, "550 5.7.1 Not at all\r\n");
         return true;
     }
-    return sim_chance(world, faults->silent);
+    ss->is_mute = ss->is_mute || sim_chance(world, faults->silent);
+    return ss->is_mute;
 }
 
 static bool starts(mail_span line, const char *verb)
@@ -85,9 +98,20 @@ static void add_rcpt(session *ss, mail_span line)
     const char *from = memchr(line.data, '<', line.length);
     const char *to = memchr(line.data, '>', line.length);
 
-    assert_true(from != NULL && to != NULL && ss->count < RCPTS);
+    assert_true(from != NULL && to != NULL);
+    if (ss->count == RCPTS) {
+        reply(ss, "452 4.5.3 Too many recipients\r\n");
+        return;
+    }
     snprintf(ss->rcpts[ss->count++], sizeof(ss->rcpts[0]), "%.*s", (int)(to - from - 1), from + 1);
     reply(ss, "250 2.1.5 OK\r\n");
+}
+
+static void greet(const session *ss)
+{
+    reply(ss, "250-mx\r\n250-PIPELINING\r\n250-8BITMIME\r\n");
+    reply(ss, ss->mx->is_plain ? "250-SIZE 61440\r\n" : "250-SMTPUTF8\r\n");
+    reply(ss, "250 ENHANCEDSTATUSCODES\r\n");
 }
 
 static void reset(session *ss)
@@ -111,8 +135,8 @@ static bool on_line(session *ss, mail_span line)
         reply(ss, "250 2.0.0 OK\r\n");
     } else if (misbehaves(ss, &gone)) {
         return !gone;
-    } else if (starts(line, "EHLO")) {
-        reply(ss, "250-mx\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n");
+    } else if (starts(line, ss->mx->lmtp ? "LHLO" : "EHLO")) {
+        greet(ss);
     } else if (starts(line, "MAIL")) {
         reset(ss);
         ss->has_sender = true;
@@ -128,46 +152,82 @@ static bool on_line(session *ss, mail_span line)
     return true;
 }
 
-static void take(const session *ss, mail_span data)
+/* The text without the dots that the way has put in front. */
+static char *unstuff(mail_span data, size_t *length)
 {
     char *text = malloc(data.length + 1);
-    size_t length = 0;
     bool at_start = true;
 
     assert_non_null(text);
+    *length = 0;
     for (size_t i = 0; i < data.length; i++) {
         if (!at_start || data.data[i] != '.') {
-            text[length++] = data.data[i];
+            text[(*length)++] = data.data[i];
         }
         at_start = data.data[i] == '\n';
     }
-    text[length] = '\0';
-    for (unsigned i = 0; i < ss->count; i++) {
-        sim_ledger_taken(ss->mx->ledger, ss->rcpts[i], mail_span_of(text, length));
-    }
-    free(text);
+    text[*length] = '\0';
+    return text;
 }
 
-/* All of a message has come; false: the session is gone. */
-static bool on_dot(session *ss, mail_span data)
+/* One verdict for all; false: the session is gone. */
+static bool take_all(session *ss, mail_span text)
 {
     bool gone = false;
 
-    ss->in_data = false;
     if (misbehaves(ss, &gone)) {
-        if (!gone) {
-            reset(ss);
-        }
         return !gone;
     }
-    take(ss, data);
-    reset(ss);
+    if (ss->mx->is_plain && text.length > SMALL_BYTES) {
+        reply(ss, "552 5.3.4 Too large\r\n");
+        return true;
+    }
+    for (unsigned i = 0; i < ss->count; i++) {
+        sim_ledger_taken(ss->mx->ledger, ss->rcpts[i], text);
+    }
     if (sim_chance(ss->mx->host.world, ss->mx->faults.closes_after_dot)) {
         leave(ss);
         return false;
     }
     reply(ss, "250 2.0.0 Taken\r\n");
     return true;
+}
+
+/* A verdict for each (RFC 2033, section 4.2). */
+static bool take_each(session *ss, mail_span text)
+{
+    bool gone = false;
+
+    for (unsigned i = 0; i < ss->count; i++) {
+        if (misbehaves(ss, &gone)) {
+            if (gone) {
+                return false;
+            }
+            continue;
+        }
+        sim_ledger_taken(ss->mx->ledger, ss->rcpts[i], text);
+        if (sim_chance(ss->mx->host.world, ss->mx->faults.closes_after_dot)) {
+            leave(ss);
+            return false;
+        }
+        reply(ss, "250 2.0.0 Taken\r\n");
+    }
+    return true;
+}
+
+/* All of a message has come; false: the session is gone. */
+static bool on_dot(session *ss, mail_span data)
+{
+    size_t length;
+    char *text = unstuff(data, &length);
+    bool goes_on = (ss->mx->lmtp ? take_each : take_all)(ss, mail_span_of(text, length));
+
+    if (goes_on) {
+        ss->in_data = false;
+        reset(ss);
+    }
+    free(text);
+    return goes_on;
 }
 
 static void on_bytes(struct sim_end *end, mail_span bytes, void *state)
@@ -198,11 +258,15 @@ static void on_bytes(struct sim_end *end, mail_span bytes, void *state)
     }
 }
 
-void sim_mx_start(sim_mx *mx, sim_world *world, sim_ledger *ledger, mail_ip address)
+void sim_mx_start(sim_mx *mx, sim_world *world, sim_ledger *ledger, sim_mx_kind kind,
+                  mail_ip address)
 {
-    *mx = (sim_mx){.ledger = ledger, .actor = {on_open, on_bytes, on_end, mx}};
+    *mx = (sim_mx){.ledger = ledger,
+                   .is_plain = kind == SIM_MX_PLAIN,
+                   .lmtp = kind == SIM_MX_LMTP,
+                   .actor = {on_open, on_bytes, on_end, mx}};
     sim_host_init(&mx->host, world, "mx", address);
-    mx->listener = sim_actor_listen(&mx->host, 25, &mx->actor);
+    mx->listener = sim_actor_listen(&mx->host, mx->lmtp ? 24 : 25, &mx->actor);
 }
 
 void sim_mx_stop(sim_mx *mx)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "mta/drop.h"
 #include "queue/queue.h"
 
 /* A disk is asked to be safe within so much. */
@@ -11,6 +12,8 @@
 
 /* The real writer looks again by itself; here somebody has to. */
 #define STEP_EVERY (5 * MAIL_SECOND)
+
+#define SPOOL "spool"
 
 #define SEGMENT_BYTES ((uint64_t)512 << 10)
 
@@ -41,14 +44,36 @@ static void on_line(void *arg, mail_log_level level, const char *what, const mai
     }
 }
 
+/* From this moment on nothing reaches the disk or the network, whatever the relay still does. */
+static void lose_power(sim_relay *rl)
+{
+    sim_trace(rl->world, "%s: crash", rl->name);
+    rl->power_left = 0;
+    fault_files_crash(rl->disk);
+    if (rl->opts.on_outage != NULL) {
+        rl->opts.on_outage(rl->opts.arg);
+    }
+    if (rl->is_up) {
+        rl->crashes++;
+        rl->is_up = false;
+        rl->host.is_down = true;
+        sim_host_cut(&rl->host, rl->silently);
+        sim_event_set(rl->world, &rl->dying, rl->world->now);
+    }
+}
+
 static int on_operation(fault_op op, const char *name, void *arg)
 {
-    const sim_relay *rl = arg;
+    sim_relay *rl = arg;
     unsigned chance = op == FAULT_READ   ? rl->faults.read
                       : op == FAULT_SYNC ? rl->faults.sync
                                          : rl->faults.write;
 
     (void)name;
+    if (rl->power_left > 0 && op != FAULT_READ && --rl->power_left == 0) {
+        lose_power(rl);
+        return -EIO;
+    }
     return sim_chance(rl->world, chance) ? -EIO : 0;
 }
 
@@ -124,7 +149,7 @@ static int open_queue(sim_relay *rl)
     opts.manual = true;
     opts.on_work = on_work;
     opts.on_work_arg = rl;
-    return mail_queue_open(&rl->queue, "spool", &opts, NULL);
+    return mail_queue_open(&rl->queue, SPOOL, &opts, NULL);
 }
 
 static int make_store(sim_relay *rl)
@@ -234,7 +259,8 @@ static int set_aliases(const sim_relay *rl)
 
 static int make_receive(sim_relay *rl)
 {
-    const mail_endpoint at = {rl->host.address, 25};
+    const mail_endpoint smtp = {rl->host.address, 25};
+    const mail_endpoint lmtp = {rl->host.address, 24};
     mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
     int code;
 
@@ -251,12 +277,22 @@ static int make_receive(sim_relay *rl)
     opts.wall = relay_wall;
     opts.wall_arg = rl;
     opts.sockets = &rl->host.sockets;
+    opts.files = fault_files_table(rl->disk);
+    opts.engine.max_message_bytes = rl->opts.max_message_bytes;
+    opts.max_sessions = rl->opts.max_sessions;
+    opts.max_sessions_per_client = rl->opts.max_sessions_per_client;
     code = mail_receive_create(&rl->receive, &rl->loop.loop, &opts);
     if (code == MAIL_OK) {
         code = set_aliases(rl);
     }
     if (code == MAIL_OK) {
-        code = mail_receive_listen(rl->receive, &at, MAIL_RECEIVE_SMTP, NULL, NULL);
+        code = mail_receive_listen(rl->receive, &smtp, MAIL_RECEIVE_SMTP, NULL, NULL);
+    }
+    if (code == MAIL_OK && rl->opts.takes_lmtp) {
+        code = mail_receive_listen(rl->receive, &lmtp, MAIL_RECEIVE_LMTP, NULL, NULL);
+    }
+    if (code == MAIL_OK && rl->opts.takes_drop) {
+        code = mail_receive_watch_drop(rl->receive, SPOOL, NULL);
     }
     return code;
 }
@@ -278,6 +314,8 @@ static int make_pop3(sim_relay *rl)
     opts.accounts = rl->accounts;
     opts.mail_dir = "mail";
     opts.auth_insecure = true;
+    opts.max_sessions = rl->opts.max_sessions;
+    opts.max_sessions_per_client = rl->opts.max_sessions_per_client;
     opts.sockets = &rl->host.sockets;
     engine.hostname = mail_span_text(rl->name);
     code = mail_pop3_service_create(&rl->pop3, &rl->loop.loop, &opts);
@@ -351,6 +389,9 @@ static void boot(void *arg)
     fault_files_reboot(rl->disk);
     rl->host.is_down = false;
     code = make_all(rl);
+    if (fault_files_has_crashed(rl->disk)) {
+        code = MAIL_EIO; /* the power has gone again */
+    }
     sim_trace(rl->world, "%s: boot %d", rl->name, code);
     if (code != MAIL_OK) { /* the disk or the memory: later perhaps */
         assert_true(code == MAIL_EIO || code == MAIL_ENOMEM);
@@ -361,6 +402,21 @@ static void boot(void *arg)
     }
     rl->is_up = true;
     on_work(rl);
+}
+
+static void on_pop3_cut(void *arg)
+{
+    (void)arg;
+}
+
+static void die(void *arg)
+{
+    sim_relay *rl = arg;
+
+    mail_pop3_service_drain(rl->pop3, on_pop3_cut, NULL);
+    mail_pop3_service_cut(rl->pop3);
+    stop(rl);
+    sim_event_set(rl->world, &rl->booting, rl->world->now + rl->outage);
 }
 
 void sim_relay_init(sim_relay *rl, sim_world *world, const sim_relay_options *opts)
@@ -377,13 +433,9 @@ void sim_relay_init(sim_relay *rl, sim_world *world, const sim_relay_options *op
     rl->log = (mail_log){on_line, rl, MAIL_LOG_INFO};
     rl->stepping = (sim_event){.fn = step_queue, .arg = rl};
     rl->booting = (sim_event){.fn = boot, .arg = rl};
+    rl->dying = (sim_event){.fn = die, .arg = rl};
     boot(rl);
     assert_true(rl->is_up);
-}
-
-static void on_pop3_cut(void *arg)
-{
-    (void)arg;
 }
 
 bool sim_relay_crash(sim_relay *rl, mail_duration outage, bool silently)
@@ -391,16 +443,11 @@ bool sim_relay_crash(sim_relay *rl, mail_duration outage, bool silently)
     if (!rl->is_up) {
         return false;
     }
-    sim_trace(rl->world, "%s: crash", rl->name);
-    rl->crashes++;
-    rl->is_up = false;
-    rl->host.is_down = true;
-    fault_files_crash(rl->disk);
-    sim_host_cut(&rl->host, silently);
-    mail_pop3_service_drain(rl->pop3, on_pop3_cut, NULL);
-    mail_pop3_service_cut(rl->pop3);
-    stop(rl);
-    sim_event_set(rl->world, &rl->booting, rl->world->now + outage);
+    rl->outage = outage;
+    rl->silently = silently;
+    lose_power(rl);
+    sim_event_unset(rl->world, &rl->dying);
+    die(rl);
     return true;
 }
 
@@ -410,15 +457,90 @@ void sim_relay_switch_off(sim_relay *rl)
     sim_event_unset(rl->world, &rl->booting);
 }
 
+void sim_relay_crash_within(sim_relay *rl, unsigned n, mail_duration outage, bool silently)
+{
+    rl->power_left = n;
+    rl->outage = outage;
+    rl->silently = silently;
+}
+
+int sim_relay_drop(sim_relay *rl, const mail_envelope *envelope, mail_span content)
+{
+    const drop_seams seams = {
+        .files = fault_files_table(rl->disk),
+        .random = &rl->world->random,
+        .wall = relay_wall,
+        .wall_arg = rl,
+        .no_poke = true,
+    };
+    mail_sink *sink;
+    int code;
+
+    if (!rl->is_up) {
+        return MAIL_EAGAIN;
+    }
+    code = drop_begin(&sink, &seams, SPOOL, envelope, NULL, NULL, NULL);
+    if (code != MAIL_OK) {
+        return code;
+    }
+    code = mail_sink_write(sink, content);
+    if (code != MAIL_OK) {
+        mail_sink_abort(sink);
+        return code;
+    }
+    return mail_sink_finish(sink, NULL, NULL);
+}
+
+/* Measured, with room to spare: what a session holds, what a message, and what is always there. */
+#define SESSION_BYTES ((size_t)128 << 10)
+#define MESSAGE_BYTES ((size_t)4 << 10)
+#define OTHER_BYTES   ((size_t)12 << 20)
+
+const char *sim_relay_excess(const sim_relay *rl)
+{
+    mail_queue_stats stats;
+    size_t sessions;
+
+    if (!rl->is_up) {
+        return NULL;
+    }
+    mail_queue_stats_read(rl->queue, &stats);
+    sessions = mail_receive_sessions(rl->receive) + mail_pop3_service_sessions(rl->pop3);
+    if (rl->opts.max_sessions > 0 &&
+        (mail_receive_sessions(rl->receive) > rl->opts.max_sessions ||
+         mail_pop3_service_sessions(rl->pop3) > rl->opts.max_sessions)) {
+        return "sessions";
+    }
+    if (rl->mem.bytes >
+        OTHER_BYTES + sessions * SESSION_BYTES + (size_t)stats.recipients * MESSAGE_BYTES) {
+        return "memory";
+    }
+    if (rl->host.fds > 200 + sessions || fault_files_handles(rl->disk) > 200 + sessions) {
+        return "descriptors";
+    }
+    return NULL;
+}
+
+static bool note_file(const char *name, void *arg)
+{
+    (void)name;
+    *(bool *)arg = true;
+    return false;
+}
+
 bool sim_relay_is_done(const sim_relay *rl)
 {
     mail_queue_stats stats;
+    bool has_files = false;
 
     if (!rl->is_up) {
         return false;
     }
     mail_queue_stats_read(rl->queue, &stats);
-    return stats.messages == 0;
+    if (stats.messages == 0) {
+        (void)drop_list(fault_files_table(rl->disk), SPOOL, note_file, &has_files);
+    }
+    return stats.messages == 0 && !has_files;
 }
 
 static void on_drained(void *arg)

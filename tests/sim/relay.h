@@ -31,13 +31,19 @@ typedef struct sim_relay_options {
     const char *accounts;           /* as mail_accounts_parse takes them: who may read */
     mail_mailbox_of_fn *mailbox_of; /* MAIL_ENOENT: no such user */
     mail_network clients;           /* who may send to other domains */
-    const mail_duration *retry;     /* delays between tries; NULL: the library's */
+    bool takes_lmtp;                /* on port 24 */
+    bool takes_drop;                /* from its spool's folder, and operators through its socket */
+    uint64_t max_message_bytes;     /* 0: the library's, as the next two */
+    uint32_t max_sessions;
+    uint32_t max_sessions_per_client;
+    const mail_duration *retry; /* delays between tries; NULL: the library's */
     size_t retry_count;
     mail_duration give_up;
     mail_duration warn_after;
     mail_log_fn *on_log;           /* told each line of the log; may be NULL */
     mail_delivery_fn *on_delivery; /* told of each try; may be NULL */
-    void *arg;                     /* of all three */
+    void (*on_outage)(void *arg);  /* the power has gone; may be NULL */
+    void *arg;                     /* of all four */
 } sim_relay_options;
 
 /*
@@ -66,6 +72,10 @@ typedef struct sim_relay {
     mail_pop3_service *pop3;
     sim_event stepping; /* of the queue's writer */
     sim_event booting;
+    sim_event dying;
+    unsigned power_left; /* disk operations until the power goes; 0: it stays */
+    mail_duration outage;
+    bool silently;
     bool is_up;
     unsigned draining;
     unsigned crashes;
@@ -82,6 +92,18 @@ bool sim_relay_crash(sim_relay *rl, mail_duration outage, bool silently);
 /* The power goes for good; sim_relay_is_still tells when deinit may follow. */
 void sim_relay_switch_off(sim_relay *rl);
 bool sim_relay_is_still(const sim_relay *rl);
+
+/* The power goes in the middle of what it does: with the operation on its disk that is the `n`th from now. */
+void sim_relay_crash_within(sim_relay *rl, unsigned n, mail_duration outage, bool silently);
+
+/* A program on it drops a message. MAIL_EAGAIN: it is down; any other failure: who knows. */
+int sim_relay_drop(sim_relay *rl, const mail_envelope *envelope, mail_span content);
+
+/* The name of its socket for operators. */
+#define RELAY_CONTROL "spool/control"
+
+/* NULL, or what it has more of than it may. */
+const char *sim_relay_excess(const sim_relay *rl);
 
 /* Whether it is up and has nothing left to do. */
 bool sim_relay_is_done(const sim_relay *rl);

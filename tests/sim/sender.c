@@ -37,6 +37,7 @@ static void fill_envelope(sim_sender *sender)
     assert_int_equal(mail_envelope_set_sender(&sender->envelope, mail_envelope_sender(&sender->all),
                                               mail_envelope_envid(&sender->all)),
                      MAIL_OK);
+    sender->envelope.smtputf8 = sender->all.smtputf8;
     for (size_t i = 0; i < mail_envelope_count(&sender->all); i++) {
         mail_recipient rcpt = mail_envelope_recipient(&sender->all, i);
 
@@ -50,7 +51,11 @@ static void fill_envelope(sim_sender *sender)
 static void on_ready(mail_smtp_connection *conn, void *arg)
 {
     sim_sender *sender = arg;
-    const mail_smtp_content content = {.size = sender->opts.content.length};
+    const mail_smtp_content content = {
+        .size = sender->opts.content.length,
+        .has_8bit = sender->opts.has_utf8,
+        .has_utf8_header = sender->opts.has_utf8,
+    };
 
     if (sender->has_sent) {
         mail_smtp_connection_quit(conn);
@@ -107,6 +112,7 @@ static void try_to_send(void *arg)
         return;
     }
     sender->has_sent = false;
+    opts.client.lmtp = so.lmtp;
     opts.client.hostname = mail_span_text(so.from->name);
     opts.ops = &ops;
     opts.arg = sender;

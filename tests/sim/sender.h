@@ -17,6 +17,8 @@ typedef struct sim_sender_options {
     sim_loop *loop;
     sim_host *from;
     mail_endpoint to;
+    bool lmtp;
+    bool has_utf8;                 /* in its text: SMTPUTF8 is needed */
     const mail_envelope *envelope; /* copied */
     mail_span content;             /* borrowed until the end */
     /* What came of recipient `index` in one try. */

@@ -6,7 +6,7 @@
 #include "support/support.h"
 
 /* How long after the last fault everything must have come to its end: longer than a message waits. */
-#define AFTERMATH (30 * MAIL_HOUR)
+#define AFTERMATH (44 * MAIL_HOUR)
 
 #define ROOMY ((uint64_t)1 << 40)
 
@@ -16,7 +16,7 @@ typedef struct story {
     sim_ledger ledger;
     sim_dns dns;
     char zone[2048];
-    sim_mx mxs[2];
+    sim_mx mxs[3]; /* the last by LMTP */
     sim_town_host town[STORY_HOSTS];
     sim_relay relays[STORY_HOSTS];
     sim_load load;
@@ -92,6 +92,7 @@ static void set_peer_faults(story *st)
             .closes = rate(st, 10000),
             .closes_after_dot = rate(st, 10000),
             .silent = rate(st, 1000),
+            .unwelcoming = rate(st, 5000),
         };
     }
 }
@@ -130,16 +131,21 @@ static void end_faults(story *st)
     for (unsigned i = 0; i < st->opts.hosts; i++) {
         st->relays[i].faults = (sim_disk_faults){0};
         st->relays[i].no_memory = st->relays[i].loop.no_memory = 0;
+        st->relays[i].power_left = 0;
         fault_files_set_capacity(st->relays[i].disk, ROOMY);
     }
 }
 
+/* Between two things that it does, or in the middle of one. */
 static void crash(story *st, sim_relay *rl)
 {
     mail_duration outage = MAIL_SECOND + (mail_duration)sim_below(&st->world, 15 * MAIL_MINUTE);
+    bool silently = sim_below(&st->world, 2) == 0;
 
-    if (sim_relay_crash(rl, outage, sim_below(&st->world, 2) == 0)) {
-        sim_ledger_crash(&st->ledger);
+    if (sim_below(&st->world, 2) == 0) {
+        (void)sim_relay_crash(rl, outage, silently);
+    } else {
+        sim_relay_crash_within(rl, 1 + (unsigned)sim_below(&st->world, 100), outage, silently);
     }
 }
 
@@ -163,7 +169,8 @@ static void make_trouble(void *arg)
         fault_files_set_capacity(rl->disk, sim_below(world, 4 << 20));
         sim_trace(world, "%s: disk full", rl->name);
     } else if (dice == 2 && has(st, STORY_CLOCKS)) {
-        rl->wall_ahead = (mail_duration)sim_below(world, 2 * MAIL_DAY) - MAIL_DAY;
+        /* A restart ages messages by what the calendar says: far from all of their time. */
+        rl->wall_ahead = (mail_duration)sim_below(world, 8 * MAIL_HOUR) - 4 * MAIL_HOUR;
         sim_trace(world, "%s: clock", rl->name);
     }
     sim_event_set(world, &st->trouble, world->now + (mail_duration)sim_below(world, MAIL_HOUR));
@@ -181,7 +188,7 @@ static void begin(story *st)
     make_zone(st);
     sim_dns_start(&st->dns, world, dns.ip, st->zone);
     for (size_t i = 0; i < MAIL_COUNT(st->mxs); i++) {
-        sim_mx_start(&st->mxs[i], world, &st->ledger,
+        sim_mx_start(&st->mxs[i], world, &st->ledger, (sim_mx_kind)i,
                      (mail_ip){4, {10, 0, 1, (unsigned char)(i + 1)}, 0});
     }
     for (unsigned i = 0; i < st->opts.hosts; i++) {
@@ -191,7 +198,7 @@ static void begin(story *st)
         relay.dns = dns;
         sim_relay_init(&st->relays[i], world, &relay);
     }
-    sim_load_start(&st->load, world, &st->ledger, st->opts.hosts, st->opts.length);
+    sim_load_start(&st->load, world, &st->ledger, st->relays, st->opts.hosts, st->opts.length);
     sim_readers_start(&st->readers, world, &st->ledger, st->opts.hosts, MAIL_MINUTE);
     st->fine_from = world->now + st->opts.length;
     st->trouble = (sim_event){.fn = make_trouble, .arg = st};

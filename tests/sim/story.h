@@ -11,7 +11,7 @@
 #include "sim/town.h"
 #include "sim/world.h"
 
-#define STORY_HOSTS 8
+#define STORY_HOSTS SIM_RELAYS
 
 /* What of a world goes wrong; may be combined. */
 enum {

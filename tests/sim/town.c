@@ -30,8 +30,17 @@ static int mailbox_of(const mail_path *address, char path[MAIL_MAILBOX_PATH_SIZE
 static void on_log(void *arg, mail_log_level level, const char *what, const mail_log_field *fields,
                    size_t count)
 {
+    const sim_town_host *host = arg;
+
     (void)level;
-    sim_ledger_log(((sim_town_host *)arg)->ledger, what, fields, count);
+    sim_ledger_log(host->ledger, host->index, what, fields, count);
+}
+
+static void on_outage(void *arg)
+{
+    const sim_town_host *host = arg;
+
+    sim_ledger_crash(host->ledger, host->index);
 }
 
 static void write_accounts(sim_town_host *host)
@@ -47,15 +56,15 @@ static void write_accounts(sim_town_host *host)
 void sim_town_host_init(sim_town_host *host, sim_ledger *ledger, unsigned index, unsigned count,
                         sim_relay_options *out)
 {
-    static const char *const routes[] = {"discard.example=discard",
-                                         "refuse.example=error:550 5.7.1 Not here",
-                                         "smart.example=10.0.1.1:25"};
+    static const char *const routes[] = {
+        "discard.example=discard", "refuse.example=error:550 5.7.1 Not here",
+        "smart.example=10.0.1.1:25", "lmtp.example=lmtp:10.0.1.3:24"};
     /* So many tries that what can be reached at all is reached before it is given up. */
     static const mail_duration retry[] = {5 * MAIL_MINUTE, 10 * MAIL_MINUTE, 20 * MAIL_MINUTE,
                                           30 * MAIL_MINUTE};
     unsigned next = (index + 1) % count;
 
-    *host = (sim_town_host){.ledger = ledger};
+    *host = (sim_town_host){.ledger = ledger, .index = index};
     snprintf(host->name, sizeof(host->name), "h%u.example", index);
     host->domain = mail_span_text(host->name);
     snprintf(host->aliases, sizeof(host->aliases),
@@ -72,11 +81,17 @@ void sim_town_host_init(sim_town_host *host, sim_ledger *ledger, unsigned index,
         .accounts = host->accounts,
         .mailbox_of = mailbox_of,
         .clients = {{4, {10, 9, 0, 0}, 0}, 16},
+        .takes_lmtp = true,
+        .takes_drop = true,
+        .max_message_bytes = TOWN_MAX_BYTES,
+        .max_sessions = 60,
+        .max_sessions_per_client = 40,
         .retry = retry,
         .retry_count = MAIL_COUNT(retry),
-        .give_up = 8 * MAIL_HOUR,
+        .give_up = MAIL_DAY,
         .warn_after = MAIL_HOUR,
         .on_log = on_log,
+        .on_outage = on_outage,
         .arg = host,
     };
 }

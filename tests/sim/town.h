@@ -12,8 +12,12 @@
  */
 #define TOWN_USERS 8
 
+/* No relay takes a larger message. */
+#define TOWN_MAX_BYTES ((size_t)200 << 10)
+
 typedef struct sim_town_host {
     sim_ledger *ledger;
+    unsigned index;
     char name[32];
     mail_span domain;
     char aliases[256];

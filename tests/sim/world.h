@@ -115,6 +115,7 @@ typedef struct sim_host {
     const char *name;
     mail_ip address;
     bool is_down; /* nothing answers, nothing leaves */
+    size_t fds;   /* open */
     uint16_t last_port;
 } sim_host;
 
