@@ -82,7 +82,8 @@ static void *resize(void *arg, void *old, size_t old_size, size_t size)
 {
     sim_relay *rl = arg;
 
-    if (size > old_size && sim_chance(rl->world, rl->no_memory)) {
+    /* A host that can't get up for want of memory gets some in the end. */
+    if (size > old_size && rl->failed_in_a_row < 3 && sim_chance(rl->world, rl->no_memory)) {
         rl->starved++;
         return NULL;
     }
@@ -325,6 +326,9 @@ static int make_pop3(sim_relay *rl)
 /* What works with files on the loop is left: it needs the store. */
 static void stop(sim_relay *rl)
 {
+    if (rl->queue != NULL) {
+        queue_step(rl->queue); /* or those below would wait for a writer that has no thread */
+    }
     mail_receive_destroy(rl->receive);
     rl->receive = NULL;
     mail_deliver_destroy(rl->deliver);
@@ -397,9 +401,11 @@ static void boot(void *arg)
         assert_true(code == MAIL_EIO || code == MAIL_ENOMEM);
         stop(rl);
         rl->failed_boots++;
+        rl->failed_in_a_row++;
         sim_event_set(rl->world, &rl->booting, rl->world->now + 10 * MAIL_SECOND);
         return;
     }
+    rl->failed_in_a_row = 0;
     rl->is_up = true;
     on_work(rl);
 }

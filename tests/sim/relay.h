@@ -81,6 +81,7 @@ typedef struct sim_relay {
     unsigned crashes;
     unsigned starved; /* allocations that failed */
     unsigned failed_boots;
+    unsigned failed_in_a_row;
 } sim_relay;
 
 /* It boots at once. */

@@ -287,19 +287,27 @@ static void drop_entry(fault_files *fs, entry **entries, const char *name)
     }
 }
 
-static void put_entry(fault_files *fs, entry **entries, const char *name, node *target,
-                      unsigned *counted)
+/* A name that is not there yet. */
+static void add_entry(entry **entries, const char *name, node *target, unsigned *counted)
 {
     entry *made = must(calloc(1, sizeof(*made)));
 
     ++*counted;
-    drop_entry(fs, entries, name);
     snprintf(made->name, sizeof(made->name), "%s", name);
     made->hash = hash_name(made->name);
     made->target = target;
     made->counted = counted;
     made->next = *entries;
     *entries = made;
+}
+
+static void put_entry(fault_files *fs, entry **entries, const char *name, node *target,
+                      unsigned *counted)
+{
+    ++*counted; /* it may be the same */
+    drop_entry(fs, entries, name);
+    add_entry(entries, name, target, counted);
+    --*counted;
 }
 
 static void change_folder(fault_files *fs, node *dir, const char *from, const char *to,
@@ -918,7 +926,7 @@ static void reboot_node(fault_files *fs, node *n)
     settle_changes(fs, n, false);
     free_entries(fs, &n->entries);
     for (const entry *e = n->safe_entries; e != NULL; e = e->next) {
-        put_entry(fs, &n->entries, e->name, e->target, &e->target->names);
+        add_entry(&n->entries, e->name, e->target, &e->target->names);
     }
 }
 
