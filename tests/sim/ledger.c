@@ -292,8 +292,8 @@ static void check_fate(const sim_ledger *ledger, const sim_message *message, con
     unsigned total = fate->copies + fate->reports + fate->dropped;
     unsigned doublings = mishaps(ledger, message, rcpt);
 
-    /* A report is a message of its own: both it and the reason for it may come again. */
-    doublings *= fate->reports > 0 ? 2 : 1;
+    /* A report is a message of its own, as is a file in drop/: each may come again. */
+    doublings *= (fate->reports > 0 ? 2U : 1U) + (message->is_dropped ? 1U : 0U);
     if (fate->must_fail && fate->copies > 0) {
         sim_broken(ledger, "message %u came to %s", message->id, fate->address);
     }
