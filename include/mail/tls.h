@@ -105,7 +105,8 @@ MAIL_API void mail_tls_destroy(mail_tls *tls);
 
 /**
  * Takes wire bytes up to the first event; call again, with what is left, until MAIL_TLS_NONE. While
- * a question is open or plain bytes lie there, nothing is taken.
+ * a question is open or plain bytes lie there, nothing is taken. A peer that sends more than 128 KiB
+ * (a client that is asked for no certificate: 32 KiB) of which nothing is for the caller has failed.
  */
 MAIL_API mail_tls_event mail_tls_feed(mail_tls *tls, mail_span in, size_t *used);
 

@@ -32,6 +32,15 @@ typedef enum state {
 /* A handshake's flights and one more write past the mark; anything above is a fault. */
 #define OUT_LIMIT ((size_t)1024 * 1024)
 
+/*
+ * What a peer may send without anything of it being for us: a message of the handshake, or one
+ * after it, is held until it is whole, and GnuTLS takes any that says it has up to 16 MiB. A hello
+ * with a ticket and keys of all kinds, sent twice, is far below the first; the second has room for a
+ * chain of certificates.
+ */
+#define UNHEARD_HELLO ((size_t)32 * 1024)
+#define UNHEARD_CHAIN ((size_t)128 * 1024)
+
 /* What `out` may keep of its memory when nothing is to be sent. */
 #define OUT_KEEP 512
 
@@ -49,6 +58,8 @@ struct mail_tls {
     tls_policy policy;
     mail_span in; /* what feed was given and GnuTLS has not pulled yet */
     bool wire_ended;
+    size_t unheard; /* octets taken since the peer last came to something */
+    size_t unheard_limit;
     buffer out;
     gnutls_packet_t packet; /* the record whose plain bytes are being read */
     mail_span plain;
@@ -111,6 +122,21 @@ static mail_tls_event fail_with_alert(mail_tls *tls, const char *what, int code)
     return fail(tls, what, gnutls_strerror(code));
 }
 
+static int set_up_server(mail_tls *tls, const mail_tls_options *opts)
+{
+    bool asks = tls->context->ask_client_certificate || opts->verification != MAIL_TLS_VERIFY_NONE;
+
+    tls->unheard_limit = asks ? UNHEARD_CHAIN : UNHEARD_HELLO;
+    if (asks) {
+        gnutls_certificate_server_set_request(tls->session, GNUTLS_CERT_REQUEST);
+    }
+    if (tls->context->tickets &&
+        gnutls_session_ticket_enable_server(tls->session, &tls->context->ticket_key) < 0) {
+        return MAIL_ENOMEM;
+    }
+    return MAIL_OK;
+}
+
 static int set_up(mail_tls *tls, const mail_tls_options *opts)
 {
     unsigned flags = GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL;
@@ -133,15 +159,9 @@ static int set_up(mail_tls *tls, const mail_tls_options *opts)
         return MAIL_ENOMEM;
     }
     if (opts->server) {
-        if (tls->context->ask_client_certificate || opts->verification != MAIL_TLS_VERIFY_NONE) {
-            gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUEST);
-        }
-        if (tls->context->tickets &&
-            gnutls_session_ticket_enable_server(session, &tls->context->ticket_key) < 0) {
-            return MAIL_ENOMEM;
-        }
-        return MAIL_OK;
+        return set_up_server(tls, opts);
     }
+    tls->unheard_limit = UNHEARD_CHAIN;
     if (opts->name.length > 0 && !tls->policy.is_address &&
         gnutls_server_name_set(session, GNUTLS_NAME_DNS, opts->name.data, opts->name.length) < 0) {
         return MAIL_EINVAL;
@@ -323,6 +343,17 @@ static mail_tls_event step(mail_tls *tls)
     return MAIL_TLS_NONE;
 }
 
+/* Whoever only ever sends what is to be held is stopped. Within a message nothing else may come. */
+static mail_tls_event stop_unheard(mail_tls *tls, size_t used, mail_tls_event event)
+{
+    tls->unheard = event == MAIL_TLS_NONE ? tls->unheard + used : 0;
+    if (tls->unheard <= tls->unheard_limit) {
+        return event;
+    }
+    return fail_with_alert(tls, tls->state == OPEN ? "record" : "handshake",
+                           GNUTLS_E_HANDSHAKE_TOO_LARGE);
+}
+
 mail_tls_event mail_tls_feed(mail_tls *tls, mail_span in, size_t *used)
 {
     mail_tls_event event;
@@ -335,7 +366,7 @@ mail_tls_event mail_tls_feed(mail_tls *tls, mail_span in, size_t *used)
     event = step(tls);
     *used = in.length - tls->in.length;
     tls->in = (mail_span){0};
-    return event;
+    return stop_unheard(tls, *used, event);
 }
 
 mail_tls_event mail_tls_eof(mail_tls *tls)

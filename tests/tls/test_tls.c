@@ -503,6 +503,54 @@ static void refuses_old_versions_and_other_protocols(void **state)
     mail_tls_context_unref(server);
 }
 
+/* Octets of a message of 16 MiB, in records of 1000, that `tls` takes until it has enough. */
+static size_t feed_endless_message(mail_tls *tls, mail_tls_event *event)
+{
+    char record[5 + 1000] = {22, 3, 1, 1000 >> 8, (char)(1000 & 255), 1, (char)255, 3, 3};
+    size_t total = 0;
+
+    do {
+        size_t used;
+
+        *event = mail_tls_feed(tls, mail_span_of(record, sizeof(record)), &used);
+        total += used;
+        memset(record + 5, 3, 4);
+    } while (*event == MAIL_TLS_NONE && total < 1000000);
+    return total;
+}
+
+static void holds_no_message_without_end(void **state)
+{
+    static const struct {
+        const char *name;
+        bool server;
+        bool asks;
+        size_t limit;
+    } cases[] = {
+        {"a hello", true, false, 32 * 1024},
+        {"a chain of certificates that is asked for", true, true, 128 * 1024},
+        {"a server's", false, false, 128 * 1024},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_tls_options opts = client_options(MAIL_TLS_VERIFY_NONE, "mx.b.example");
+        mail_tls_context *context = server_context(&certs.mx, NULL);
+        mail_tls_event event;
+        mail_tls *tls;
+
+        mail_test_case(cases[i].name);
+        opts.server = cases[i].server;
+        opts.verification = cases[i].asks ? MAIL_TLS_VERIFY_ASK : MAIL_TLS_VERIFY_NONE;
+        assert_int_equal(mail_tls_create(&tls, context, &opts), MAIL_OK);
+        assert_in_range(feed_endless_message(tls, &event), cases[i].limit, cases[i].limit + 2000);
+        assert_int_equal(event, MAIL_TLS_FAILED);
+        assert_non_null(strstr(mail_tls_failure(tls).data, "too large"));
+        mail_tls_destroy(tls);
+        mail_tls_context_unref(context);
+    }
+}
+
 static void keeps_old_sessions_when_a_context_is_replaced(void **state)
 {
     mail_tls_options opts = client_options(MAIL_TLS_VERIFY_NONE, "mx.b.example");
@@ -660,6 +708,7 @@ int main(void)
         cmocka_unit_test(goes_on_unverified_where_that_may_be),
         cmocka_unit_test(tells_an_end_from_a_cut),
         cmocka_unit_test(refuses_old_versions_and_other_protocols),
+        cmocka_unit_test(holds_no_message_without_end),
         cmocka_unit_test(keeps_old_sessions_when_a_context_is_replaced),
         cmocka_unit_test(binds_both_ends_to_the_same_channel),
         cmocka_unit_test(asks_clients_for_certificates),
