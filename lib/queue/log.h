@@ -120,7 +120,7 @@ typedef struct queue_log {
     list unsynced;
     bool unsynced_urgent;
     int failure;     /* of such a one, which the writer has to see to */
-    unsigned doubts; /* quick syncs to come before one may hold up a thread that brings mail */
+    unsigned doubts; /* syncs to come before one may hold up a thread that brings mail */
     struct iovec parts[QUEUE_BATCH_RECORDS];
     uint64_t syncs; /* guarded by the lock */
     uint64_t bytes_written;

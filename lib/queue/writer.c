@@ -23,9 +23,13 @@
 
 #define LAZY_NS 50000000L
 
-/* What a sync may take for a disk to count as quick, and how many must, after one that took more. */
-#define QUICK_SYNC (500 * MAIL_MICROSECOND)
-#define DOUBTS     32
+/*
+ * What a sync may take for a disk to count as quick. How many must, after one that took more,
+ * and after one that messages shared: where they come in crowds, to wait for the next is better.
+ */
+#define QUICK_SYNC   (500 * MAIL_MICROSECOND)
+#define SLOW_DOUBTS  32
+#define CROWD_DOUBTS 8
 
 /* The end of each segment is for what nobody may refuse: the outcomes of deliveries. */
 static uint64_t room_for(const queue_segment *segment, const queue_record *record)
@@ -277,11 +281,21 @@ static int sync_written(queue_log *log)
     int code = log->files->ops->sync_data(log->files, log->active->fd);
 
     if (queue_now(log->queue) - start > QUICK_SYNC) {
-        log->doubts = DOUBTS;
+        log->doubts = SLOW_DOUBTS;
     } else if (log->doubts > 0) {
         log->doubts--;
     }
     return queue_code(code);
+}
+
+static bool is_crowd(const list *records)
+{
+    unsigned count = 0;
+
+    for (const list *at = records->next; at != records && count < 2; at = at->next) {
+        count += LIST_OWNER(at, queue_record, link)->is_urgent;
+    }
+    return count > 1;
 }
 
 /* All that was written is on the disk. */
@@ -291,6 +305,9 @@ static void settle_safe(queue_log *log)
 
     mark_safe(log);
     list_take_all(&safe, &log->unsynced);
+    if (log->doubts < CROWD_DOUBTS && is_crowd(&safe)) {
+        log->doubts = CROWD_DOUBTS;
+    }
     log->unsynced_urgent = false;
     pthread_mutex_lock(&log->lock);
     log->syncs++;

@@ -119,6 +119,7 @@ static void is_safe_at_once_on_a_quick_disk(void **state)
 
 static void shares_the_sync_when_another_is_on_its_way_in(void **state)
 {
+    unsigned left = 0;
     mail_sink *other;
     bench b;
 
@@ -130,7 +131,11 @@ static void shares_the_sync_when_another_is_on_its_way_in(void **state)
     mail_sink_abort(other);
     assert_int_equal(hand_in(&b), MAIL_EAGAIN); /* the first has not been told yet */
     assert_int_equal(settle(&b), MAIL_OK);
-    assert_int_equal(hand_in(&b), MAIL_OK);
+    while (hand_in(&b) != MAIL_OK) { /* where there were two there may be more */
+        assert_int_equal(settle(&b), MAIL_OK);
+        assert_true(++left < 20);
+    }
+    assert_true(left > 0);
     tear_down(&b);
 }
 
