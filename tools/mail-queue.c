@@ -59,7 +59,6 @@ static int run_list(settings *set, const char *command)
     bool is_show = strcmp(command, "show") == 0;
     mail_error err = {0};
     uint64_t count = 0;
-    mail_operator *op;
     int code;
 
     if (is_show && set->which.id_count == 0) {
@@ -67,12 +66,7 @@ static int run_list(settings *set, const char *command)
         return EX_USAGE;
     }
     set->which.all = is_empty(&set->which) || set->which.all;
-    code = mail_operator_open(&op, set->spool, false, NULL, &err);
-    if (code != MAIL_OK) {
-        return fail(&err);
-    }
-    code = mailq_list(op, &set->which, format, &count, &err);
-    mail_operator_close(op);
+    code = mailq_list(set->spool, &set->which, format, &count, &err);
     if (code != MAIL_OK) {
         return fail(&err);
     }

@@ -244,7 +244,8 @@ MAIL_API int64_t mail_queue_remove(mail_queue *queue, const mail_queue_selector 
 typedef enum mail_queue_state {
     MAIL_QUEUE_WAITING,
     MAIL_QUEUE_ACTIVE,
-    MAIL_QUEUE_ON_HOLD
+    MAIL_QUEUE_ON_HOLD,
+    MAIL_QUEUE_DROPPED /* not in the queue yet: a file of <mail/drop.h>, whose name is the id */
 } mail_queue_state;
 
 /** A recipient as the list shows it. */

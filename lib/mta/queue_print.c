@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include <mail/drop.h>
+
 #include "base/ascii.h"
 #include "base/buffer.h"
 #include "base/utf8.h"
@@ -67,6 +69,8 @@ static const char *queue_name(const mail_queue_item *item)
         return "active";
     case MAIL_QUEUE_ON_HOLD:
         return "hold";
+    case MAIL_QUEUE_DROPPED:
+        return "maildrop";
     case MAIL_QUEUE_WAITING:
         break;
     }
@@ -153,9 +157,11 @@ static int put_mailq_recipient(buffer *out, const mail_queue_recipient *rcpt)
 
 static int put_mailq(const mail_queue_printer *printer, const mail_queue_item *item, buffer *out)
 {
-    static const char *const marks[] = {
-        [MAIL_QUEUE_WAITING] = "", [MAIL_QUEUE_ACTIVE] = "*", [MAIL_QUEUE_ON_HOLD] = "!"};
-    char id[MAIL_QUEUE_ID_SIZE + 1];
+    static const char *const marks[] = {[MAIL_QUEUE_WAITING] = "",
+                                        [MAIL_QUEUE_ACTIVE] = "*",
+                                        [MAIL_QUEUE_ON_HOLD] = "!",
+                                        [MAIL_QUEUE_DROPPED] = ""};
+    char id[MAIL_DROP_NAME_SIZE + 1];
     char arrival[40];
     int code;
 

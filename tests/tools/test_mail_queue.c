@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <mail/drop.h>
 #include <mail/queue.h>
 
 /* A spool without an owner, and what the program said of it, on either stream. */
@@ -317,6 +318,65 @@ static void makes_no_spool_where_there_is_none(void **state)
     free(k.spool);
 }
 
+/* A message of two recipients that no owner of the spool has taken; its name goes to `name`. */
+static void drop_one(const kit *k, char name[MAIL_DROP_NAME_SIZE])
+{
+    mail_source_span body;
+    mail_envelope envelope;
+
+    mail_source_span_init(&body, MAIL_SPAN("Subject: x\r\n\r\nbody\r\n"));
+    mail_envelope_init(&envelope, NULL);
+    assert_int_equal(
+        mail_envelope_set_sender(&envelope, MAIL_SPAN("c@client.example"), MAIL_SPAN("")), MAIL_OK);
+    for (int i = 0; i < 2; i++) {
+        mail_recipient to = {.address = i == 0 ? MAIL_SPAN("carl@example.org") : MAIL_SPAN("dora")};
+
+        assert_int_equal(mail_envelope_add(&envelope, &to), MAIL_OK);
+    }
+    assert_int_equal(mail_drop_write(k->spool, &envelope, &body.source, NULL, name, NULL), MAIL_OK);
+    mail_envelope_deinit(&envelope);
+}
+
+static void lists_what_was_only_dropped(void **state)
+{
+    char name[MAIL_DROP_NAME_SIZE];
+    char want[256];
+    kit k = {.spool = mail_test_make_dir()};
+
+    (void)state;
+    drop_one(&k, name);
+    assert_int_equal(run(&k, "list"), 0);
+    snprintf(want, sizeof(want), "%s  ", name);
+    has(&k, want);
+    has(&k, "  20 octets  maildrop\n    from c@client.example\n    to carl@example.org  tried 0");
+    has(&k, "    to dora  tried 0, due now\n1 message, 20 octets\n");
+    assert_int_equal(run(&k, "mailq"), 0);
+    snprintf(want, sizeof(want), "\n%s       20 ", name);
+    has(&k, want);
+    has(&k, "\n-- 0 Kbytes in 1 Request.\n");
+    assert_int_equal(run(&k, "--json list"), 0);
+    snprintf(want, sizeof(want), "{\"queue_name\":\"maildrop\",\"queue_id\":\"%s\",\"arr", name);
+    has(&k, want);
+    assert_int_equal(run(&k, "list --domain example.org"), 66);
+    kit_close(&k);
+}
+
+static void lists_the_queue_before_what_was_dropped(void **state)
+{
+    char name[MAIL_DROP_NAME_SIZE];
+    kit k;
+
+    (void)state;
+    kit_open(&k);
+    drop_one(&k, name);
+    assert_int_equal(run(&k, "list"), 0);
+    has(&k, "4 messages, 80 octets\n");
+    assert_true(strstr(k.text, name) > strstr(k.text, k.ids[2]));
+    assert_int_equal(run(&k, "list --sender c@client.example"), 0);
+    assert_string_equal(k.text, "");
+    kit_close(&k);
+}
+
 /* The file that the messages lie in. */
 static int open_segment(const kit *k)
 {
@@ -371,6 +431,8 @@ int main(void)
         cmocka_unit_test(refuses_what_makes_no_sense),
         cmocka_unit_test(says_what_is_wrong_with_a_spool),
         cmocka_unit_test(makes_no_spool_where_there_is_none),
+        cmocka_unit_test(lists_what_was_only_dropped),
+        cmocka_unit_test(lists_the_queue_before_what_was_dropped),
         cmocka_unit_test(finds_damage_and_leaves_it_alone),
     };
 
