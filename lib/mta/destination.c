@@ -236,7 +236,19 @@ static void sweep(destination *dest)
     }
 }
 
-/* The host that may be tried first, the worst of them by what they said. */
+/*
+ * How much the failure of one host tells of all. One that says "later" keeps hope for all (RFC 5321,
+ * section 5.1), and one that was reached says more than one that was not (RFC 3463, X.4.1).
+ */
+static unsigned weight(const mail_reply *reply)
+{
+    if (mail_reply_is_permanent(reply)) {
+        return 0;
+    }
+    return reply->status[1] == 4 && reply->status[2] == 1 ? 1 : 2;
+}
+
+/* The first host whose words weigh most speaks for all; the one that may be tried first sets when. */
 static void fail_hosts(destination *dest)
 {
     mail_time soonest = MAIL_NEVER;
@@ -247,8 +259,7 @@ static void fail_hosts(destination *dest)
     for (size_t i = 0; i < dest->plan_count; i++) {
         const host *hst = dest->plan[i].hst;
 
-        /* One that says "later" keeps hope for all (RFC 5321, section 5.1). */
-        if (reply == NULL || mail_reply_is_permanent(reply)) {
+        if (reply == NULL || weight(&hst->reply) > weight(reply)) {
             reply = &hst->reply;
             is_local = hst->is_local;
             name = dest->plan[i].name;

@@ -98,7 +98,8 @@ static void on_done(mail_smtp_connection *conn, void *arg)
 /* How long a host is spared TLS that does not work there. */
 #define CLEAR_TIME MAIL_HOUR
 
-static void log_clear(const session *ss, const mail_reply *why)
+static void log_host(const session *ss, mail_log_level level, const char *event,
+                     const mail_reply *why)
 {
     char text[MAIL_REPLY_TEXT_SIZE];
     mail_log_field fields[] = {
@@ -108,8 +109,7 @@ static void log_clear(const session *ss, const mail_reply *why)
 
     if (ss->dest->agent->log != NULL) {
         fields[1].value.length = mail_reply_print(why, text, sizeof(text));
-        mail_log_line(ss->dest->agent->log, MAIL_LOG_WARN, "tls failed, goes in clear", fields,
-                      MAIL_COUNT(fields));
+        mail_log_line(ss->dest->agent->log, level, event, fields, MAIL_COUNT(fields));
     }
 }
 
@@ -121,7 +121,7 @@ static bool gives_up_tls(session *ss, const mail_reply *why)
         return false;
     }
     host_spare_tls(ss->hst, now_of(ss) + CLEAR_TIME);
-    log_clear(ss, why);
+    log_host(ss, MAIL_LOG_WARN, "tls failed, goes in clear", why);
     return true;
 }
 
@@ -140,6 +140,7 @@ static void on_closed(mail_smtp_connection *conn, void *arg)
         if (reply.code == 0) {
             reply = MAIL_REPLY(451, 4, 4, 2, "The connection was closed without a word");
         }
+        log_host(ss, MAIL_LOG_INFO, "host failed", &reply);
         destination_session_failed(dest, ss, &reply, is_local);
     }
     session_destroy(ss);

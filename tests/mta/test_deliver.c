@@ -546,6 +546,47 @@ static void fails_over_to_the_next_host(void **state)
     }
 }
 
+/* Who is told why mail waits learns more from a host that spoke than from one that is off. */
+static void tells_what_the_host_said_that_could_be_reached(void **state)
+{
+    static const mail_reply later = {421, {4, 3, 2}, {"Going down", 10}};
+    mail_deliver_options opts;
+    char dead_at[MAIL_IP_TEXT_SIZE];
+    char busy_at[MAIL_IP_TEXT_SIZE];
+    char rule[200];
+    char want[200];
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        post p;
+        remote dead;
+        remote busy;
+
+        mail_test_case(i == 0 ? "dead one first" : "dead one last");
+        post_open(&p, WORLD_POLL);
+        remote_open(&dead, &p.k, false, NULL, NULL);
+        remote_open(&busy, &p.k, false, NULL, NULL);
+        busy.greeting = &later;
+        dead_at[mail_endpoint_print(&dead.at, dead_at)] = '\0';
+        busy_at[mail_endpoint_print(&busy.at, busy_at)] = '\0';
+        remote_close(&dead);
+        snprintf(rule, sizeof(rule), "*=%s,%s", i == 0 ? dead_at : busy_at,
+                 i == 0 ? busy_at : dead_at);
+        opts = post_options(&p);
+        opts.backoff = MAIL_HOUR;
+        opts.backoff_max = MAIL_HOUR;
+        post_start(&p, ROUTES(rule), &opts);
+        SEND(&p, "me@here.example", "a@one.example");
+        world_until(&p.k.w, strstr(p.k.log, " deferred ") != NULL);
+        assert_non_null(strstr(strstr(p.k.log, " deferred "), "reply=\"421 Going down\""));
+        snprintf(want, sizeof(want), "host failed host=127.0.0.1[127.0.0.1]:%u reply=\"451 4.4.1 ",
+                 dead.at.port);
+        assert_non_null(strstr(p.k.log, want));
+        remote_close(&busy);
+        post_close(&p);
+    }
+}
+
 static void hands_over_by_lmtp(void **state)
 {
     char *dir = mail_test_make_dir();
@@ -777,6 +818,7 @@ int main(void)
         cmocka_unit_test(goes_on_when_a_dead_host_comes_back),
         cmocka_unit_test(tries_a_resting_host_when_it_is_asked_to),
         cmocka_unit_test(fails_over_to_the_next_host),
+        cmocka_unit_test(tells_what_the_host_said_that_could_be_reached),
         cmocka_unit_test(hands_over_by_lmtp),
         cmocka_unit_test(delivers_into_mailboxes_with_the_fields_of_final_delivery),
         cmocka_unit_test(returns_mail_for_a_user_that_is_not_there),
