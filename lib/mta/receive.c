@@ -111,6 +111,17 @@ static void tell_refusal(const mail_receive *rcv, const mail_smtp_session *sessi
     mail_log_line(rcv->log, MAIL_LOG_INFO, "refused", fields, count);
 }
 
+/* A message whose content ends its session (a bare CR or LF) gets no other word than the last. */
+static void on_close(mail_receive *rcv, mail_smtp_session *session, const mail_smtp_event *ev)
+{
+    const visit *vs = session->user;
+
+    if (vs != NULL && ev->reply != NULL && ev->reply->code == 550 && ev->reply->status[1] == 6) {
+        tell_refusal(rcv, session, mail_envelope_sender(&vs->envelope), MAIL_SPAN(""), ev->reply);
+    }
+    visit_end(rcv, session);
+}
+
 static bool may_send_as(const mail_receive *rcv, const mail_smtp_session *session,
                         const mail_path *sender)
 {
@@ -244,7 +255,7 @@ static void on_event(mail_smtp_session *session, mail_ticket ticket, const mail_
         tell_refusal(rcv, session, MAIL_SPAN(""), MAIL_SPAN(""), ev->reply);
         return;
     case MAIL_SMTP_EV_CLOSE:
-        visit_end(rcv, session);
+        on_close(rcv, session, ev);
         return;
     case MAIL_SMTP_EV_NONE:
     case MAIL_SMTP_EV_BODY:

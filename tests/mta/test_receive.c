@@ -413,6 +413,37 @@ static void refuses_a_message_that_has_been_everywhere(void **state)
     }
 }
 
+static void logs_and_counts_a_message_that_ends_its_session(void **state)
+{
+    mail_receive_options opts = strict_options();
+    mail_sink_memory out;
+    mail_span text;
+    kit k;
+    int fd;
+
+    (void)state;
+    assert_int_equal(mail_metrics_create(&opts.metrics, NULL), MAIL_OK);
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    fd = greet(&k);
+    kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+    kit_asks(&k, fd, "RCPT TO:<anna@example.org>\r\n", "250");
+    kit_asks(&k, fd, "DATA\r\n", "354");
+    kit_asks(&k, fd, "Subject: no CR\n", "550 5.6.0");
+    world_until(&k.w, mail_receive_sessions(k.receive) == 0);
+    assert_non_null(strstr(k.log,
+                           "refused peer=127.0.0.1 helo=client.example from=a@client.example "
+                           "to=\"\" reply=\"550 5.6.0 Lone CR or LF in the message\""));
+    mail_sink_memory_init(&out, NULL, 1 << 20);
+    assert_int_equal(mail_metrics_print(opts.metrics, &out.sink), MAIL_OK);
+    text = mail_sink_memory_bytes(&out);
+    assert_non_null(memmem(text.data, text.length, "{reason=\"protocol\"} 1\n", 22));
+    mail_sink_memory_deinit(&out);
+    close(fd);
+    kit_close(&k);
+    mail_metrics_destroy(opts.metrics);
+}
+
 static void keeps_nothing_of_a_message_that_breaks_off(void **state)
 {
     mail_receive_options opts = strict_options();
@@ -741,6 +772,7 @@ int main(void)
         cmocka_unit_test(takes_an_alias_whole_or_not_at_all),
         cmocka_unit_test(hands_on_through_an_alias_what_its_sender_asked_for),
         cmocka_unit_test(refuses_a_message_that_has_been_everywhere),
+        cmocka_unit_test(logs_and_counts_a_message_that_ends_its_session),
         cmocka_unit_test(keeps_nothing_of_a_message_that_breaks_off),
         cmocka_unit_test(ends_in_the_middle_of_anything),
         cmocka_unit_test(takes_mail_by_lmtp),
