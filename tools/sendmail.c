@@ -5,15 +5,12 @@
  * otherwise this program delivers what it can within a short time.
  */
 #include <errno.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <mail/drop.h>
 #include <mail/header.h>
@@ -22,6 +19,7 @@
 
 #include "exit_code.h"
 #include "mailq.h"
+#include "sendmail_caller.h"
 #include "sendmail_deliver.h"
 #include "sendmail_message.h"
 #include "sendmail_options.h"
@@ -59,61 +57,8 @@ static const char help[] =
     "  --help, --version\n"
     "Letters that other sendmails know are accepted and skipped.\n";
 
-/* Facts about who calls, and where. */
-typedef struct caller {
-    char hostname[256];
-    char user[256];
-    char address[600];
-    char full_name[256];
-} caller;
-
-static void read_mailname(caller *who)
-{
-    FILE *file = fopen("/etc/mailname", "re");
-
-    if (file != NULL) {
-        if (fgets(who->hostname, sizeof(who->hostname), file) == NULL) {
-            who->hostname[0] = '\0';
-        }
-        who->hostname[strcspn(who->hostname, " \t\r\n")] = '\0';
-        fclose(file);
-    }
-    if (who->hostname[0] == '\0' && gethostname(who->hostname, sizeof(who->hostname) - 1) < 0) {
-        strcpy(who->hostname, "localhost");
-    }
-}
-
-/* The name in the user database up to the first comma, an & standing for the login name. */
-static void copy_gecos(caller *who, const char *gecos)
-{
-    size_t length = strcspn(gecos, ",&");
-
-    if (length < sizeof(who->full_name)) {
-        memcpy(who->full_name, gecos, length);
-        who->full_name[length] = '\0';
-    }
-}
-
-static void identify(caller *who, const sendmail_options *opts)
-{
-    const struct passwd *entry = getpwuid(getuid());
-    const char *name = getenv("NAME");
-
-    *who = (caller){.hostname = ""};
-    read_mailname(who);
-    snprintf(who->user, sizeof(who->user), "%s", entry != NULL ? entry->pw_name : "nobody");
-    snprintf(who->address, sizeof(who->address), "%s@%s", who->user, who->hostname);
-    if (entry != NULL && entry->pw_gecos != NULL) {
-        copy_gecos(who, entry->pw_gecos);
-    }
-    if (opts->full_name != NULL || name != NULL) {
-        snprintf(who->full_name, sizeof(who->full_name), "%s",
-                 opts->full_name != NULL ? opts->full_name : name);
-    }
-}
-
 /* The envelope sender: -f with or without brackets or display name, or the user. */
-static int parse_sender(mail_path *sender, const sendmail_options *opts, const caller *who,
+static int parse_sender(mail_path *sender, const sendmail_options *opts, const sendmail_caller *who,
                         mail_error *err)
 {
     const char *text = opts->sender != NULL ? opts->sender : who->address;
@@ -244,90 +189,83 @@ static int store(const sendmail_options *opts, const mail_submission *submission
     return code;
 }
 
-/* What is added to messages of the caller: now, and here. */
-static mail_submission submission_of(const caller *who)
-{
-    mail_submission submission = {
-        .hostname = mail_span_text(who->hostname),
-        .from = mail_span_text(who->address),
-        .from_name = mail_span_text(who->full_name),
-        .when = time(NULL),
-    };
-    time_t now = (time_t)submission.when;
-    struct tm local;
+/* A call that may send: who wants it, where mail is kept, how it goes out. */
+typedef struct errand {
+    const sendmail_options *opts;
+    sendmail_caller who;
+    char spool[MAIL_SPOOL_PATH_SIZE];
+    sendmail_tls tls;
+} errand;
 
-    localtime_r(&now, &local);
-    submission.zone = (int)(local.tm_gmtoff / 60);
-    return submission;
+static errand errand_of(const sendmail_options *opts)
+{
+    errand er = {.opts = opts};
+
+    sendmail_identify(&er.who, opts);
+    return er;
+}
+
+/* Before anything is stored it is known how it could go out. */
+static int prepare(errand *er, mail_error *err)
+{
+    int code = sendmail_tls_make(&er->tls, er->opts, err);
+
+    return code == 0 ? find_spool(er->spool, er->opts, err) : code;
+}
+
+/* The end of it: `code` is what came of it so far. */
+static int deliver(errand *er, int code, bool is_wanted, mail_error *err)
+{
+    if (code == 0 && is_wanted) {
+        code = sendmail_deliver(er->spool, er->opts, er->who.hostname, &er->tls, err);
+    }
+    sendmail_tls_deinit(&er->tls);
+    return code;
 }
 
 static int send_message(const sendmail_options *opts, mail_error *err)
 {
-    mail_submission submission;
+    errand er = errand_of(opts);
+    mail_submission submission = sendmail_submission(&er.who);
     mail_envelope envelope;
-    char spool[MAIL_SPOOL_PATH_SIZE];
-    sendmail_tls tls;
     mail_path sender;
-    caller who;
-    int code;
+    int code = parse_sender(&sender, opts, &er.who, err);
 
-    identify(&who, opts);
     mail_envelope_init(&envelope, NULL);
-    code = sendmail_tls_make(&tls, opts, err);
-    if (code == 0) {
-        code = parse_sender(&sender, opts, &who, err);
-    }
     if (code == 0) {
         code = set_parameters(&envelope, opts, &sender, err);
     }
     if (code == 0) {
-        code = find_spool(spool, opts, err);
+        code = prepare(&er, err);
     }
     if (code == 0) {
-        submission = submission_of(&who);
         submission.from = sender.length > 0 ? mail_path_text(&sender) : submission.from;
-        code = store(opts, &submission, &envelope, spool, err);
+        code = store(opts, &submission, &envelope, er.spool, err);
     }
     mail_envelope_deinit(&envelope);
-    if (code == 0 && !opts->queue_only) {
-        code = sendmail_deliver(spool, opts, who.hostname, &tls, err);
-    }
-    sendmail_tls_deinit(&tls);
-    return code;
+    return deliver(&er, code, !opts->queue_only, err);
 }
 
 static int hold_session(const sendmail_options *opts, mail_error *err)
 {
-    mail_submission submission;
-    char spool[4096];
-    sendmail_tls tls;
+    errand er = errand_of(opts);
+    mail_submission submission = sendmail_submission(&er.who);
     size_t stored = 0;
-    caller who;
-    int code;
+    int code = prepare(&er, err);
 
-    identify(&who, opts);
-    code = sendmail_tls_make(&tls, opts, err);
     if (code == 0) {
-        code = find_spool(spool, opts, err);
+        code = sendmail_session(opts, &submission, er.spool, &stored, err);
     }
-    if (code == 0) {
-        submission = submission_of(&who);
-        code = sendmail_session(opts, &submission, spool, &stored, err);
-    }
-    if (code == 0 && stored > 0 && !opts->queue_only) {
-        code = sendmail_deliver(spool, opts, who.hostname, &tls, err);
-    }
-    sendmail_tls_deinit(&tls);
-    return code;
+    return deliver(&er, code, stored > 0 && !opts->queue_only, err);
 }
 
 static int verify(const sendmail_options *opts, mail_error *err)
 {
     mail_submission submission;
-    caller who;
+    sendmail_caller who;
 
-    identify(&who, opts);
-    submission = submission_of(&who);
+    sendmail_identify(&who, opts);
+    submission = sendmail_submission(&who);
     return sendmail_verify(opts, &submission, err);
 }
 
@@ -370,32 +308,20 @@ static int make_due(const char *spool, const sendmail_options *opts, bool *is_mi
 
 static int flush_queue(const sendmail_options *opts, mail_error *err)
 {
-    char spool[4096];
+    errand er = errand_of(opts);
     bool is_mine = false;
-    sendmail_tls tls;
-    caller who;
-    int code;
+    int code = prepare(&er, err);
 
-    identify(&who, opts);
-    code = sendmail_tls_make(&tls, opts, err);
     if (code == 0) {
-        code = find_spool(spool, opts, err);
+        code = make_due(er.spool, opts, &is_mine, err);
     }
-    if (code == 0) {
-        code = make_due(spool, opts, &is_mine, err);
-    }
-    if (code == 0 && is_mine) {
-        code = sendmail_deliver(spool, opts, who.hostname, &tls, err);
-    }
-    sendmail_tls_deinit(&tls);
-    return code;
+    return deliver(&er, code, is_mine, err);
 }
 
 static int list_queue(const sendmail_options *opts, mail_error *err)
 {
     char spool[MAIL_SPOOL_PATH_SIZE];
     int code = find_spool(spool, opts, err);
-
     int listed = code == 0 ? mailq_print(spool, err) : MAIL_OK;
 
     return listed == MAIL_OK ? code : exit_code_of_error(listed);

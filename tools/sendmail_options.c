@@ -174,9 +174,6 @@ static void on_short(parser *p, const char *word)
     case 'F':
         p->opts->full_name = value_of(p, glued, word);
         return;
-    case 'B':
-        p->opts->body = value_of(p, glued, word);
-        return;
     case 'N':
         p->opts->notify = value_of(p, glued, word);
         return;
@@ -196,6 +193,7 @@ static void on_short(parser *p, const char *word)
         on_mode(p, value_of(p, glued, word));
         return;
     case 'A': /* of other sendmails, with a value: skipped */
+    case 'B': /* what the body is, is seen */
     case 'C':
     case 'D':
     case 'h':

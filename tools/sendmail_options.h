@@ -12,7 +12,7 @@ typedef struct sendmail_options {
     bool dot_is_data;     /* -i, -oi: a line with only a dot does not end the message */
     bool verbose;         /* -v */
     bool explain;         /* --explain */
-    bool no_completion;   /* -G: a gateway's message, headers stay as they are */
+    bool no_completion;   /* -G: a gateway's messages, in -bs their headers stay as they are */
     bool queue_only;      /* -odq: store, do not try */
     bool flushes;         /* -q */
     const char *flush_id; /* -qI, -qR, -qS: what is tried now; all NULL: everything */
@@ -22,7 +22,6 @@ typedef struct sendmail_options {
     double wait_seconds;
     const char *sender;    /* -f, -r; NULL: the user's own */
     const char *full_name; /* -F */
-    const char *body;      /* -B */
     const char *notify;    /* -N */
     const char *ret;       /* -R */
     const char *envid;     /* -V */
