@@ -108,16 +108,23 @@ void net_door_turn_away(net_door *door, int fd, const mail_endpoint *peer, net_l
     net_door_limited(door, peer, limit, "connection refused", net_limit_text(limit));
 }
 
-void net_door_limited(const net_door *door, const mail_endpoint *peer, net_limit limit,
-                      const char *what, const char *why)
+void net_door_log(const net_door *door, const mail_endpoint *peer, mail_log_level level,
+                  const char *what, mail_log_field *fields, size_t count)
 {
     char client[MAIL_IP_TEXT_SIZE] = "unix";
-    mail_log_field fields[2] = {{.key = "client"}, {"reason", mail_span_text(why)}};
 
     if (peer->ip.family != 0) {
         mail_endpoint_print(peer, client);
     }
-    fields[0].value = mail_span_text(client);
+    fields[0] = (mail_log_field){"client", mail_span_text(client)};
+    mail_log_line(door->opts.log, level, what, fields, count);
+}
+
+void net_door_limited(const net_door *door, const mail_endpoint *peer, net_limit limit,
+                      const char *what, const char *why)
+{
+    mail_log_field fields[] = {{.key = "client"}, {"reason", mail_span_text(why)}};
+
     mail_metric_count(door->measure.met[limit], 1);
-    mail_log_line(door->opts.log, MAIL_LOG_WARN, what, fields, MAIL_COUNT(fields));
+    net_door_log(door, peer, MAIL_LOG_WARN, what, fields, MAIL_COUNT(fields));
 }

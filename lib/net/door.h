@@ -65,6 +65,10 @@ void net_door_leave(net_door *door, net_guest *guest);
 void net_door_turn_away(net_door *door, int fd, const mail_endpoint *peer, net_limit limit,
                         mail_span words);
 
+/* Logs something of a client, who becomes the first of the fields. */
+void net_door_log(const net_door *door, const mail_endpoint *peer, mail_log_level level,
+                  const char *what, mail_log_field *fields, size_t count);
+
 /* Counts and logs that a client met a limit, and what is done about it. */
 void net_door_limited(const net_door *door, const mail_endpoint *peer, net_limit limit,
                       const char *what, const char *why);

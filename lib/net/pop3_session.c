@@ -19,13 +19,7 @@
 void pop3_session_log(const pop3_session *ss, mail_log_level level, const char *what,
                       mail_log_field *fields, size_t count)
 {
-    char client[MAIL_IP_TEXT_SIZE] = "unix";
-
-    if (ss->peer.ip.family != 0) {
-        mail_endpoint_print(&ss->peer, client);
-    }
-    fields[0] = (mail_log_field){"client", mail_span_text(client)};
-    mail_log_line(ss->service->opts.log, level, what, fields, count);
+    net_door_log(&ss->service->door, &ss->peer, level, what, fields, count);
 }
 
 static mail_span print_count(char out[24], uint64_t count)
@@ -349,13 +343,9 @@ static bool shakes_hands(const pop3_session *ss)
     return ss->link.filter != NULL && mail_pop3_server_awaits_tls(ss->engine);
 }
 
-static int make_tls(pop3_session *ss)
+static int accept_tls(pop3_session *ss)
 {
-    mail_tls_options opts = MAIL_TLS_OPTIONS_INIT;
-
-    opts.mem = ss->service->mem;
-    opts.server = true;
-    return net_tls_create(&ss->tls, ss->service->tls, &opts);
+    return net_tls_accept(&ss->tls, ss->service->tls, ss->service->mem);
 }
 
 static void log_handshake(pop3_session *ss)
@@ -370,19 +360,15 @@ static void log_handshake(pop3_session *ss)
 /* The handshake is done: the engine begins anew. */
 static void tell_tls(pop3_session *ss, mail_time now)
 {
-    const mail_tls *tls = net_tls_session(ss->tls);
     uint8_t binding[MAIL_TLS_BINDING_SIZE];
     char address[MAIL_TLS_ADDRESS_SIZE];
-    mail_span shown = {0};
     mail_span identity = {0};
 
-    if (mail_tls_binding(tls, binding) == MAIL_OK) {
-        shown = mail_span_of((const char *)binding, sizeof(binding));
-    }
-    if (mail_tls_peer_address(tls, address) == MAIL_OK) {
+    if (mail_tls_peer_address(net_tls_session(ss->tls), address) == MAIL_OK) {
         identity = mail_span_text(address);
     }
-    pop3_session_check(ss, mail_pop3_server_tls_started(ss->engine, now, shown, identity));
+    pop3_session_check(ss, mail_pop3_server_tls_started(
+                               ss->engine, now, net_tls_binding(ss->tls, binding), identity));
 }
 
 /* True: nothing to be heard yet. */
@@ -403,7 +389,7 @@ static bool awaits_handshake(pop3_session *ss, mail_time now)
 /* The filter comes once the reply has gone out in clear: see link_sent. */
 static void on_stls(pop3_session *ss)
 {
-    if (make_tls(ss) == MAIL_OK) {
+    if (accept_tls(ss) == MAIL_OK) {
         accept_question(ss);
     } else {
         pop3_session_refuse(ss, MAIL_POP3_SYS_TEMP, "TLS is not available now");
@@ -627,7 +613,7 @@ int pop3_session_open(mail_pop3_service *service, int fd, const mail_endpoint *p
     ss->pieces.ops = &pieces_ops;
     code = mail_pop3_server_create(&ss->engine, engine, mail_loop_now(service->loop));
     if (code == MAIL_OK && engine->implicit_tls) {
-        code = make_tls(ss);
+        code = accept_tls(ss);
     }
     if (code == MAIL_OK) {
         code =

@@ -100,6 +100,7 @@ void pop3_session_cut(pop3_session *ss);
 
 /* Within the session. */
 
+/* As net_door_log. */
 void pop3_session_log(const pop3_session *ss, mail_log_level level, const char *what,
                       mail_log_field *fields, size_t count);
 

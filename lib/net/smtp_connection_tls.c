@@ -112,17 +112,13 @@ void smtp_connection_start_tls(mail_smtp_connection *conn, mail_time now)
 
 static void tell_tls(mail_smtp_connection *conn, mail_time now)
 {
-    const mail_tls *tls = net_tls_session(conn->tls);
     uint8_t binding[MAIL_TLS_BINDING_SIZE];
-    mail_span shown = {0};
     mail_tls_facts facts;
 
     conn->is_private = true;
-    if (mail_tls_binding(tls, binding) == MAIL_OK) {
-        shown = mail_span_of(binding, sizeof(binding));
-    }
-    mail_tls_facts_read(tls, &facts);
-    mail_smtp_client_tls_started(conn->engine, now, shown, facts.is_verified);
+    mail_tls_facts_read(net_tls_session(conn->tls), &facts);
+    mail_smtp_client_tls_started(conn->engine, now, net_tls_binding(conn->tls, binding),
+                                 facts.is_verified);
 }
 
 /* True: nothing to be heard yet. */

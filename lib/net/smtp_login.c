@@ -6,17 +6,9 @@
 
 static void tell(const smtp_session *ss, mail_log_level level, const char *what)
 {
-    char client[MAIL_IP_TEXT_SIZE] = "unix";
-    mail_log_field fields[] = {
-        {"client", MAIL_SPAN("")},
-        {"user", net_login_user(ss->login)},
-    };
+    mail_log_field fields[] = {{.key = "client"}, {"user", net_login_user(ss->login)}};
 
-    if (!ss->shown.peer_is_unix) {
-        mail_endpoint_print(&ss->shown.peer, client);
-    }
-    fields[0].value = mail_span_text(client);
-    mail_log_line(ss->service->opts.log, level, what, fields, MAIL_COUNT(fields));
+    net_door_log(&ss->service->door, &ss->shown.peer, level, what, fields, MAIL_COUNT(fields));
 }
 
 static void end(smtp_session *ss, bool has_proved)

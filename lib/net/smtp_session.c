@@ -40,46 +40,33 @@ static bool shakes_hands(const smtp_session *ss)
     return ss->link.filter != NULL && mail_smtp_server_awaits_tls(ss->engine);
 }
 
-static int make_tls(smtp_session *ss)
+static int accept_tls(smtp_session *ss)
 {
-    mail_tls_options opts = MAIL_TLS_OPTIONS_INIT;
-
-    opts.mem = ss->mem;
-    opts.server = true;
-    return net_tls_create(&ss->tls, ss->service->tls, &opts);
+    return net_tls_accept(&ss->tls, ss->service->tls, ss->mem);
 }
 
 static void log_handshake(smtp_session *ss)
 {
-    char text[MAIL_IP_TEXT_SIZE] = "unix";
     mail_span why = mail_tls_failure(net_tls_session(ss->tls));
-    mail_log_field fields[2] = {{.key = "client"}, {.key = "reason"}};
+    mail_log_field fields[] = {{.key = "client"},
+                               {"reason", why.length > 0 ? why : MAIL_SPAN("broken off")}};
 
-    if (!ss->shown.peer_is_unix) {
-        mail_endpoint_print(&ss->shown.peer, text);
-    }
-    fields[0].value = mail_span_text(text);
-    fields[1].value = why.length > 0 ? why : MAIL_SPAN("broken off");
-    mail_log_line(ss->service->opts.log, MAIL_LOG_INFO, "no tls", fields, 2);
+    net_door_log(&ss->service->door, &ss->shown.peer, MAIL_LOG_INFO, "no tls", fields,
+                 MAIL_COUNT(fields));
 }
 
 /* The handshake is done: the engine begins anew. */
 static void tell_tls(smtp_session *ss, mail_time now)
 {
-    const mail_tls *tls = net_tls_session(ss->tls);
     uint8_t binding[MAIL_TLS_BINDING_SIZE];
-    mail_span shown = {0};
 
-    if (mail_tls_binding(tls, binding) == MAIL_OK) {
-        shown = mail_span_of(binding, sizeof(binding));
-    }
-    mail_tls_facts_read(tls, &ss->facts);
+    mail_tls_facts_read(net_tls_session(ss->tls), &ss->facts);
     ss->shown.tls = &ss->facts;
     ss->shown.helo = mail_span_of(NULL, 0);
     ss->shown.esmtp = false;
     ss->shown.authenticated = mail_span_of(NULL, 0);
     net_quotas_log_in(&ss->service->door.quotas, &ss->guest, ss->shown.authenticated);
-    mail_smtp_server_tls_started(ss->engine, now, shown);
+    mail_smtp_server_tls_started(ss->engine, now, net_tls_binding(ss->tls, binding));
 }
 
 /* The body and its sink. */
@@ -412,7 +399,7 @@ static void on_end(smtp_session *ss, const mail_smtp_event *ev)
 static void on_starttls(smtp_session *ss)
 {
     static const mail_reply not_now = {454, {4, 7, 0}, {"TLS not available now", 21}};
-    bool is_made = make_tls(ss) == MAIL_OK;
+    bool is_made = accept_tls(ss) == MAIL_OK;
 
     ss->starved = mail_smtp_server_answer(ss->engine, mail_loop_now(ss->service->loop),
                                           is_made ? NULL : &not_now) != MAIL_OK;
@@ -697,7 +684,7 @@ int smtp_session_open(smtp_session **out, mail_smtp_service *service, uint32_t s
     buffer_init(&ss->spill, ss->mem, SIZE_MAX / 2);
     code = mail_smtp_server_create(&ss->engine, engine, mail_loop_now(service->loop));
     if (code == MAIL_OK && engine->implicit_tls) {
-        code = make_tls(ss);
+        code = accept_tls(ss);
     }
     if (code == MAIL_OK) {
         code = net_link_init(&ss->link, service->net, service->loop, ss->mem, fd, &session_ops, ss);

@@ -152,6 +152,15 @@ int net_tls_create(net_tls **out, mail_tls_context *context, const mail_tls_opti
     return MAIL_OK;
 }
 
+int net_tls_accept(net_tls **out, mail_tls_context *context, const mail_mem *mem)
+{
+    mail_tls_options opts = MAIL_TLS_OPTIONS_INIT;
+
+    opts.mem = mem;
+    opts.server = true;
+    return net_tls_create(out, context, &opts);
+}
+
 void net_tls_destroy(net_tls *ts)
 {
     if (ts != NULL) {
@@ -184,6 +193,12 @@ void net_tls_answer(net_tls *ts, bool accept)
     mail_tls_answer(ts->tls, accept);
     ts->is_ready = mail_tls_feed(ts->tls, mail_span_of(NULL, 0), &used) == MAIL_TLS_READY;
     ts->has_failed = !ts->is_ready;
+}
+
+mail_span net_tls_binding(const net_tls *ts, uint8_t out[MAIL_TLS_BINDING_SIZE])
+{
+    return mail_tls_binding(ts->tls, out) == MAIL_OK ? mail_span_of(out, MAIL_TLS_BINDING_SIZE)
+                                                     : mail_span_of(NULL, 0);
 }
 
 const mail_tls *net_tls_session(const net_tls *ts)

@@ -12,6 +12,9 @@ typedef struct net_tls net_tls;
 /* `opts->mem` is the filter's too. MAIL_EINVAL for a bad name, MAIL_ENOMEM. */
 int net_tls_create(net_tls **out, mail_tls_context *context, const mail_tls_options *opts);
 
+/* The server's end, which asks for nothing special. MAIL_ENOMEM, MAIL_ESYS. */
+int net_tls_accept(net_tls **out, mail_tls_context *context, const mail_mem *mem);
+
 /* Only once no link uses it any more. */
 void net_tls_destroy(net_tls *ts);
 
@@ -27,7 +30,10 @@ bool net_tls_is_ready(const net_tls *ts);
 bool net_tls_asks(const net_tls *ts);
 void net_tls_answer(net_tls *ts, bool accept);
 
-/* For facts, the binding, and why it failed. */
+/* The binding for SCRAM-…-PLUS, in `out`; empty: there is none. */
+mail_span net_tls_binding(const net_tls *ts, uint8_t out[MAIL_TLS_BINDING_SIZE]);
+
+/* For facts, and why it failed. */
 const mail_tls *net_tls_session(const net_tls *ts);
 
 #endif
