@@ -227,7 +227,7 @@ static int take(mail_ticket ticket, mail_sink *sink, smtp_taking taking, mail_sp
         mail_sink_abort(sink);
         return MAIL_ECANCELED;
     }
-    return smtp_session_take(ss, sink, taking, accepted);
+    return smtp_message_take(ss, sink, taking, accepted);
 }
 
 int mail_smtp_service_take(mail_ticket ticket, mail_sink *sink, mail_span accepted)

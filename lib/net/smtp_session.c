@@ -11,8 +11,6 @@
  * no room, or the input ends.
  */
 
-static const mail_reply NO_MEMORY = {451, {4, 3, 0}, {"Out of memory, try again later", 30}};
-
 static const mail_ticket no_ticket;
 
 static void tell_policy(smtp_session *ss, mail_ticket ticket, const mail_smtp_event *ev)
@@ -67,95 +65,6 @@ static void tell_tls(smtp_session *ss, mail_time now)
     ss->shown.authenticated = mail_span_of(NULL, 0);
     net_quotas_log_in(&ss->service->door.quotas, &ss->guest, ss->shown.authenticated);
     mail_smtp_server_tls_started(ss->engine, now, net_tls_binding(ss->tls, binding));
-}
-
-/* The body and its sink. */
-
-static void drop_sink(smtp_session *ss)
-{
-    mail_sink *sink = ss->sink;
-
-    ss->sink = NULL;
-    buffer_clear(&ss->spill, 0);
-    if (sink != NULL) {
-        mail_sink_abort(sink);
-    }
-}
-
-static void fail_sink(smtp_session *ss, int code)
-{
-    ss->failure = code;
-    drop_sink(ss);
-}
-
-/* Writes as much of `bytes` as there is room for; what is left comes back. */
-static mail_span put(smtp_session *ss, mail_span bytes)
-{
-    while (bytes.length > 0 && ss->sink != NULL) {
-        size_t room = mail_sink_room(ss->sink);
-        size_t n = bytes.length < room ? bytes.length : room;
-        int code;
-
-        if (n == 0) {
-            break;
-        }
-        code = mail_sink_write(ss->sink, mail_span_first(bytes, n));
-        if (code != MAIL_OK) {
-            fail_sink(ss, code);
-        }
-        bytes = mail_span_from(bytes, n);
-    }
-    return bytes;
-}
-
-static void on_body(smtp_session *ss, mail_span body)
-{
-    mail_span rest = put(ss, body);
-
-    if (ss->sink != NULL && buffer_append(&ss->spill, rest) != MAIL_OK) {
-        fail_sink(ss, MAIL_ENOMEM);
-    }
-}
-
-/*
- * How much may be fed: no more than the sink has room for, but enough that a command
- * between two chunks is seen whole. What that brings too much waits in `spill`; while
- * anything is there, nothing is fed.
- */
-static size_t feed_limit(smtp_session *ss, size_t length)
-{
-    size_t room;
-
-    if (ss->sink == NULL) {
-        return length;
-    }
-    if (buffer_length(&ss->spill) > 0) {
-        mail_span rest = put(ss, buffer_bytes(&ss->spill));
-
-        buffer_consume(&ss->spill, ss->sink != NULL ? buffer_length(&ss->spill) - rest.length : 0);
-        if (rest.length > 0 && ss->sink != NULL) {
-            return 0;
-        }
-        buffer_clear(&ss->spill, 0);
-    }
-    room = ss->sink != NULL ? mail_sink_room(ss->sink) : length;
-    if (room == 0) {
-        return 0;
-    }
-    room = room > MAIL_SMTP_LINE_MAX ? room - 2 : MAIL_SMTP_LINE_MAX;
-    return length < room ? length : room;
-}
-
-static bool is_stalled(smtp_session *ss)
-{
-    return ss->sink != NULL && (buffer_length(&ss->spill) > 0 || mail_sink_room(ss->sink) == 0);
-}
-
-static void on_room(void *arg)
-{
-    smtp_session *ss = arg;
-
-    net_link_soon(&ss->link);
 }
 
 /* Answers. */
@@ -235,38 +144,7 @@ int smtp_session_answer_auth(smtp_session *ss, const mail_sasl_answer *answer)
     return code;
 }
 
-static const mail_reply *refusal_of(smtp_session *ss, int code)
-{
-    static const mail_reply no_space = {452, {4, 3, 1}, {"Not enough room, try again later", 32}};
-    static const mail_reply too_big = {552, {5, 3, 4}, {"Message too big", 15}};
-    static const mail_reply failed = {451, {4, 3, 0}, {"Could not store it, try again later", 35}};
-    mail_smtp_service *service = ss->service;
-    const mail_reply *reply = NULL;
-
-    if (service->opts.refusal != NULL) {
-        service->calling++;
-        reply = service->opts.refusal(&ss->shown, code, service->opts.arg);
-        service->calling--;
-    }
-    if (reply != NULL) {
-        return reply;
-    }
-    return code == MAIL_ENOSPC ? &no_space : code == MAIL_ELIMIT ? &too_big : &failed;
-}
-
-/* Answers END by what has become of the sink. */
-static void give_verdict(smtp_session *ss)
-{
-    mail_reply accepted = {250, {2, 0, 0}, {ss->accepted, ss->accepted_length}};
-
-    ss->has_verdict = true;
-    if (ss->accepted_length == 0) {
-        accepted.text = MAIL_SPAN("OK");
-    }
-    smtp_session_answer(ss, ss->failure == MAIL_OK ? &accepted : refusal_of(ss, ss->failure));
-}
-
-static void release(smtp_session *ss)
+void smtp_session_free(smtp_session *ss)
 {
     set_text(ss, &ss->helo, &ss->helo_length, NULL, 0);
     set_text(ss, &ss->next_helo, &ss->next_helo_length, NULL, 0);
@@ -277,44 +155,9 @@ static void release(smtp_session *ss)
     mem_free(ss->mem, ss, sizeof(*ss));
 }
 
-static void on_finished(int code, void *arg)
-{
-    smtp_session *ss = arg;
-    mail_smtp_service *service = ss->service;
-
-    ss->finishing = false;
-    if (ss->link.is_closed) { /* nobody waits for the answer any more */
-        list_remove(&ss->orphan);
-        release(ss);
-        if (service != NULL) {
-            smtp_service_check_drained(service);
-        }
-        return;
-    }
-    if (!ss->is_over) {
-        ss->failure = code;
-        give_verdict(ss);
-    }
-}
-
-static void finish(smtp_session *ss)
-{
-    mail_sink *sink = ss->sink;
-    int code;
-
-    ss->sink = NULL;
-    ss->finishing = true;
-    code = mail_sink_finish(sink, on_finished, ss);
-    if (code != MAIL_EAGAIN) {
-        ss->finishing = false;
-        ss->failure = code;
-        give_verdict(ss);
-    }
-}
-
 /* Events. */
 
-static void ask(smtp_session *ss, const mail_smtp_event *ev)
+void smtp_session_ask(smtp_session *ss, const mail_smtp_event *ev)
 {
     mail_ticket ticket = smtp_service_ticket(ss->service, ss->slot);
 
@@ -353,7 +196,7 @@ static void ask_within(smtp_session *ss, net_resource resource, const mail_smtp_
 
     if (net_quotas_take(&service->door.quotas, &ss->guest, resource,
                         mail_loop_now(service->loop))) {
-        ask(ss, ev);
+        smtp_session_ask(ss, ev);
     } else {
         refuse_more(ss, resource, ev->type);
     }
@@ -368,31 +211,7 @@ static void on_helo(smtp_session *ss, const mail_smtp_event *ev)
         ss->starved = true;
         return;
     }
-    ask(ss, ev);
-}
-
-static void on_data(smtp_session *ss, const mail_smtp_event *ev)
-{
-    ss->taking = SMTP_TAKING_NOTHING;
-    ss->failure = MAIL_OK;
-    ss->has_verdict = false;
-    ask(ss, ev);
-}
-
-static void on_end(smtp_session *ss, const mail_smtp_event *ev)
-{
-    bool is_settled = ss->has_verdict || ss->failure != MAIL_OK;
-
-    if (ss->taking == SMTP_TAKING_ALL && !is_settled) {
-        ss->question = ev->type;
-        finish(ss);
-    } else if (ss->taking != SMTP_TAKING_NOTHING && is_settled) {
-        ss->question = ev->type;
-        give_verdict(ss);
-    } else {
-        ss->sink = NULL; /* the policy's again */
-        ask(ss, ev);
-    }
+    smtp_session_ask(ss, ev);
 }
 
 /* The filter comes once the reply has gone out in clear: see session_sent. */
@@ -435,7 +254,7 @@ static void on_auth(smtp_session *ss, const mail_smtp_event *ev)
     if (ss->service->logins != NULL) {
         smtp_login_begin(ss, ev->auth);
     } else {
-        ask(ss, ev);
+        smtp_session_ask(ss, ev);
     }
 }
 
@@ -447,7 +266,7 @@ static void on_close(smtp_session *ss, const mail_smtp_event *ev)
     ss->gone_at = mail_loop_now(ss->service->loop) + ss->service->last_words;
     ss->question = MAIL_SMTP_EV_NONE;
     smtp_service_ticket(ss->service, ss->slot); /* as is any that is still out */
-    drop_sink(ss);
+    smtp_message_drop(ss);
     note_limit(ss, ev->reply);
     smtp_login_drop(ss);
     if (!is_orderly) {
@@ -473,7 +292,7 @@ static void on_event(smtp_session *ss, const mail_smtp_event *ev)
     case MAIL_SMTP_EV_CONNECT:
     case MAIL_SMTP_EV_VRFY:
     case MAIL_SMTP_EV_EXPN:
-        ask(ss, ev);
+        smtp_session_ask(ss, ev);
         break;
     case MAIL_SMTP_EV_AUTH:
         on_auth(ss, ev);
@@ -482,16 +301,16 @@ static void on_event(smtp_session *ss, const mail_smtp_event *ev)
         on_starttls(ss);
         break;
     case MAIL_SMTP_EV_DATA:
-        on_data(ss, ev);
+        smtp_message_begin(ss, ev);
         break;
     case MAIL_SMTP_EV_BODY:
-        on_body(ss, ev->body);
+        smtp_message_put(ss, ev->body);
         break;
     case MAIL_SMTP_EV_END:
-        on_end(ss, ev);
+        smtp_message_end(ss, ev);
         break;
     case MAIL_SMTP_EV_ABORT:
-        drop_sink(ss);
+        smtp_message_drop(ss);
         tell_policy(ss, no_ticket, ev);
         break;
     case MAIL_SMTP_EV_RESET:
@@ -553,10 +372,10 @@ static void session_feed(void *arg, mail_time now, mail_span in, size_t *used)
     ss->feeding = true;
     while (!ss->is_over && !ss->starved && ev.type != MAIL_SMTP_EV_NONE) {
         mail_span rest = mail_span_from(in, *used);
-        size_t limit = feed_limit(ss, rest.length);
+        size_t limit = smtp_message_limit(ss, rest.length);
         size_t n;
 
-        if (limit == 0 && is_stalled(ss)) {
+        if (limit == 0 && smtp_message_is_stalled(ss)) {
             mail_smtp_server_pause(ss->engine, now);
             break;
         }
@@ -635,7 +454,7 @@ static unsigned session_wants(void *arg)
         return session_out(ss).length > 0 ? MAIL_WANTS_WRITE : 0;
     }
     wants = mail_smtp_server_wants(ss->engine) | MAIL_WANTS_ANSWER;
-    return is_stalled(ss) ? wants & ~(unsigned)MAIL_WANTS_READ : wants;
+    return smtp_message_is_stalled(ss) ? wants & ~(unsigned)MAIL_WANTS_READ : wants;
 }
 
 static mail_time session_deadline(void *arg)
@@ -651,7 +470,7 @@ static void session_closed(void *arg)
 
     smtp_service_forget(ss->service, ss);
     if (!ss->finishing) {
-        release(ss);
+        smtp_session_free(ss);
     }
 }
 
@@ -693,7 +512,7 @@ int smtp_session_open(smtp_session **out, mail_smtp_service *service, uint32_t s
         net_link_set_filter(&ss->link, net_tls_filter(ss->tls));
     }
     if (code != MAIL_OK) {
-        release(ss);
+        smtp_session_free(ss);
         return code;
     }
     *out = ss;
@@ -712,26 +531,4 @@ void smtp_session_drain(smtp_session *ss)
         mail_smtp_server_shutdown(ss->engine, MAIL_SPAN("Shutting down, try again later"), false);
         net_link_soon(&ss->link);
     }
-}
-
-int smtp_session_take(smtp_session *ss, mail_sink *sink, smtp_taking taking, mail_span accepted)
-{
-    char *text = accepted.length > 0 ? mem_text(ss->mem, accepted) : NULL;
-
-    assert(ss->question == MAIL_SMTP_EV_DATA);
-    if (text == NULL && accepted.length > 0) {
-        mail_sink_abort(sink);
-        smtp_session_answer(ss, &NO_MEMORY);
-        return MAIL_ENOMEM;
-    }
-    set_text(ss, &ss->accepted, &ss->accepted_length, text, accepted.length);
-    ss->sink = sink;
-    ss->taking = taking;
-    sink->on_room = on_room;
-    sink->on_room_arg = ss;
-    if (smtp_session_answer(ss, NULL) != MAIL_OK) {
-        drop_sink(ss);
-        return MAIL_ENOMEM;
-    }
-    return MAIL_OK;
 }

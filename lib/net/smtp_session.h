@@ -112,8 +112,30 @@ int smtp_session_answer(smtp_session *ss, const mail_reply *reply);
 
 int smtp_session_answer_auth(smtp_session *ss, const mail_sasl_answer *answer);
 
-/* Answers EV_DATA with yes. */
-int smtp_session_take(smtp_session *ss, mail_sink *sink, smtp_taking taking, mail_span accepted);
+/* Within the session. */
+
+/* Puts the engine's question to the policy. */
+void smtp_session_ask(smtp_session *ss, const mail_smtp_event *ev);
+
+/* The connection is gone, and nothing is under way any more. */
+void smtp_session_free(smtp_session *ss);
+
+/* smtp_message.c: EV_DATA, EV_BODY and EV_END. */
+void smtp_message_begin(smtp_session *ss, const mail_smtp_event *ev);
+void smtp_message_put(smtp_session *ss, mail_span body);
+void smtp_message_end(smtp_session *ss, const mail_smtp_event *ev);
+
+/* Aborts what the sink has of a message, if there is one. */
+void smtp_message_drop(smtp_session *ss);
+
+/* How much of `length` octets the engine may be fed. */
+size_t smtp_message_limit(smtp_session *ss, size_t length);
+
+/* Nothing may be fed until the sink has room. */
+bool smtp_message_is_stalled(const smtp_session *ss);
+
+/* Answers EV_DATA with yes. Ownership: takes `sink`, in any case. MAIL_ENOMEM. */
+int smtp_message_take(smtp_session *ss, mail_sink *sink, smtp_taking taking, mail_span accepted);
 
 /* smtp_login.c */
 
