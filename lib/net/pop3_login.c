@@ -6,11 +6,6 @@
 #include "base/mem.h"
 #include "net/pop3_session.h"
 
-static mail_time now_of(const pop3_session *ss)
-{
-    return mail_loop_now(ss->service->loop);
-}
-
 static void end_login(pop3_session *ss, bool has_proved)
 {
     net_login_end(ss->login, has_proved);
@@ -22,7 +17,8 @@ static void on_answer(const mail_sasl_answer *answer, void *arg)
     pop3_session *ss = arg;
 
     if (answer != NULL) {
-        pop3_session_check(ss, mail_pop3_server_answer_auth(ss->engine, now_of(ss), answer));
+        pop3_session_check(ss,
+                           mail_pop3_server_answer_auth(ss->engine, pop3_session_now(ss), answer));
     } else {
         end_login(ss, false);
         pop3_session_refuse(ss, MAIL_POP3_SYS_TEMP, "too many logins, try again later");
@@ -61,7 +57,7 @@ void pop3_login_deny(pop3_session *ss)
     if (delay == 0) {
         pop3_login_refuse(ss);
     } else {
-        ss->refuse_at = now_of(ss) + delay;
+        ss->refuse_at = pop3_session_now(ss) + delay;
     }
 }
 
@@ -159,8 +155,8 @@ void pop3_login_opened(pop3_session *ss)
         refuse_mailbox(ss, ss->job_code, ss->opening->err.text);
     } else {
         log_login(ss, MAIL_LOG_INFO, "login", MAIL_SPAN(""));
-        pop3_session_check(
-            ss, mail_pop3_server_login(ss->engine, now_of(ss), box->messages, box->count));
+        pop3_session_check(ss, mail_pop3_server_login(ss->engine, pop3_session_now(ss),
+                                                      box->messages, box->count));
     }
     free_opening(ss);
 }

@@ -13,9 +13,6 @@
 
 #include "base/mem.h"
 
-/* Of a header, octets that are looked at for UTF-8. Nobody's is longer. */
-#define MAX_HEADER ((size_t)1 << 20)
-
 void pop3_session_log(const pop3_session *ss, mail_log_level level, const char *what,
                       mail_log_field *fields, size_t count)
 {
@@ -28,60 +25,6 @@ static mail_span print_count(char out[24], uint64_t count)
 }
 
 /* On a worker. */
-
-static int read_piece(pop3_session *ss)
-{
-    return mail_source_peek(ss->message, &ss->piece);
-}
-
-/* Looks through `bytes` up to the end of the header; false: there is more of it to come. */
-static bool scan_header(mail_span bytes, bool *is_blank, bool *has_utf8)
-{
-    for (size_t i = 0; i < bytes.length; i++) {
-        char c = bytes.data[i];
-
-        *has_utf8 = *has_utf8 || (unsigned char)c >= 0x80;
-        if (*has_utf8 || (c == '\n' && *is_blank)) {
-            return true;
-        }
-        *is_blank = c == '\n' || (*is_blank && c == '\r');
-    }
-    return bytes.length == 0; /* the end of the message */
-}
-
-/* Whether the header has more than ASCII: then only who has asked for UTF8 may see it. */
-static int check_header(pop3_session *ss)
-{
-    bool is_blank = true;
-    size_t scanned = 0;
-    int code = MAIL_OK;
-    mail_span bytes;
-
-    do {
-        code = mail_source_peek(ss->message, &bytes);
-        if (code != MAIL_OK || scan_header(bytes, &is_blank, &ss->needs_utf8)) {
-            break;
-        }
-        scanned += bytes.length;
-        mail_source_drop(ss->message, bytes.length);
-    } while (scanned < MAX_HEADER);
-    mail_source_close(ss->message);
-    ss->message = NULL;
-    return code;
-}
-
-static int open_message(pop3_session *ss)
-{
-    int code = mail_mailbox_read(ss->mailbox, ss->index, &ss->message);
-
-    if (code == MAIL_OK && ss->needs_ascii) {
-        code = check_header(ss);
-        if (code == MAIL_OK && !ss->needs_utf8) {
-            code = mail_mailbox_read(ss->mailbox, ss->index, &ss->message);
-        }
-    }
-    return code == MAIL_OK && !ss->needs_utf8 ? read_piece(ss) : code;
-}
 
 static void close_mailbox(pop3_session *ss)
 {
@@ -101,10 +44,10 @@ static void run_job(void *arg)
                                          &ss->opening->err);
         break;
     case JOB_MESSAGE:
-        ss->job_code = open_message(ss);
+        ss->job_code = pop3_pieces_open(ss);
         break;
     case JOB_PIECE:
-        ss->job_code = read_piece(ss);
+        ss->job_code = pop3_pieces_read(ss);
         break;
     case JOB_UPDATE:
         ss->job_code = ss->marks != NULL ? mail_mailbox_remove(ss->mailbox, ss->marks) : MAIL_OK;
@@ -136,15 +79,6 @@ bool pop3_session_start_job(pop3_session *ss, pop3_job job)
     return false;
 }
 
-static void close_message(pop3_session *ss)
-{
-    if (ss->message != NULL) {
-        mail_source_close(ss->message);
-        ss->message = NULL;
-        ss->piece = MAIL_SPAN("");
-    }
-}
-
 static void free_session(pop3_session *ss)
 {
     const mail_mem *mem = ss->service->mem;
@@ -162,7 +96,7 @@ static void retire(pop3_session *ss)
     if (ss->job != JOB_NONE) {
         return;
     }
-    close_message(ss);
+    pop3_pieces_close(ss);
     if (ss->mailbox != NULL && pop3_session_start_job(ss, JOB_CLOSE)) {
         return;
     }
@@ -177,101 +111,20 @@ void pop3_session_check(pop3_session *ss, int code)
     }
 }
 
-static mail_time now_of(const pop3_session *ss)
+mail_time pop3_session_now(const pop3_session *ss)
 {
     return mail_loop_now(ss->service->loop);
 }
 
-static void accept_question(pop3_session *ss)
+void pop3_session_accept(pop3_session *ss)
 {
-    pop3_session_check(ss, mail_pop3_server_accept(ss->engine, now_of(ss)));
+    pop3_session_check(ss, mail_pop3_server_accept(ss->engine, pop3_session_now(ss)));
 }
 
 void pop3_session_refuse(pop3_session *ss, mail_pop3_code code, const char *text)
 {
-    pop3_session_check(ss,
-                       mail_pop3_server_refuse(ss->engine, now_of(ss), code, mail_span_text(text)));
-}
-
-/*
- * The message as the engine sees it: pieces that workers have read. Only what can be
- * nothing but the end is looked for at once, which takes no disk.
- */
-static int pieces_peek(mail_source *source, mail_span *out)
-{
-    pop3_session *ss = LIST_OWNER(source, pop3_session, pieces);
-
-    if (ss->job == JOB_NONE && ss->job_code == MAIL_OK && ss->piece.length == 0 && !ss->at_end) {
-        if (ss->message_left == 0) {
-            ss->job_code = read_piece(ss);
-        } else {
-            pop3_session_start_job(ss, JOB_PIECE);
-        }
-    }
-    if (ss->job != JOB_NONE) {
-        return MAIL_EAGAIN;
-    }
-    ss->at_end = ss->piece.length == 0;
-    *out = ss->piece;
-    return ss->job_code;
-}
-
-static void pieces_drop(mail_source *source, size_t n)
-{
-    pop3_session *ss = LIST_OWNER(source, pop3_session, pieces);
-
-    mail_source_drop(ss->message, n);
-    ss->piece = mail_span_from(ss->piece, n);
-    ss->message_left -= n < ss->message_left ? n : ss->message_left;
-}
-
-static void pieces_close(mail_source *source)
-{
-    (void)source;
-}
-
-/* Moves the message on, as far as the engine has room and pieces lie at hand. */
-static void send_message(pop3_session *ss)
-{
-    mail_log_field fields[3] = {
-        {.key = "client"}, {"user", mail_span_text(ss->user)}, {.key = "reason"}};
-    int code;
-
-    if (ss->job != JOB_NONE || ss->message == NULL ||
-        (mail_pop3_server_wants(ss->engine) & MAIL_POP3_WANTS_MESSAGE) == 0) {
-        return;
-    }
-    code = mail_pop3_server_send(ss->engine, now_of(ss), &ss->pieces);
-    if (code == MAIL_EAGAIN) {
-        return;
-    }
-    close_message(ss);
-    if (code != MAIL_OK) {
-        fields[2].value = mail_span_text(mail_strerror(code));
-        pop3_session_log(ss, MAIL_LOG_ERROR, "message broken off", fields, 3);
-    }
-}
-
-static void after_message(pop3_session *ss)
-{
-    if (ss->is_over) {
-        return;
-    }
-    if (ss->job_code != MAIL_OK) {
-        close_message(ss);
-        pop3_session_refuse(ss, MAIL_POP3_SYS_TEMP,
-                            ss->job_code == MAIL_ENOENT ? "the message has vanished"
-                                                        : "the message can't be read now");
-        return;
-    }
-    if (ss->needs_utf8) {
-        pop3_session_refuse(ss, MAIL_POP3_UTF8, "this message can be read after UTF8 only");
-        return;
-    }
-    ss->at_end = false;
-    ss->message_left = ss->mailbox->messages[ss->index].size;
-    accept_question(ss);
-    send_message(ss);
+    pop3_session_check(
+        ss, mail_pop3_server_refuse(ss->engine, pop3_session_now(ss), code, mail_span_text(text)));
 }
 
 static void after_update(pop3_session *ss)
@@ -289,7 +142,7 @@ static void after_update(pop3_session *ss)
         return;
     }
     if (ss->job_code == MAIL_OK) {
-        accept_question(ss);
+        pop3_session_accept(ss);
     } else {
         pop3_session_refuse(ss, MAIL_POP3_SYS_TEMP, "not all messages could be removed");
     }
@@ -305,11 +158,11 @@ static void finish_job(pop3_session *ss, pop3_job job)
         pop3_login_opened(ss);
         break;
     case JOB_MESSAGE:
-        after_message(ss);
+        pop3_pieces_opened(ss);
         break;
     case JOB_PIECE:
         if (!ss->is_over) {
-            send_message(ss);
+            pop3_pieces_send(ss);
         }
         break;
     case JOB_UPDATE:
@@ -390,7 +243,7 @@ static bool awaits_handshake(pop3_session *ss, mail_time now)
 static void on_stls(pop3_session *ss)
 {
     if (accept_tls(ss) == MAIL_OK) {
-        accept_question(ss);
+        pop3_session_accept(ss);
     } else {
         pop3_session_refuse(ss, MAIL_POP3_SYS_TEMP, "TLS is not available now");
     }
@@ -402,17 +255,6 @@ static void on_dropped(pop3_session *ss)
     mail_log_field fields[] = {{.key = "client"}, {"reason", MAIL_SPAN("input behind STLS")}};
 
     pop3_session_log(ss, MAIL_LOG_WARN, "input dropped", fields, MAIL_COUNT(fields));
-}
-
-static void on_message(pop3_session *ss, const mail_pop3_event *ev)
-{
-    ss->index = ev->index;
-    ss->needs_ascii = ev->needs_ascii;
-    ss->needs_utf8 = false;
-    ss->retrieved += ev->lines == MAIL_POP3_ALL_LINES;
-    if (!pop3_session_start_job(ss, JOB_MESSAGE)) {
-        after_message(ss);
-    }
 }
 
 static void on_update(pop3_session *ss, const mail_pop3_event *ev)
@@ -432,7 +274,7 @@ static void on_event(pop3_session *ss, const mail_pop3_event *ev)
     case MAIL_POP3_EV_NONE:
         break;
     case MAIL_POP3_EV_CONNECT:
-        accept_question(ss);
+        pop3_session_accept(ss);
         break;
     case MAIL_POP3_EV_AUTH:
         net_link_keep_secret(&ss->link);
@@ -451,7 +293,7 @@ static void on_event(pop3_session *ss, const mail_pop3_event *ev)
         on_dropped(ss);
         break;
     case MAIL_POP3_EV_MESSAGE:
-        on_message(ss, ev);
+        pop3_pieces_begin(ss, ev);
         break;
     case MAIL_POP3_EV_UPDATE:
         on_update(ss, ev);
@@ -539,7 +381,7 @@ static void link_sent(void *arg, mail_time now, size_t n)
         net_link_set_filter(&ss->link, net_tls_filter(ss->tls));
         return;
     }
-    send_message(ss);
+    pop3_pieces_send(ss);
     if (!ss->is_over) {
         link_feed(ss, now, MAIL_SPAN(""), &used);
     }
@@ -589,7 +431,6 @@ int pop3_session_open(mail_pop3_service *service, int fd, const mail_endpoint *p
                       const net_guest *guest, mail_span said,
                       const mail_pop3_server_options *engine)
 {
-    static const mail_source_ops pieces_ops = {pieces_peek, pieces_drop, pieces_close};
     static const net_link_ops link_ops = {
         .feed = link_feed,
         .eof = link_eof,
@@ -610,7 +451,7 @@ int pop3_session_open(mail_pop3_service *service, int fd, const mail_endpoint *p
     ss->peer = *peer;
     ss->guest = *guest;
     ss->refuse_at = MAIL_NEVER;
-    ss->pieces.ops = &pieces_ops;
+    pop3_pieces_init(ss);
     code = mail_pop3_server_create(&ss->engine, engine, mail_loop_now(service->loop));
     if (code == MAIL_OK && engine->implicit_tls) {
         code = accept_tls(ss);

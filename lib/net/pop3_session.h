@@ -107,11 +107,31 @@ void pop3_session_log(const pop3_session *ss, mail_log_level level, const char *
 /* False: it could not be started, and `job_code` says why. */
 bool pop3_session_start_job(pop3_session *ss, pop3_job job);
 
+mail_time pop3_session_now(const pop3_session *ss);
+
+/* Answers the engine's question with yes. */
+void pop3_session_accept(pop3_session *ss);
+
 /* Answers the engine's question with no. */
 void pop3_session_refuse(pop3_session *ss, mail_pop3_code code, const char *text);
 
 /* `code` is of an answer: without memory for it the session can't go on. */
 void pop3_session_check(pop3_session *ss, int code);
+
+/* pop3_pieces.c: on a worker, for JOB_MESSAGE and JOB_PIECE. */
+int pop3_pieces_open(pop3_session *ss);
+int pop3_pieces_read(pop3_session *ss);
+
+/* On the loop: EV_MESSAGE, and what comes of JOB_MESSAGE. */
+void pop3_pieces_init(pop3_session *ss);
+void pop3_pieces_begin(pop3_session *ss, const mail_pop3_event *ev);
+void pop3_pieces_opened(pop3_session *ss);
+
+/* Moves it on, as far as the engine has room and pieces lie at hand. */
+void pop3_pieces_send(pop3_session *ss);
+
+/* If there is one. */
+void pop3_pieces_close(pop3_session *ss);
 
 /* pop3_login.c: the engine's questions, and what comes of JOB_OPEN. */
 void pop3_login_ask(pop3_session *ss, const mail_sasl_question *question);
