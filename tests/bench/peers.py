@@ -82,7 +82,11 @@ class Peer:
         self.process = subprocess.Popen([sys.executable, HERE / "reaper.py", *map(str, argv)], env=env,
                                         stdout=open(log, "ab"), stderr=subprocess.STDOUT, start_new_session=True)
         self.pid = self.process.pid
-        wait_for_greeting(port, self.process, log)
+        try:
+            wait_for_greeting(port, self.process, log)
+        except RuntimeError:
+            self.stop()
+            raise
 
     def stop(self):
         self.process.terminate()
