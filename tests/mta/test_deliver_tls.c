@@ -16,7 +16,8 @@ static struct {
     mail_tls_context *doubting;
 } shared;
 
-static mail_tls_context *server_context(const char *priority)
+/* A server with old habits. */
+static mail_tls_context *odd_context(void)
 {
     mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
     mail_tls_pair pair = {mail_span_text(shared.cert.certificate), mail_span_text(shared.cert.key)};
@@ -25,20 +26,7 @@ static mail_tls_context *server_context(const char *priority)
     opts.pairs = &pair;
     opts.pair_count = 1;
     opts.no_trust = true;
-    opts.priority = priority;
-    assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
-    return context;
-}
-
-static mail_tls_context *client_context(const char *trust)
-{
-    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
-    mail_tls_context *context;
-
-    opts.no_trust = trust == NULL;
-    if (trust != NULL) {
-        opts.trust = mail_span_text(trust);
-    }
+    opts.priority = "NORMAL:-VERS-ALL:+VERS-TLS1.1";
     assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
     return context;
 }
@@ -51,10 +39,10 @@ static int set_up(void **state)
     (void)state;
     mail_test_cert_make(&shared.authority, &authority);
     mail_test_cert_make(&shared.cert, &named);
-    shared.server = server_context(NULL);
-    shared.odd = server_context("NORMAL:-VERS-ALL:+VERS-TLS1.1");
-    shared.trusting = client_context(shared.authority.certificate);
-    shared.doubting = client_context(NULL);
+    shared.server = mail_test_tls_context(&shared.cert, NULL);
+    shared.odd = odd_context();
+    shared.trusting = mail_test_tls_context(NULL, &shared.authority);
+    shared.doubting = mail_test_tls_context(NULL, NULL);
     return 0;
 }
 

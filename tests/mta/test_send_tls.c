@@ -25,19 +25,11 @@ static void make_contexts(scene *sc)
 {
     static const mail_test_cert_options authority = {.is_authority = true};
     mail_test_cert_options at = {.ip = "127.0.0.1", .issuer = &sc->authority};
-    mail_tls_context_options server = MAIL_TLS_CONTEXT_OPTIONS_INIT;
-    mail_tls_context_options trust = MAIL_TLS_CONTEXT_OPTIONS_INIT;
-    mail_tls_pair pair;
 
     mail_test_cert_make(&sc->authority, &authority);
     mail_test_cert_make(&sc->cert, &at);
-    pair.certificates = mail_span_text(sc->cert.certificate);
-    pair.key = mail_span_text(sc->cert.key);
-    server.pairs = &pair;
-    server.pair_count = 1;
-    trust.trust = mail_span_text(sc->authority.certificate);
-    assert_int_equal(mail_tls_context_create(&sc->server, &server, NULL), MAIL_OK);
-    assert_int_equal(mail_tls_context_create(&sc->trust, &trust, NULL), MAIL_OK);
+    sc->server = mail_test_tls_context(&sc->cert, NULL);
+    sc->trust = mail_test_tls_context(NULL, &sc->authority);
 }
 
 static void scene_open(scene *sc)
@@ -111,15 +103,12 @@ static void sends_as_safely_as_is_asked_for(void **state)
 
     (void)state;
     for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
-        mail_tls_context_options nobody = MAIL_TLS_CONTEXT_OPTIONS_INIT;
-        mail_tls_context *doubting;
+        mail_tls_context *doubting = mail_test_tls_context(NULL, NULL);
         mail_sending *sending;
         bool has_user = cases[i].user != NULL || cases[i].auth != NULL;
         scene sc;
 
         mail_test_case(cases[i].name);
-        nobody.no_trust = true;
-        assert_int_equal(mail_tls_context_create(&doubting, &nobody, NULL), MAIL_OK);
         scene_open(&sc);
         sc.opts.tls = cases[i].level;
         sc.opts.trust = cases[i].trusts_nobody ? doubting : sc.trust;

@@ -178,22 +178,14 @@ static void gives_messages_to_its_callback_and_its_verdict_to_the_peer(void **st
     }
 }
 
-static mail_tls_context *make_context(const char *name)
+static mail_tls_context *make_context(void)
 {
-    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
-    mail_test_cert_options named = {.dns_name = name};
-    mail_test_cert cert = {NULL, NULL};
-    mail_tls_pair pair;
+    static const mail_test_cert_options named = {.dns_name = "mx.example"};
     mail_tls_context *context;
+    mail_test_cert cert;
 
-    opts.no_trust = true;
-    if (name != NULL) {
-        mail_test_cert_make(&cert, &named);
-        pair = (mail_tls_pair){mail_span_text(cert.certificate), mail_span_text(cert.key)};
-        opts.pairs = &pair;
-        opts.pair_count = 1;
-    }
-    assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
+    mail_test_cert_make(&cert, &named);
+    context = mail_test_tls_context(&cert, NULL);
     mail_test_cert_free(&cert);
     return context;
 }
@@ -216,8 +208,8 @@ static void takes_messages_in_tls(void **state)
         world w = {.tls = cases[i].tls, .implicit_tls = cases[i].implicit};
 
         mail_test_case(cases[i].name);
-        w.certificate = cases[i].has_certificate ? make_context("mx.example") : NULL;
-        w.trust = make_context(NULL);
+        w.certificate = cases[i].has_certificate ? make_context() : NULL;
+        w.trust = mail_test_tls_context(NULL, NULL);
         open_secured_world(&w);
         if (w.certificate != NULL) {
             mail_server_set_tls(w.server, w.certificate);

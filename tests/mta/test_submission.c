@@ -458,17 +458,11 @@ static void knows_the_users_of_now(void **state)
 static mail_tls_context *make_context(void)
 {
     static const mail_test_cert_options named = {.dns_name = "mx.example"};
-    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
     mail_tls_context *context;
     mail_test_cert cert;
-    mail_tls_pair pair;
 
     mail_test_cert_make(&cert, &named);
-    pair = (mail_tls_pair){mail_span_text(cert.certificate), mail_span_text(cert.key)};
-    opts.pairs = &pair;
-    opts.pair_count = 1;
-    opts.no_trust = true;
-    assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
+    context = mail_test_tls_context(&cert, NULL);
     mail_test_cert_free(&cert);
     return context;
 }

@@ -17,37 +17,17 @@ static struct {
     mail_tls_context *doubting; /* believes nobody */
 } shared;
 
-static mail_tls_context *client_context(const char *trust)
-{
-    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
-    mail_tls_context *context;
-
-    opts.no_trust = trust == NULL;
-    if (trust != NULL) {
-        opts.trust = mail_span_text(trust);
-    }
-    assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
-    return context;
-}
-
 static int set_up(void **state)
 {
     static const mail_test_cert_options authority = {.is_authority = true, .common_name = "CA"};
     mail_test_cert_options named = {.dns_name = NAME, .issuer = &shared.authority};
-    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
-    mail_tls_pair pair;
 
     (void)state;
     mail_test_cert_make(&shared.authority, &authority);
     mail_test_cert_make(&shared.cert, &named);
-    pair.certificates = mail_span_text(shared.cert.certificate);
-    pair.key = mail_span_text(shared.cert.key);
-    opts.pairs = &pair;
-    opts.pair_count = 1;
-    opts.no_trust = true;
-    assert_int_equal(mail_tls_context_create(&shared.server, &opts, NULL), MAIL_OK);
-    shared.trusting = client_context(shared.authority.certificate);
-    shared.doubting = client_context(NULL);
+    shared.server = mail_test_tls_context(&shared.cert, NULL);
+    shared.trusting = mail_test_tls_context(NULL, &shared.authority);
+    shared.doubting = mail_test_tls_context(NULL, NULL);
     return 0;
 }
 

@@ -16,38 +16,16 @@ static struct {
     mail_tls_context *client;
 } shared;
 
-/* A context with a certificate, for either end; `trust` NULL: believes nobody and asks nobody. */
-static mail_tls_context *context_of(const mail_test_cert *cert, const mail_test_cert *trust)
-{
-    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
-    mail_tls_pair pair = {mail_span_text(cert->certificate), mail_span_text(cert->key)};
-    mail_tls_context *context;
-
-    opts.pairs = &pair;
-    opts.pair_count = 1;
-    opts.no_trust = trust == NULL;
-    opts.ask_client_certificate = trust != NULL;
-    opts.trust = trust != NULL ? mail_span_text(trust->certificate) : (mail_span){0};
-    assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
-    return context;
-}
-
-static mail_tls_context *server_context(const mail_test_cert *cert)
-{
-    return context_of(cert, NULL);
-}
-
 static int make_certificates(void **state)
 {
     static const mail_test_cert_options named = {.dns_name = "pop.example"};
-    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
 
     (void)state;
     mail_test_cert_make(&shared.cert, &named);
     mail_test_cert_make(&shared.renewed, &named);
-    shared.server = server_context(&shared.cert);
-    opts.no_trust = true;
-    return mail_tls_context_create(&shared.client, &opts, NULL);
+    shared.server = mail_test_tls_context(&shared.cert, NULL);
+    shared.client = mail_test_tls_context(NULL, NULL);
+    return 0;
 }
 
 static int drop_certificates(void **state)
@@ -280,7 +258,7 @@ static void changes_certificates_without_losing_sessions(void **state)
 {
     (void)state;
     for (int kind = 0; kind < WORLD_LOOPS; kind++) {
-        mail_tls_context *renewed = server_context(&shared.renewed);
+        mail_tls_context *renewed = mail_test_tls_context(&shared.renewed, NULL);
         uint8_t pins[2][32];
         guest g[2];
         journal jr;
@@ -487,6 +465,21 @@ static void takes_tokens_where_an_embedder_judges_them(void **state)
     }
 }
 
+/* A server that asks clients for certificates of `authority`. */
+static mail_tls_context *asking_context(const mail_test_cert *authority)
+{
+    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+    mail_tls_pair pair = {mail_span_text(shared.cert.certificate), mail_span_text(shared.cert.key)};
+    mail_tls_context *context;
+
+    opts.pairs = &pair;
+    opts.pair_count = 1;
+    opts.ask_client_certificate = true;
+    opts.trust = mail_span_text(authority->certificate);
+    assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
+    return context;
+}
+
 /* Only a certificate that can be believed, and that names somebody, makes EXTERNAL an offer. */
 static void lets_in_by_certificate(void **state)
 {
@@ -513,7 +506,7 @@ static void lets_in_by_certificate(void **state)
 
     (void)state;
     mail_test_cert_make(&authority, &(mail_test_cert_options){.is_authority = true});
-    asking = context_of(&shared.cert, &authority);
+    asking = asking_context(&authority);
     for (size_t i = 0; i < MAIL_COUNT(cases) * WORLD_LOOPS; i++) {
         mail_test_cert_options how = cases[i / WORLD_LOOPS].cert;
         mail_login_options login = MAIL_LOGIN_OPTIONS_INIT;
@@ -527,7 +520,7 @@ static void lets_in_by_certificate(void **state)
         mail_test_case(cases[i / WORLD_LOOPS].name);
         how.issuer = cases[i / WORLD_LOOPS].by_authority ? &authority : NULL;
         mail_test_cert_make(&cert, &how);
-        own = context_of(&cert, NULL);
+        own = mail_test_tls_context(&cert, NULL);
         login.delay = 1;
         set_up_with(&fx, (int)(i % WORLD_LOOPS), &(mail_pop3_service_options){.login = &login});
         guest_begin_tls(&g, &fx.w, dial(&fx), own);

@@ -12,30 +12,16 @@ static struct {
     mail_tls_context *client;
 } shared;
 
-static mail_tls_context *server_context(const mail_test_cert *cert)
-{
-    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
-    mail_tls_pair pair = {mail_span_text(cert->certificate), mail_span_text(cert->key)};
-    mail_tls_context *context;
-
-    opts.pairs = &pair;
-    opts.pair_count = 1;
-    opts.no_trust = true;
-    assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
-    return context;
-}
-
 static int set_up(void **state)
 {
     static const mail_test_cert_options named = {.dns_name = "mx.example"};
-    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
 
     (void)state;
     mail_test_cert_make(&shared.cert, &named);
     mail_test_cert_make(&shared.renewed, &named);
-    shared.server = server_context(&shared.cert);
-    opts.no_trust = true;
-    return mail_tls_context_create(&shared.client, &opts, NULL);
+    shared.server = mail_test_tls_context(&shared.cert, NULL);
+    shared.client = mail_test_tls_context(NULL, NULL);
+    return 0;
 }
 
 static int tear_down(void **state)
@@ -257,7 +243,7 @@ static void a_new_certificate_serves_sessions_to_come(void **state)
     (void)state;
     for (int kind = 0; kind < WORLD_LOOPS; kind++) {
         mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
-        mail_tls_context *renewed = server_context(&shared.renewed);
+        mail_tls_context *renewed = mail_test_tls_context(&shared.renewed, NULL);
         mail_tls_facts facts[3];
         guest g[3];
         world w;

@@ -12,19 +12,11 @@ static struct {
 
 static int set_up(void **state)
 {
-    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
-    mail_tls_pair pair;
-
     (void)state;
     mail_test_cert_make(&shared.cert, &(mail_test_cert_options){.dns_name = "mx.b.example"});
-    pair =
-        (mail_tls_pair){mail_span_text(shared.cert.certificate), mail_span_text(shared.cert.key)};
-    opts.pairs = &pair;
-    opts.pair_count = 1;
-    opts.no_trust = true;
-    assert_int_equal(mail_tls_context_create(&shared.server, &opts, NULL), MAIL_OK);
-    opts.pair_count = 0;
-    return mail_tls_context_create(&shared.client, &opts, NULL);
+    shared.server = mail_test_tls_context(&shared.cert, NULL);
+    shared.client = mail_test_tls_context(NULL, NULL);
+    return 0;
 }
 
 static int tear_down(void **state)

@@ -114,3 +114,22 @@ void mail_test_cert_free(mail_test_cert *cert)
     free(cert->certificate);
     free(cert->key);
 }
+
+mail_tls_context *mail_test_tls_context(const mail_test_cert *shown, const mail_test_cert *trusted)
+{
+    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+    mail_tls_context *context;
+    mail_tls_pair pair;
+
+    if (shown != NULL) {
+        pair = (mail_tls_pair){mail_span_text(shown->certificate), mail_span_text(shown->key)};
+        opts.pairs = &pair;
+        opts.pair_count = 1;
+    }
+    opts.no_trust = trusted == NULL;
+    if (trusted != NULL) {
+        opts.trust = mail_span_text(trusted->certificate);
+    }
+    assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
+    return context;
+}

@@ -2,7 +2,7 @@
 #ifndef TESTS_CERTS_H
 #define TESTS_CERTS_H
 
-#include <mail/base.h>
+#include <mail/tls.h>
 
 /* A certificate with its key, made for one test. */
 typedef struct mail_test_cert {
@@ -23,5 +23,8 @@ typedef struct mail_test_cert_options {
 
 void mail_test_cert_make(mail_test_cert *out, const mail_test_cert_options *opts);
 void mail_test_cert_free(mail_test_cert *cert);
+
+/* A context that shows `shown` (NULL: nothing) and trusts `trusted` (NULL: nobody). */
+mail_tls_context *mail_test_tls_context(const mail_test_cert *shown, const mail_test_cert *trusted);
 
 #endif
