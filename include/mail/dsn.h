@@ -55,7 +55,7 @@ typedef struct mail_dsn {
     bool original_has_8bit;
     bool original_has_nul; /* binary, or bare CR or LF: nothing comes back */
     bool original_has_utf8_header;
-    uint64_t max_original_bytes; /* of a message that comes back whole; default 256 KiB */
+    uint64_t max_original_bytes;      /* of a message that comes back whole; default 256 KiB */
     const struct mail_random *random; /* private to libmail's tests; NULL: the system's */
 } mail_dsn;
 
@@ -120,7 +120,9 @@ typedef struct mail_dsn_reader {
 MAIL_API mail_dsn_kind mail_dsn_reader_init(mail_dsn_reader *reader, mail_span message);
 
 /**
- * The next recipient. Ownership: its texts lend until the next call. MAIL_ENOENT: there is none.
+ * The next recipient. Ownership: its texts lend until the next call.
+ *
+ * Errors: MAIL_ENOENT: there is none.
  */
 MAIL_API int mail_dsn_reader_next(mail_dsn_reader *reader, mail_dsn_told *told);
 

@@ -10,10 +10,9 @@ extern "C" {
 #endif
 
 /**
- * Listening sockets that are open before the service that gets them by its `…_listen_fd` is made:
- * a server binds its ports as root, and is somebody else by the time that it serves.
- *
- * Opens one on `endpoint` (port 0: a free one); `*bound` (optional) is where.
+ * Opens a listening socket on `endpoint` (port 0: a free one) before there is a service, which gets
+ * it by its `…_listen_fd`: a server binds its ports as root, and is somebody else by the time that
+ * it serves. `*bound` (optional) is where.
  *
  * Ownership: gives `*fd`, non-blocking and close-on-exec.
  * Errors: MAIL_EBUSY address in use; MAIL_EPERM; MAIL_ESYS.

@@ -128,9 +128,8 @@ typedef struct mail_smtp_credentials {
     mail_span token;    /* for OAUTHBEARER and XOAUTH2; neither: EXTERNAL, by the TLS certificate */
     mail_span host;     /* OAUTHBEARER: the peer's name, and */
     uint16_t port;      /* its port; optional */
-    unsigned
-        mechanisms; /* that may be used, bits of 1 << mail_sasl_mechanism; 0: all but CRAM-MD5 */
-    bool in_clear;  /* also those that show the secret to who reads along, without TLS */
+    unsigned mechanisms; /* bits of 1 << mail_sasl_mechanism; 0: all but CRAM-MD5 */
+    bool in_clear;       /* also those that show the secret to who reads along, without TLS */
 } mail_smtp_credentials;
 
 /**

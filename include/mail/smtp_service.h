@@ -66,8 +66,8 @@ typedef struct mail_smtp_service_options {
      * 2): what they say is the `peer` from then on. Copied; default: nobody may. */
     const mail_network *proxy_from;
     size_t proxy_count;
-    mail_limits limits;    /* past a rate 421 4.7.0 and close, or 450 4.7.1 to MAIL or RCPT */
-    mail_metrics *metrics; /* where limits that were met are counted; NULL: nowhere. Borrowed */
+    mail_limits limits;      /* past a rate 421 4.7.0 and close, or 450 4.7.1 to MAIL or RCPT */
+    mail_metrics *metrics;   /* where limits that were met are counted; NULL: nowhere. Borrowed */
     mail_accounts *accounts; /* who may log in by AUTH; held. NULL: see `login` */
     /* How logins are judged; copied. With neither this nor accounts EV_AUTH is the policy's; with
      * them listeners offer of their `auth_mechanisms` those that can succeed. */
@@ -80,7 +80,7 @@ typedef struct mail_smtp_service_options {
         .size = sizeof(mail_smtp_service_options)                                                  \
     }
 
-/** Errors: MAIL_ENOMEM; MAIL_EINVAL for a size that is not known, or bad `login` options. */
+/** Errors: MAIL_ENOMEM; MAIL_EINVAL for an unknown size, bad `login` options or bad `limits`. */
 MAIL_API int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
                                       const mail_smtp_service_options *opts);
 
@@ -126,7 +126,7 @@ MAIL_API int mail_smtp_service_listen_fd(mail_smtp_service *service, int fd,
  * Serves a connected socket, from the loop's next round on.
  *
  * Ownership: takes `fd`, non-blocking, if it succeeds.
- * Errors: MAIL_EINVAL for bad engine options; MAIL_ELIMIT past max_sessions; MAIL_ENOMEM; MAIL_ESYS.
+ * Errors: MAIL_EINVAL for bad engine options; MAIL_ELIMIT past a limit; MAIL_ENOMEM; MAIL_ESYS.
  */
 MAIL_API int mail_smtp_service_adopt(mail_smtp_service *service, int fd,
                                      const mail_smtp_server_options *engine, void *listener_arg);

@@ -344,10 +344,9 @@ static void wait_for_worker(net_login *login)
 
 /* The embedder is asked. */
 
-static bool can_be_asked(mail_span user)
+static bool is_good(mail_span text, size_t max)
 {
-    return user.length <= MAIL_SASL_NAME_MAX &&
-           (user.length == 0 || memchr(user.data, '\0', user.length) == NULL);
+    return text.length <= max && (text.length == 0 || memchr(text.data, '\0', text.length) == NULL);
 }
 
 static void ask(net_login *login)
@@ -356,7 +355,7 @@ static void ask(net_login *login)
     uint64_t serial = ++ls->last_serial;
     mail_ticket ticket = {ls, (uint32_t)(serial >> 32), (uint32_t)serial};
 
-    if (!can_be_asked(login->job.question.user)) {
+    if (!is_good(login->job.question.user, MAIL_SASL_NAME_MAX)) {
         login->job.is_unknown = true;
         wait_for_worker(login);
         return;
@@ -369,11 +368,6 @@ static void ask(net_login *login)
     login->state = LOGIN_ASKING;
     ls->opts.ask(ticket, &login->job.question, login->is_unix ? NULL : &login->client,
                  ls->opts.ask_arg);
-}
-
-static bool is_good(mail_span text, size_t max)
-{
-    return text.length <= max && (text.length == 0 || memchr(text.data, '\0', text.length) == NULL);
 }
 
 /* Copies `text`, with a NUL, to `*to`, which moves behind it. */
