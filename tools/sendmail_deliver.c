@@ -149,10 +149,7 @@ int sendmail_resolver_make(mail_resolver **out, mail_loop *loop, const sendmail_
         own.server_count = MAIL_COUNT(servers);
     }
     for (size_t i = 0; i < own.server_count; i++) {
-        if (mail_endpoint_parse(mail_span_text(opts->resolvers[i]), &servers[i]) != MAIL_OK) {
-            mail_error_set(err, MAIL_EINVAL, "bad --resolver: %.100s", opts->resolvers[i]);
-            return EX_USAGE;
-        }
+        (void)mail_endpoint_parse(mail_span_text(opts->resolvers[i]), &servers[i]);
     }
     own.servers = servers;
     own.allow_private = opts->allow_private_mx;
@@ -164,19 +161,11 @@ int sendmail_resolver_make(mail_resolver **out, mail_loop *loop, const sendmail_
     return EX_OK;
 }
 
-/* Whether all mail goes to a host, not to one of the other next hops that a route may have. */
-static bool is_host(const mail_route_table *routes)
-{
-    mail_nexthop_kind kind = mail_route_table_find(routes, MAIL_SPAN("x"))->kind;
-
-    return kind == MAIL_NEXTHOP_SMTP || kind == MAIL_NEXTHOP_LMTP;
-}
-
 static int open_agent(attempt *at, const char *hostname, sendmail_tls *tls, mail_error *err)
 {
     mail_deliver_options opts = MAIL_DELIVER_OPTIONS_INIT;
     mail_route_table *routes;
-    char rule[600];
+    char rule[SENDMAIL_ROUTE_SIZE];
     int code;
 
     snprintf(rule, sizeof(rule), "*=%s",
@@ -186,13 +175,7 @@ static int open_agent(attempt *at, const char *hostname, sendmail_tls *tls, mail
     }
     if (mail_route_table_add(routes, mail_span_text(rule), err) != MAIL_OK) {
         mail_route_table_destroy(routes);
-        return EX_USAGE;
-    }
-    if (at->opts->smart_host != NULL && !is_host(routes)) {
-        mail_route_table_destroy(routes);
-        mail_error_set(err, MAIL_EINVAL, "--smarthost is not HOST:PORT: %.100s",
-                       at->opts->smart_host);
-        return EX_USAGE;
+        return EX_OSERR;
     }
     opts.queue = at->queue;
     opts.resolver = at->resolver;

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mail/address.h>
+#include <mail/route.h>
+
 typedef struct parser {
     sendmail_options *opts;
     char **argv;
@@ -237,6 +240,44 @@ static void on_port(parser *p, const char *text)
     p->opts->smtp_port = (uint16_t)port;
 }
 
+/* A host, or several: not one of the other next hops that a route may have. */
+static bool is_smart_host(const char *text)
+{
+    mail_route_table *routes;
+    char rule[SENDMAIL_ROUTE_SIZE];
+    int length = snprintf(rule, sizeof(rule), "*=%s", text);
+    bool is_host = false;
+
+    if (length >= (int)sizeof(rule) || mail_route_table_create(&routes, NULL) != MAIL_OK) {
+        return false;
+    }
+    if (mail_route_table_add(routes, mail_span_text(rule), NULL) == MAIL_OK) {
+        mail_nexthop_kind kind = mail_route_table_find(routes, MAIL_SPAN("x"))->kind;
+
+        is_host = kind == MAIL_NEXTHOP_SMTP || kind == MAIL_NEXTHOP_LMTP;
+    }
+    mail_route_table_destroy(routes);
+    return is_host;
+}
+
+static void on_smart_host(parser *p, const char *text)
+{
+    p->opts->smart_host = text;
+    if (p->action != SENDMAIL_USAGE && !is_smart_host(text)) {
+        refuse(p, "--smarthost is not HOST:PORT", text);
+    }
+}
+
+static void on_resolver(parser *p, const char *text)
+{
+    mail_endpoint at;
+
+    p->resolvers[p->resolver_count++] = text;
+    if (p->action != SENDMAIL_USAGE && mail_endpoint_parse(mail_span_text(text), &at) != MAIL_OK) {
+        refuse(p, "--resolver is not ADDRESS:PORT", text);
+    }
+}
+
 static void on_wait(parser *p, const char *equals)
 {
     char *end;
@@ -265,7 +306,7 @@ static void on_long(parser *p, const char *word)
     } else if (IS("--spool")) {
         p->opts->spool = long_value(p, equals, word);
     } else if (IS("--smarthost")) {
-        p->opts->smart_host = long_value(p, equals, word);
+        on_smart_host(p, long_value(p, equals, word));
     } else if (IS("--tls-out")) {
         p->opts->tls_out = long_value(p, equals, word);
     } else if (IS("--tls-ca")) {
@@ -273,7 +314,7 @@ static void on_long(parser *p, const char *word)
     } else if (IS("--auth-out")) {
         p->opts->auth_out = long_value(p, equals, word);
     } else if (IS("--resolver")) {
-        p->resolvers[p->resolver_count++] = long_value(p, equals, word);
+        on_resolver(p, long_value(p, equals, word));
     } else if (IS("--smtp-port")) {
         on_port(p, long_value(p, equals, word));
     } else if (IS("--allow-private-mx") && equals == NULL) {

@@ -6,7 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a caller asked for. Texts lie in argv. */
+/* Room for `*=` and the smart host. */
+#define SENDMAIL_ROUTE_SIZE 600
+
+/*
+ * What a caller asked for. Texts lie in argv. Smart host and resolvers are checked: what is wrong
+ * with them is told before anything is stored.
+ */
 typedef struct sendmail_options {
     bool read_recipients; /* -t */
     bool dot_is_data;     /* -i, -oi: a line with only a dot does not end the message */

@@ -220,7 +220,9 @@ class Tls(World):
 
     def test_sendmail_refuses_what_is_wrong_before_it_stores_anything(self):
         for options, code in ((("--tls-out", "always"), 64), (("--auth-out", "x:25=ann"), 64),
-                              (("--tls-ca", "/nonexistent"), 66)):
+                              (("--tls-ca", "/nonexistent"), 66), (("--smarthost", "nonsense"), 64),
+                              (("--smarthost", "hold"), 64), (("--smarthost=x:25" + "x" * 600,), 64),
+                              (("--resolver", "nonsense"), 64)):
             with self.subTest(options):
                 spool = self.dir / "spool"
                 sent = subprocess.run([SENDMAIL, "--spool", spool, *options, "-f", "a@here.example",
