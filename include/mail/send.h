@@ -23,7 +23,10 @@ extern "C" {
  */
 typedef struct mail_sending mail_sending;
 
-/** What became of one recipient. */
+/**
+ * What became of one recipient. A `kind` of TRANSIENT goes with any reply, also 535, where the fault
+ * is one that somebody may mend: a password that is refused, a certificate that is not trusted.
+ */
 typedef struct mail_send_result {
     mail_span recipient;
     mail_outcome_kind kind; /* UNTRIED: time was up before there was a verdict */

@@ -241,7 +241,7 @@ static int check_smart_host(const mail_route_table *routes, const char *smart_ho
 {
     const mail_nexthop *hop = mail_route_table_find(routes, MAIL_SPAN("x"));
 
-    if (smart_host != NULL && hop->kind != MAIL_NEXTHOP_SMTP) {
+    if (smart_host != NULL && (hop == NULL || hop->kind != MAIL_NEXTHOP_SMTP)) {
         return mail_error_set(err, MAIL_EINVAL, "the smart host is not HOST:PORT");
     }
     return MAIL_OK;
@@ -260,7 +260,7 @@ static int make_routes(mail_route_table **out, const mail_send_options *opts, ma
     code = mail_route_table_create(out, opts->mem);
     if (code == MAIL_OK) {
         code = mail_route_table_add(*out, mail_span_text(rule), err);
-        if (code == MAIL_OK) {
+        if (code == MAIL_OK || code == MAIL_EINVAL) {
             code = check_smart_host(*out, opts->smart_host, err);
         }
         if (code != MAIL_OK) {
