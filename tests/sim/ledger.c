@@ -106,8 +106,8 @@ static sim_message *message_of(const sim_ledger *ledger, unsigned long id)
 /* The message whose number stands in an address, or NULL. */
 static sim_message *message_of_address(const sim_ledger *ledger, mail_span address)
 {
-    const char *dot = memchr(address.data, '.', address.length);
-    const char *at = memchr(address.data, '@', address.length);
+    const char *dot = address.length > 0 ? memchr(address.data, '.', address.length) : NULL;
+    const char *at = dot != NULL ? memchr(address.data, '@', address.length) : NULL;
 
     return dot != NULL && at != NULL && dot < at ? message_of(ledger, strtoul(dot + 1, NULL, 10))
                                                  : NULL;
@@ -259,16 +259,31 @@ void sim_ledger_crash(sim_ledger *ledger, unsigned relay)
     ledger->outages[ledger->outage_count++] = (sim_outage){relay, ledger->world->now};
 }
 
-void sim_ledger_remove(sim_ledger *ledger, unsigned relay, const char *id, mail_span address)
+/* `fate` NULL: all that an alias stands for. */
+static void let_vanish(sim_rcpt *rcpt, const sim_fate *fate)
 {
-    sim_message *message = message_of_id(ledger, relay, mail_span_text(id), NULL);
-    sim_rcpt *rcpt = message != NULL ? rcpt_of(message, address) : NULL;
-    sim_fate *fate = fate_in(rcpt, address);
-
-    for (unsigned i = 0; rcpt != NULL && i < rcpt->fate_count; i++) {
+    for (unsigned i = 0; i < rcpt->fate_count; i++) {
         if (fate == NULL || fate == &rcpt->fates[i]) {
             rcpt->fates[i].may_vanish = true;
         }
+    }
+}
+
+void sim_ledger_remove(sim_ledger *ledger, unsigned relay, const char *id, mail_span sender,
+                       mail_span address)
+{
+    bool is_report = sender.length == 0;
+    sim_message *message = message_of_id(ledger, relay, mail_span_text(id),
+                                         message_of_address(ledger, is_report ? address : sender));
+    sim_rcpt *rcpt = message != NULL ? rcpt_of(message, address) : NULL;
+
+    if (rcpt != NULL) {
+        let_vanish(rcpt, fate_in(rcpt, address));
+    }
+    for (unsigned i = 0;
+         message != NULL && is_report && message->sender[0] != '\0' && i < message->rcpt_count;
+         i++) {
+        let_vanish(&message->rcpts[i], NULL); /* any of them may be what it reports on */
     }
 }
 
@@ -614,7 +629,7 @@ static void end_fate(sim_ledger *ledger, const sim_message *message, const sim_r
     ledger->delivered += fate->copies > 0;
     ledger->reported += fate->reports > 0;
     ledger->dropped += fate->dropped > 0;
-    ledger->removed += total == 0 && rcpt->accepted;
+    ledger->vanished += total == 0 && rcpt->accepted;
 }
 
 static void check_copy(table_entry *entry, void *arg)

@@ -78,7 +78,7 @@ typedef struct sim_ledger {
     unsigned outage_count;
     unsigned lost_reports;
     /* Counted at the end. */
-    unsigned delivered, reported, dropped, removed, duplicates;
+    unsigned delivered, reported, dropped, vanished, duplicates;
 } sim_ledger;
 
 void sim_ledger_init(sim_ledger *ledger, sim_world *world, unsigned messages);
@@ -92,8 +92,12 @@ void sim_ledger_log(sim_ledger *ledger, unsigned relay, const char *what,
                     const mail_log_field *fields, size_t count);
 void sim_ledger_crash(sim_ledger *ledger, unsigned relay);
 
-/* An operator is about to remove what is in a queue under `id` for `address`. */
-void sim_ledger_remove(sim_ledger *ledger, unsigned relay, const char *id, mail_span address);
+/*
+ * An operator is about to remove what is in a queue under `id`, from `sender`, for `address`: a
+ * message, or a report on one.
+ */
+void sim_ledger_remove(sim_ledger *ledger, unsigned relay, const char *id, mail_span sender,
+                       mail_span address);
 
 /* A message was seen in the mailbox `user`@`domain`; the copy, counted once. */
 sim_copy *sim_ledger_seen(sim_ledger *ledger, const char *user, const char *domain, const char *uid,

@@ -9,7 +9,8 @@
     "usage: sim [--seed N | --fresh] [--seeds COUNT] [--hosts H] [--days D] [--messages M]\n"      \
     "           [--faults BITS] [--twice] [--trace]\n"                                             \
     "  --fresh        begin with a seed that nobody has seen\n"                                    \
-    "  --faults BITS  1 net, 2 DNS, 4 peers, 8 disks, 16 crashes, 32 clocks, 64 memory (127)\n"    \
+    "  --faults BITS  1 net, 2 DNS, 4 peers, 8 disks, 16 crashes, 32 clocks, 64 memory,\n"         \
+    "                 128 operators (255)\n"                                                       \
     "  --twice        play each seed again, which must tell the same story\n"                      \
     "  --trace        print the story\n"
 
@@ -75,11 +76,13 @@ static bool read_options(int argc, char **argv)
 
 static void print_result(const story_result *r)
 {
-    printf("seed %" PRIu64 ": delivered %u reported %u dropped %u twice %u; crashes %u starved %u; "
-           "read %u removed %u; %.1f h, %" PRIu64 " steps, trace %016" PRIx64 "\n",
-           given.story.seed, r->delivered, r->reported, r->dropped, r->duplicates, r->crashes,
-           r->starved, r->fetched, r->removed, (double)r->took / (double)MAIL_HOUR, r->steps,
-           r->trace_sum);
+    printf("seed %" PRIu64
+           ": delivered %u reported %u dropped %u vanished %u twice %u; crashes %u starved %u; "
+           "read %u removed %u; operators changed %u; %.1f h, %" PRIu64 " steps, trace %016" PRIx64
+           "\n",
+           given.story.seed, r->delivered, r->reported, r->dropped, r->vanished, r->duplicates,
+           r->crashes, r->starved, r->fetched, r->removed, r->changed,
+           (double)r->took / (double)MAIL_HOUR, r->steps, r->trace_sum);
 }
 
 static void every_promise_is_kept(void **state)

@@ -21,6 +21,7 @@ typedef struct story {
     sim_relay relays[STORY_HOSTS];
     sim_load load;
     sim_readers readers;
+    sim_operators operators;
     sim_event trouble;
     mail_time fine_from; /* no more faults */
 } story;
@@ -57,6 +58,13 @@ static unsigned rate(story *st, unsigned usual)
     static const unsigned thirds[] = {0, 1, 3, 9};
 
     return usual * thirds[sim_below(&st->world, MAIL_COUNT(thirds))] / 3;
+}
+
+static mail_duration operators_pause(story *st)
+{
+    unsigned visits = has(st, STORY_OPERATORS) ? rate(st, 60) : 0; /* a day */
+
+    return visits > 0 ? MAIL_DAY / visits : 0;
 }
 
 static void set_net_faults(story *st)
@@ -200,6 +208,8 @@ static void begin(story *st)
     }
     sim_load_start(&st->load, world, &st->ledger, st->relays, st->opts.hosts, st->opts.length);
     sim_readers_start(&st->readers, world, &st->ledger, st->opts.hosts, MAIL_MINUTE);
+    sim_operators_start(&st->operators, world, &st->ledger, st->relays, st->opts.hosts,
+                        operators_pause(st));
     st->fine_from = world->now + st->opts.length;
     st->trouble = (sim_event){.fn = make_trouble, .arg = st};
     sim_event_set(world, &st->trouble, world->now + MAIL_MINUTE);
@@ -210,7 +220,8 @@ static bool is_quiet(void *arg)
 {
     const story *st = arg;
 
-    if (!sim_load_is_done(&st->load) || st->readers.open > 0) {
+    if (!sim_load_is_done(&st->load) || st->readers.open > 0 ||
+        !sim_operators_are_done(&st->operators)) {
         return false;
     }
     for (unsigned i = 0; i < st->opts.hosts; i++) {
@@ -298,10 +309,12 @@ static void finish(story *st, story_result *out)
     out->delivered = st->ledger.delivered;
     out->reported = st->ledger.reported;
     out->dropped = st->ledger.dropped;
+    out->vanished = st->ledger.vanished;
     out->duplicates = st->ledger.duplicates;
     out->sessions = st->readers.sessions;
     out->fetched = st->readers.fetched;
     out->removed = st->readers.removed;
+    out->changed = st->operators.changed;
     sim_world_deinit(&st->world);
     sim_ledger_deinit(&st->ledger);
 }
@@ -319,6 +332,7 @@ void story_play(const story_options *opts, story_result *out)
     sim_world_run(&st->world, st->fine_from, NULL, NULL);
     end_faults(st);
     sim_readers_stop(&st->readers);
+    sim_operators_stop(&st->operators);
     sim_world_run(&st->world, st->fine_from + AFTERMATH, is_quiet, st);
     if (!is_quiet(st)) {
         sim_broken(&st->ledger, "it does not come to an end");

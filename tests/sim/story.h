@@ -6,6 +6,7 @@
 #include "sim/ledger.h"
 #include "sim/load.h"
 #include "sim/mx.h"
+#include "sim/operator.h"
 #include "sim/reader.h"
 #include "sim/relay.h"
 #include "sim/town.h"
@@ -22,7 +23,8 @@ enum {
     STORY_CRASHES = 16,
     STORY_CLOCKS = 32,
     STORY_MEMORY = 64,
-    STORY_ALL = 127
+    STORY_OPERATORS = 128,
+    STORY_ALL = 255
 };
 
 typedef struct story_options {
@@ -39,8 +41,9 @@ typedef struct story_options {
 typedef struct story_result {
     uint64_t trace_sum;
     uint64_t steps;
-    unsigned delivered, reported, dropped, duplicates;
+    unsigned delivered, reported, dropped, vanished, duplicates;
     unsigned crashes, starved, sessions, fetched, removed;
+    unsigned changed;   /* by operators */
     mail_duration took; /* in the world */
 } story_result;
 

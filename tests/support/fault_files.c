@@ -577,8 +577,10 @@ static ssize_t fault_write(const mail_files *files, int fd, const struct iovec *
     for (int i = 0; left > 0; i++) {
         size_t part = parts[i].iov_len < left ? parts[i].iov_len : left;
 
-        memcpy(n->now.data + offset + (length - left), parts[i].iov_base, part);
-        left -= part;
+        if (part > 0) { /* an empty one may be nowhere */
+            memcpy(n->now.data + offset + (length - left), parts[i].iov_base, part);
+            left -= part;
+        }
     }
     end(fs);
     return (ssize_t)length;
