@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <libgen.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,23 @@ int confine_make_dir(const confine_user *user, const char *path, mail_error *err
         return MAIL_OK;
     }
     return confine_give(user, path, err);
+}
+
+int confine_check_dir(const char *path, mail_error *err)
+{
+    char *copy = strdup(path);
+    struct stat found;
+    int code = MAIL_OK;
+
+    if (copy == NULL) {
+        return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
+    }
+    if ((stat(path, &found) != 0 && (errno != ENOENT || stat(dirname(copy), &found) != 0)) ||
+        !S_ISDIR(found.st_mode)) {
+        code = mail_error_set(err, MAIL_EINVAL, "%s: no such folder, and none to make it in", path);
+    }
+    free(copy);
+    return code;
 }
 
 int confine_give(const confine_user *user, const char *path, mail_error *err)

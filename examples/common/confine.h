@@ -42,6 +42,9 @@ int confine_find_user(confine_user *user, const char *name, mail_error *err);
 /* A folder that belongs to the user, made if it is not there; does nothing without a user. */
 int confine_make_dir(const confine_user *user, const char *path, mail_error *err);
 
+/* Whether the folder is there, or the one in which it would be made. */
+int confine_check_dir(const char *path, mail_error *err);
+
 /* Gives a file that we have made to the user. */
 int confine_give(const confine_user *user, const char *path, mail_error *err);
 

@@ -143,7 +143,9 @@ static int check(const relay_config *config)
         confine_find_user(&user, config->confine.user, &err) != MAIL_OK) {
         return relay_fail(EX_CONFIG, err.text, NULL);
     }
-    return EX_OK;
+    return confine_check_dir(config->spool, &err) == MAIL_OK
+               ? EX_OK
+               : relay_fail(EX_CONFIG, err.text, NULL);
 }
 
 static int serve(relay *rl)
