@@ -91,7 +91,7 @@ static int read_tables(pop3d_tables *tables, const pop3d_config *config, mail_er
         code = tls_files_load(&config->tls, &tables->tls, err);
     }
     if (code == MAIL_OK && tables->tls == NULL && wants_tls(config)) {
-        code = mail_error_set(err, MAIL_EINVAL, "pop3s needs tls-cert and tls-key");
+        code = mail_error_set(err, MAIL_EINVAL, "--pop3s needs --tls-cert and --tls-key");
     }
     if (code != MAIL_OK) {
         drop_tables(tables);
@@ -219,6 +219,7 @@ static int serve(pop3d *pd)
         return fail(EX_IOERR, "standard output can't be written");
     }
     supervisor_tell(&pd->supervisor, "READY=1");
+    server_say(&pd->log, MAIL_LOG_INFO, "started", ready.text + 1);
     mail_loop_uv_run(pd->uv);
     return EX_OK;
 }
@@ -240,6 +241,17 @@ static int run(pop3d *pd)
     int code = prepare(pd);
 
     return code == EX_OK ? serve(pd) : code;
+}
+
+static int check(const pop3d_config *config)
+{
+    confine_user user;
+    mail_error err;
+
+    return config->confine.user != NULL &&
+                   confine_find_user(&user, config->confine.user, &err) != MAIL_OK
+               ? fail(EX_CONFIG, err.text)
+               : EX_OK;
 }
 
 static void clean_up(pop3d *pd)
@@ -267,7 +279,7 @@ int main(int argc, char **argv)
         if (read_tables(&pd.tables, &pd.config, &err) != MAIL_OK) {
             code = fail(EX_CONFIG, err.text);
         } else {
-            code = pd.config.check ? EX_OK : run(&pd);
+            code = pd.config.check ? check(&pd.config) : run(&pd);
         }
         clean_up(&pd);
     }
