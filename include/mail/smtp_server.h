@@ -107,7 +107,7 @@ typedef struct mail_smtp_server_options {
     uint32_t max_recipients;       /* accepted for a message; default 1000, at least 100 */
     uint32_t max_errors;           /* then 421 4.7.0; default 20 */
     uint32_t max_junk;             /* NOOP, RSET, VRFY, HELP … without a message; default 100 */
-    mail_duration command_timeout; /* default 5 min (RFC 5321, 4.5.3.2.7) */
+    mail_duration command_timeout; /* default 5 min (RFC 5321, 4.5.3.2.7); handshakes: 1 at most */
     mail_duration data_timeout;    /* without one byte of message; default 3 min */
     uint32_t min_data_rate;        /* octets a second of a message, after a minute; default 100 */
     bool no_pipelining, no_chunking, no_8bitmime, no_smtputf8, no_dsn, no_vrfy; /* not offered */

@@ -2,6 +2,8 @@
 /* How long the peer may take, and how time stands still while we do. */
 #include "smtp/server.h"
 
+#define HANDSHAKE_TIMEOUT MAIL_MINUTE
+
 void mail_smtp_server_pause(mail_smtp_server *srv, mail_time now)
 {
     if (srv->paused_at == MAIL_NEVER) {
@@ -59,9 +61,17 @@ static mail_time earlier(mail_time a, mail_time b)
 }
 
 /* RFC 5321, section 4.5.3.2: a command as a whole has its time, however its octets drip. */
+static mail_time end_of_command(const mail_smtp_server *srv)
+{
+    bool shakes_hands = srv->state == SMTP_EXPECT_TLS;
+    mail_duration time = srv->opts.command_timeout;
+
+    return after(srv->since, shakes_hands && time > HANDSHAKE_TIMEOUT ? HANDSHAKE_TIMEOUT : time);
+}
+
 mail_time mail_smtp_server_deadline(const mail_smtp_server *srv)
 {
-    mail_time command_end = after(srv->since, srv->opts.command_timeout);
+    mail_time command_end = end_of_command(srv);
     mail_time late_end = after(session_end(srv), srv->opts.session_timeout);
 
     if (srv->question != MAIL_SMTP_EV_NONE || srv->state >= SMTP_CLOSING ||

@@ -157,6 +157,34 @@ static void never_is_late_when_it_may_wait_for_ever(void **state)
     mail_smtp_server_destroy(srv);
 }
 
+/* Half a handshake holds a place, and says nothing of who holds it. */
+static void gives_a_handshake_less_time_than_a_command(void **state)
+{
+    static const struct {
+        const char *name;
+        mail_duration timeout;
+        mail_duration want;
+    } cases[] = {
+        {"by default", 0, MAIL_MINUTE},
+        {"for ever", MAIL_NEVER, MAIL_MINUTE},
+        {"shorter still", 5 * MAIL_SECOND, 5 * MAIL_SECOND},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_smtp_server_options opts = options(NULL);
+        mail_smtp_server *srv;
+
+        mail_test_case(cases[i].name);
+        opts.implicit_tls = true;
+        opts.command_timeout = cases[i].timeout;
+        srv = create(&opts);
+        assert_true(mail_smtp_server_awaits_tls(srv));
+        assert_int_equal(mail_smtp_server_deadline(srv), NOW + cases[i].want);
+        mail_smtp_server_destroy(srv);
+    }
+}
+
 /* SS-008, SS-053: while whether to greet is still being decided. */
 static void hears_who_speaks_before_the_greeting_is_decided(void **state)
 {
@@ -385,6 +413,7 @@ int main(void)
         cmocka_unit_test(names_every_event),
         cmocka_unit_test(hears_who_speaks_before_the_greeting_is_decided),
         cmocka_unit_test(says_what_it_wants),
+        cmocka_unit_test(gives_a_handshake_less_time_than_a_command),
         cmocka_unit_test(never_is_late_when_it_may_wait_for_ever),
         cmocka_unit_test(takes_no_more_commands_while_its_replies_are_not_read),
         cmocka_unit_test(hands_a_body_on_in_one_slice),
