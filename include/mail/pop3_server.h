@@ -83,7 +83,8 @@ typedef struct mail_pop3_server_options {
     bool stls;                 /* offered, and asked for with EV_STLS, until TLS is on */
     bool implicit_tls; /* TLS from the first octet (RFC 8314): nothing happens before tls_started */
     mail_duration
-        idle_timeout; /* without a command or anything taken; default 10 min (RFC 1939, section 3) */
+        idle_timeout; /* without a command or anything taken, and till somebody has logged in; default
+                         10 min (RFC 1939, section 3) */
     uint32_t max_errors;           /* then the session ends; default 20 */
     uint32_t max_logins;           /* refused, then the session ends; default 3 */
     uint32_t max_commands;         /* then the session ends; default 1000000 */

@@ -102,6 +102,7 @@ int mail_pop3_server_create(mail_pop3_server **out, const mail_pop3_server_optio
     srv->state = own.implicit_tls ? EXPECT_TLS : EXPECT_START;
     srv->active_at = now;
     srv->idle_timeout = own.idle_timeout;
+    srv->login_by = own.idle_timeout > MAIL_NEVER - now ? MAIL_NEVER : now + own.idle_timeout;
     srv->end_at = own.session_timeout > MAIL_NEVER - now ? MAIL_NEVER : now + own.session_timeout;
     srv->reading_since = MAIL_NEVER;
     srv->min_rate = own.min_rate > 0 ? own.min_rate : DEFAULT_MIN_RATE;
@@ -519,6 +520,12 @@ static mail_time idle_end(const mail_pop3_server *srv)
     return srv->active_at + (shakes_hands ? HANDSHAKE_TIMEOUT : srv->idle_timeout);
 }
 
+/* Before a client is anybody, commands are no sign that it will ever be. */
+static mail_time login_end(const mail_pop3_server *srv)
+{
+    return srv->state < EXPECT_COMMAND ? srv->login_by : MAIL_NEVER;
+}
+
 /* An octet now and then is a sign of life, but no way to read mail. */
 static mail_time reading_end(const mail_pop3_server *srv)
 {
@@ -538,5 +545,5 @@ mail_time mail_pop3_server_deadline(const mail_pop3_server *srv)
         wants == MAIL_POP3_WANTS_MESSAGE) {
         return MAIL_NEVER;
     }
-    return earlier(srv->end_at, earlier(idle_end(srv), reading_end(srv)));
+    return earlier(earlier(srv->end_at, login_end(srv)), earlier(idle_end(srv), reading_end(srv)));
 }

@@ -92,6 +92,7 @@ struct mail_pop3_server {
     pop3_state state;
     buffer out;
     mail_time active_at; /* of the last sign of life */
+    mail_time login_by;
     mail_duration idle_timeout;
     mail_time end_at;        /* of the session, at the latest */
     mail_time reading_since; /* the peer is behind with reading since; MAIL_NEVER: it is not */

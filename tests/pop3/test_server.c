@@ -626,6 +626,33 @@ static void who_has_read_all_there_was_is_not_late(void **state)
     mail_pop3_server_destroy(srv);
 }
 
+/* HOSTILE 3, 9: a place is not held by commands that lead nowhere. */
+static void who_does_not_log_in_is_not_waited_for(void **state)
+{
+    mail_pop3_server_options opts = MAIL_POP3_SERVER_OPTIONS_INIT;
+    mail_pop3_server *srv;
+    mail_pop3_event ev;
+    mail_time now = 0;
+    size_t used;
+
+    (void)state;
+    opts.hostname = MAIL_SPAN("pop.example");
+    opts.auth_in_clear = true;
+    assert_int_equal(mail_pop3_server_create(&srv, &opts, 0), MAIL_OK);
+    talk(srv, "USER a\r\nRSET\r\n", NULL, 0);
+    while (mail_pop3_server_deadline(srv) > now && now < MAIL_HOUR) {
+        assert_int_equal(mail_pop3_server_feed(srv, now, MAIL_SPAN("CAPA\r\n"), &used, &ev),
+                         MAIL_OK);
+        assert_int_equal(used, 6);
+        mail_pop3_server_sent(srv, now, mail_pop3_server_out(srv).length);
+        now += MAIL_SECOND;
+    }
+    assert_int_equal(now, 10 * MAIL_MINUTE);
+    assert_int_equal(mail_pop3_server_tick(srv, now, &ev), MAIL_OK);
+    assert_int_equal(ev.type, MAIL_POP3_EV_CLOSE);
+    mail_pop3_server_destroy(srv);
+}
+
 static void a_session_has_so_many_commands_and_so_much_time(void **state)
 {
     mail_pop3_server_options opts = MAIL_POP3_SERVER_OPTIONS_INIT;
@@ -665,6 +692,7 @@ int main(void)
         cmocka_unit_test(keeps_refusals_to_one_short_line),
         cmocka_unit_test(who_reads_an_octet_now_and_then_is_not_waited_for),
         cmocka_unit_test(who_has_read_all_there_was_is_not_late),
+        cmocka_unit_test(who_does_not_log_in_is_not_waited_for),
         cmocka_unit_test(a_session_has_so_many_commands_and_so_much_time),
     };
 
