@@ -113,6 +113,15 @@ static void take_urgent(list *from, list *failed, int code)
     }
 }
 
+/* However many records lie before them that must be written first, and can't be. */
+static void take_urgent_pending(queue_log *log, list *failed, int code)
+{
+    list_init(failed);
+    pthread_mutex_lock(&log->lock);
+    take_urgent(&log->pending, failed, code);
+    pthread_mutex_unlock(&log->lock);
+}
+
 static void settle(queue_log *log, list *records)
 {
     uint64_t count = 0;
@@ -268,10 +277,12 @@ static void on_failure(queue_log *log, list *group, int code)
     put_back(log, &lost);
     close_failed(log);
     (void)switch_segment(log);
-    if (has_rest) {
-        get_stuck(log); /* not at once: a disk that always fails must not eat segments */
-    }
     settle(log, &failed);
+    if (has_rest) { /* not at once: a disk that always fails must not eat segments */
+        take_urgent_pending(log, &failed, code);
+        get_stuck(log);
+        settle(log, &failed);
+    }
 }
 
 /* Syncs what is written, and remembers how quick the disk was. MAIL_… code. */
@@ -369,12 +380,11 @@ static void on_no_segment(queue_log *log, list *batch, int code)
     list failed;
 
     say_failed(log, code);
-    list_init(&failed);
-    take_urgent(batch, &failed, code);
+    put_back(log, batch);
+    take_urgent_pending(log, &failed, code);
     if (list_is_empty(&failed)) {
         get_stuck(log);
     }
-    put_back(log, batch);
     settle(log, &failed);
 }
 
@@ -393,6 +403,7 @@ static void write_batch(queue_log *log, list *batch)
             if (code == MAIL_OK) {
                 note_written(log, &group);
             } else {
+                put_back(log, batch);
                 on_failure(log, &group, code);
             }
             continue;
@@ -406,7 +417,7 @@ static void write_batch(queue_log *log, list *batch)
             }
         }
     }
-    put_back(log, batch); /* after a failure: what was not reached */
+    put_back(log, batch); /* after a failed sync: what was not reached */
 }
 
 /* Takes as much as one write may have; called with the lock held. */

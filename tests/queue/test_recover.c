@@ -2,6 +2,7 @@
 #include "kit.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "support/fault_files.h"
 
@@ -633,6 +634,39 @@ static void writes_outcomes_again_that_a_failed_sync_may_have_lost(void **state)
     }
 }
 
+/* QR-011: nobody waits behind outcomes that a broken disk does not take, however many there are. */
+static void refuses_messages_behind_outcomes_that_cannot_be_written(void **state)
+{
+    static const fault_op ops[] = {FAULT_SYNC, FAULT_WRITE};
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(ops); i++) {
+        fault f = {ops[i], -EIO, 0};
+        mail_sink *sink;
+        bench b;
+
+        set_up(&b);
+        fault_files_set(b.disk, fail_some, &f);
+        assert_int_equal(open_it(&b), MAIL_OK);
+        accept_some(&b, 1000);
+        f.left = UINT_MAX;
+        for (unsigned n = 0; n < 1000; n++) {
+            assert_true(kit_deliver(&b.k, MAIL_QUEUE_DONE, NULL));
+        }
+        assert_int_equal(kit_begin(&b.k, "a@x.example", "b@y.example", 0, &sink), MAIL_OK);
+        b.k.code = MAIL_EAGAIN;
+        assert_int_equal(mail_sink_finish(sink, kit_finished, &b.k), MAIL_EAGAIN);
+        queue_step(b.k.queue);
+        mail_intake_poll(b.k.intake);
+        assert_int_equal(b.k.code, MAIL_EIO);
+        f.left = 0;
+        queue_step(b.k.queue);
+        reopen(&b);
+        assert_int_equal(messages_in(&b), 0);
+        tear_down(&b);
+    }
+}
+
 /* QR-011: refused before the disk is full, and what is there can still be delivered. */
 static void refuses_messages_on_a_full_disk_and_delivers_the_rest(void **state)
 {
@@ -849,6 +883,7 @@ int main(void)
         cmocka_unit_test(destroys_nothing_that_is_not_its_own),
         cmocka_unit_test(refuses_what_a_failed_sync_covers_and_goes_on_elsewhere),
         cmocka_unit_test(writes_outcomes_again_that_a_failed_sync_may_have_lost),
+        cmocka_unit_test(refuses_messages_behind_outcomes_that_cannot_be_written),
         cmocka_unit_test(refuses_messages_on_a_full_disk_and_delivers_the_rest),
         cmocka_unit_test(counts_on_what_senders_have_announced),
         cmocka_unit_test(says_why_it_can_not_open),
