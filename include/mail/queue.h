@@ -87,6 +87,12 @@ MAIL_API void mail_intake_close(mail_intake *intake);
 MAIL_API void mail_intake_poll(mail_intake *intake);
 
 /**
+ * Waits until no `finish` callback is owed any more, and runs those that come due meanwhile. It takes
+ * no longer than a flush of the disk: for the end of a program, whose loop runs no more.
+ */
+MAIL_API void mail_intake_settle(mail_intake *intake);
+
+/**
  * Begins a message for `envelope` (copied; at least one recipient). `expected` is the
  * size to reserve, 0 unknown. The message goes into `*out`, CRLF line ends, trace fields
  * first; its `finish` gives MAIL_EAGAIN and later, through `poll`, MAIL_OK once it is on

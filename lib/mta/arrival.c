@@ -112,7 +112,6 @@ static void tell_end(const arrival *av, int code)
 static void free_arrival(arrival *av)
 {
     drop_front(av);
-    list_remove(&av->link);
     mem_free(av->rcv->mem, av, sizeof(*av));
 }
 
@@ -121,7 +120,6 @@ static void on_finished(int code, void *arg)
     arrival *av = arg;
 
     av->is_finishing = false;
-    list_remove(&av->link);
     tell_end(av, code);
     if (av->fn != NULL) {
         av->fn(code, av->arg);
@@ -147,7 +145,6 @@ static int arrival_finish(mail_sink *sink, mail_finish_fn *fn, void *arg)
     code = mail_sink_finish(inner, on_finished, av);
     if (code == MAIL_EAGAIN) {
         av->is_finishing = true;
-        list_push_back(&av->rcv->arriving, &av->link);
     } else {
         tell_end(av, code);
     }
@@ -182,7 +179,6 @@ arrival *arrival_create(mail_receive *rcv)
     if (av != NULL) {
         av->sink.ops = &ops;
         av->rcv = rcv;
-        list_init(&av->link);
     }
     return av;
 }

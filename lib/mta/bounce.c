@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mta/bounce.h"
 
-#include <time.h>
-
 #include <mail/dsn.h>
 
 #include "base/mem.h"
@@ -154,8 +152,6 @@ static void drop_jobs(report *rp)
 /* Those that the queue is about to make safe are waited for: it is no more than a flush. */
 static void await_finishing(bounce_desk *desk)
 {
-    const struct timespec pause = {.tv_nsec = (long)MAIL_MILLISECOND};
-
     for (list *link = desk->reports.next; link != &desk->reports;) {
         report *rp = LIST_OWNER(link, report, link);
 
@@ -165,11 +161,8 @@ static void await_finishing(bounce_desk *desk)
             free_report(rp);
         }
     }
-    while (!list_is_empty(&desk->reports)) {
-        mail_intake_poll(desk->intake);
-        if (!list_is_empty(&desk->reports)) {
-            nanosleep(&pause, NULL);
-        }
+    if (desk->intake != NULL) {
+        mail_intake_settle(desk->intake);
     }
 }
 

@@ -4,7 +4,6 @@
 #include <mail/trace.h>
 
 #include <stdio.h>
-#include <time.h>
 
 #include "base/mem.h"
 #include "mta/submit.h"
@@ -379,7 +378,6 @@ int mail_receive_create(mail_receive **out, mail_loop *loop, const mail_receive_
     rcv->mem = opts->mem;
     rcv->log = opts->log;
     rcv->loop = loop;
-    list_init(&rcv->arriving);
     memcpy(&rcv->opts, opts, opts->size < sizeof(*opts) ? opts->size : sizeof(*opts));
     code = copy_options(rcv);
     if (code == MAIL_OK) {
@@ -396,22 +394,6 @@ int mail_receive_create(mail_receive **out, mail_loop *loop, const mail_receive_
     return MAIL_OK;
 }
 
-/*
- * The last messages are in the writer's hands, which no longer than a flush of the disk.
- * Whoever waits for them must hear of it before it goes.
- */
-static void await_arriving(mail_receive *rcv)
-{
-    const struct timespec pause = {.tv_nsec = (long)MAIL_MILLISECOND};
-
-    while (!list_is_empty(&rcv->arriving)) {
-        mail_intake_poll(rcv->intake);
-        if (!list_is_empty(&rcv->arriving)) {
-            nanosleep(&pause, NULL);
-        }
-    }
-}
-
 void mail_receive_destroy(mail_receive *rcv)
 {
     if (rcv == NULL) {
@@ -419,7 +401,10 @@ void mail_receive_destroy(mail_receive *rcv)
     }
     mail_metrics_forget(rcv->opts.metrics, rcv);
     dropbox_stop(rcv->dropbox);
-    await_arriving(rcv);
+    if (rcv->intake != NULL) {
+        mail_intake_settle(
+            rcv->intake); /* whoever waits for a message hears of it before it goes */
+    }
     dropbox_destroy(rcv->dropbox);
     mail_smtp_service_destroy(rcv->service);
     if (rcv->intake != NULL) {

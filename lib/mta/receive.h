@@ -28,7 +28,6 @@ struct mail_receive {
     mail_intake *intake;
     mail_bell *bell;
     struct dropbox *dropbox;
-    list arriving; /* messages that are not safe yet */
     receive_measure measure;
 };
 
@@ -72,7 +71,6 @@ bool recipient_may_relay(const mail_receive *rcv, const mail_smtp_session *sessi
  */
 typedef struct arrival {
     mail_sink sink; /* for the writer */
-    list link;
     mail_receive *rcv;
     mail_sink *inner; /* the queue's; NULL: none is open */
     mail_scan scan;

@@ -78,6 +78,7 @@ static void tell(queue_sink *sink)
     void *arg = sink->finished_arg;
     int code = sink->record.code;
 
+    sink->intake->owed--;
     if (code == MAIL_OK) {
         sink->message = NULL; /* the index has it */
         queue_sink_release(sink);
@@ -121,6 +122,17 @@ void mail_intake_poll(mail_intake *intake)
     }
     if (has_room) {
         give_room(intake);
+    }
+}
+
+/* The flush goes by itself where there is no writer, and one that is stuck tries again. */
+void mail_intake_settle(mail_intake *intake)
+{
+    queue_store *store = intake->queue->store;
+
+    while (intake->owed > 0) {
+        store->ops->flush(store);
+        mail_intake_poll(intake);
     }
 }
 

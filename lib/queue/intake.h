@@ -20,6 +20,7 @@ struct mail_intake {
     list idle;    /* sinks kept for the next messages */
     size_t idle_count;
     size_t begun; /* messages not settled yet */
+    size_t owed;  /* those of them whose finish is to be told */
 
     /* Guarded by the queue's lock. */
     list in_queue;

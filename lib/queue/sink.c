@@ -189,6 +189,7 @@ static int submit(queue_sink *sink)
     queue_store *store = sink->intake->queue->store;
     int code = MAIL_EAGAIN;
 
+    sink->intake->owed++;
     if (sink->intake->begun > 1 || sink->intake->queue->opts.hand_over ||
         store->ops->submit_alone == NULL) {
         store->ops->submit(store, &sink->record);
@@ -196,6 +197,7 @@ static int submit(queue_sink *sink)
         code = store->ops->submit_alone(store, &sink->record);
     }
     if (code == MAIL_OK) {
+        sink->intake->owed--;
         sink->message = NULL; /* the index has it */
         queue_sink_release(sink);
     }

@@ -2,6 +2,8 @@
 #include "kit.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "support/fault_files.h"
 
@@ -205,6 +207,70 @@ static void hears_later_of_what_went_wrong(void **state)
     }
 }
 
+/* A thread whose loop runs no more waits for what the writer is still to mend. */
+static void is_settled_without_a_loop(void **state)
+{
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    get_to_know(&b);
+    b.which = FAULT_SYNC;
+    b.failing = 1;
+    assert_int_equal(hand_in(&b), MAIL_EAGAIN);
+    mail_intake_settle(b.k.intake);
+    assert_int_equal(b.k.code, MAIL_EIO);
+    mail_intake_settle(b.k.intake); /* nothing is owed */
+    tear_down(&b);
+}
+
+/* A disk of the system's on which one sync of the bringing thread fails. */
+typedef struct flaky {
+    mail_files fs;
+    mail_files_ops ops;
+    pthread_t bringer;
+    atomic_bool is_armed;
+} flaky;
+
+static int sync_or_fail(const mail_files *fs, int fd)
+{
+    flaky *f = (flaky *)(uintptr_t)fs;
+
+    if (pthread_equal(pthread_self(), f->bringer) && atomic_exchange(&f->is_armed, false)) {
+        return -EIO;
+    }
+    return file_system.ops->sync_data(fs, fd);
+}
+
+/* QR-011: as above, but with threads: the writer hears that what it had lent went wrong. */
+static void is_mended_by_the_writers_thread(void **state)
+{
+    mail_queue_options opts = MAIL_QUEUE_OPTIONS_INIT;
+    char *dir = mail_test_make_dir();
+    flaky f = {.ops = *file_system.ops, .bringer = pthread_self()};
+    bench b = {0};
+
+    (void)state;
+    f.fs.ops = &f.ops;
+    f.ops.sync_data = sync_or_fail;
+    opts.files = &f.fs;
+    opts.segment_bytes = 256 << 10;
+    kit_init(&b.k, &opts);
+    b.k.opts.hand_over = false;
+    b.k.opts.manual = false;
+    assert_int_equal(kit_open(&b.k, dir), MAIL_OK);
+    atomic_store(&f.is_armed, true);
+    do { /* until the writer rests when one comes */
+        if (hand_in(&b) == MAIL_EAGAIN) {
+            mail_intake_settle(b.k.intake);
+            assert_int_not_equal(b.k.code, MAIL_EAGAIN);
+        }
+    } while (atomic_load(&f.is_armed));
+    assert_int_equal(b.k.code, MAIL_EIO);
+    kit_close(&b.k);
+    mail_test_remove_dir(dir);
+}
+
 /* Its place is not made while a thread that brings mail waits. */
 static void leaves_it_to_the_writer_to_begin_a_segment(void **state)
 {
@@ -233,6 +299,8 @@ int main(void)
         cmocka_unit_test(goes_behind_what_is_to_be_written_already),
         cmocka_unit_test(leaves_a_slow_disk_to_the_writer),
         cmocka_unit_test(hears_later_of_what_went_wrong),
+        cmocka_unit_test(is_settled_without_a_loop),
+        cmocka_unit_test(is_mended_by_the_writers_thread),
         cmocka_unit_test(leaves_it_to_the_writer_to_begin_a_segment),
     };
 

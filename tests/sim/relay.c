@@ -326,9 +326,6 @@ static int make_pop3(sim_relay *rl)
 /* What works with files on the loop is left: it needs the store. */
 static void stop(sim_relay *rl)
 {
-    if (rl->queue != NULL) {
-        queue_step(rl->queue); /* or those below would wait for a writer that has no thread */
-    }
     mail_receive_destroy(rl->receive);
     rl->receive = NULL;
     mail_deliver_destroy(rl->deliver);
