@@ -93,6 +93,9 @@ static inline void net_link_keep_secret(net_link *ln)
     ln->is_secret = true;
 }
 
+/* Whoever does not read them for so long does not want to hear our last words. */
+#define NET_LAST_WORDS (30 * MAIL_SECOND)
+
 /*
  * Once it is over, reads and drops what the peer still sends for a moment, so that
  * our last reply is not lost to the reset that closing would provoke (RFC 9293, 3.6.1).

@@ -7,9 +7,6 @@
 #include "base/mem.h"
 #include "net/pop3_session.h"
 
-/* Whoever does not read them for so long does not want to hear our last words. */
-#define LAST_WORDS (30 * MAIL_SECOND)
-
 static void on_drained(void *arg)
 {
     mail_pop3_service *service = arg;
@@ -81,7 +78,7 @@ int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
     service->net = service->opts.sockets != NULL ? service->opts.sockets : &net_system_sockets;
     list_init(&service->listeners);
     list_init(&service->sessions);
-    service->last_words = LAST_WORDS;
+    service->last_words = NET_LAST_WORDS;
     service->mail_dir = mem_text(service->mem, mail_span_text(service->opts.mail_dir));
     if (service->mail_dir != NULL) {
         code = make_door(service);

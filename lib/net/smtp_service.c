@@ -9,9 +9,6 @@
 
 #define SMTP_PORT 25
 
-/* Whoever does not read them for so long does not want to hear our last words. */
-#define LAST_WORDS (30 * MAIL_SECOND)
-
 static void on_drained(void *arg)
 {
     mail_smtp_service *service = arg;
@@ -87,7 +84,7 @@ int mail_smtp_service_create(mail_smtp_service **out, mail_loop *loop,
     service->loop = loop;
     service->mem = opts->mem;
     service->net = service->opts.sockets != NULL ? service->opts.sockets : &net_system_sockets;
-    service->last_words = LAST_WORDS;
+    service->last_words = NET_LAST_WORDS;
     service->first_free = SLOT_NONE;
     list_init(&service->listeners);
     list_init(&service->orphans);
