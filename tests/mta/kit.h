@@ -94,6 +94,15 @@ static inline void kit_receive(kit *k, mail_receive_options *opts)
                      MAIL_OK);
 }
 
+static inline void kit_set_aliases(kit *k, const char *text, const mail_span *domains, size_t count)
+{
+    mail_aliases *aliases;
+
+    assert_int_equal(mail_aliases_read(&aliases, mail_span_text(text), domains, count, NULL, NULL),
+                     MAIL_OK);
+    mail_receive_set_aliases(k->receive, aliases);
+}
+
 static inline void kit_drained(void *arg)
 {
     *(bool *)arg = true;
@@ -147,6 +156,15 @@ static inline const char *kit_asks(kit *k, int fd, const char *text, const char 
 {
     kit_says(k, fd, text);
     return kit_hears(k, fd, want);
+}
+
+static inline int kit_greet(kit *k, const mail_endpoint *at)
+{
+    int fd = kit_connect(k, at);
+
+    kit_hears(k, fd, "220 mx.example");
+    kit_asks(k, fd, "EHLO client.example\r\n", "250");
+    return fd;
 }
 
 /* The content of a message of the queue, NUL-terminated, to be free()d. */

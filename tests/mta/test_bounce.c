@@ -75,9 +75,7 @@ static void accepts_a_message_of_which_a_part_fails_later(void **state)
     kit_receive(&p.k, &front);
     remote_open(&r, &p.k, false, NULL, NULL);
     post_start(&p, ROUTES("here.example=local", remote_route(&r)), NULL);
-    fd = kit_connect(&p.k, &p.k.at);
-    kit_hears(&p.k, fd, "220");
-    kit_asks(&p.k, fd, "EHLO client.example\r\n", "250");
+    fd = kit_greet(&p.k, &p.k.at);
     kit_asks(&p.k, fd, "MAIL FROM:<me@here.example>\r\n", "250");
     kit_asks(&p.k, fd, "RCPT TO:<perm@one.example>\r\n", "250");
     kit_asks(&p.k, fd, "RCPT TO:<good@one.example>\r\n", "250");

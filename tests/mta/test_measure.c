@@ -74,9 +74,7 @@ static void counts_what_the_front_does(void **state)
     opts.metrics = metrics;
     kit_open(&k, WORLD_POLL);
     kit_receive(&k, &opts);
-    fd = kit_connect(&k, &k.at);
-    kit_hears(&k, fd, "220");
-    kit_asks(&k, fd, "EHLO client.example\r\n", "250");
+    fd = kit_greet(&k, &k.at);
     kit_asks(&k, fd, "FROBNICATE\r\n", "500");
     kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
     kit_asks(&k, fd, "RCPT TO:<bob@elsewhere.example>\r\n", "550 5.7.1");

@@ -24,21 +24,12 @@ static mail_receive_options strict_options(void)
 
 static void set_aliases(kit *k, const char *text)
 {
-    mail_aliases *aliases;
-
-    assert_int_equal(
-        mail_aliases_read(&aliases, mail_span_text(text), domains, MAIL_COUNT(domains), NULL, NULL),
-        MAIL_OK);
-    mail_receive_set_aliases(k->receive, aliases);
+    kit_set_aliases(k, text, domains, MAIL_COUNT(domains));
 }
 
 static int greet(kit *k)
 {
-    int fd = kit_connect(k, &k->at);
-
-    kit_hears(k, fd, "220 mx.example");
-    kit_asks(k, fd, "EHLO client.example\r\n", "250");
-    return fd;
+    return kit_greet(k, &k->at);
 }
 
 static void judges_recipients(void **state)

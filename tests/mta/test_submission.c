@@ -35,16 +35,6 @@ static mail_accounts *accounts_of(const char *text)
     return accounts;
 }
 
-static void set_aliases(kit *k, const char *text)
-{
-    mail_aliases *aliases;
-
-    assert_int_equal(
-        mail_aliases_read(&aliases, mail_span_text(text), domains, MAIL_COUNT(domains), NULL, NULL),
-        MAIL_OK);
-    mail_receive_set_aliases(k->receive, aliases);
-}
-
 /* Without TLS, so that clients can be played by typing. */
 static mail_receive_options desk_options(mail_accounts *accounts)
 {
@@ -73,22 +63,13 @@ static void desk_open(desk *d, int kind)
     assert_int_equal(
         mail_receive_listen(d->k.receive, &loopback, MAIL_RECEIVE_SUBMISSION, &d->submission, NULL),
         MAIL_OK);
-    set_aliases(&d->k, ALIASES);
+    kit_set_aliases(&d->k, ALIASES, domains, MAIL_COUNT(domains));
 }
 
 static void desk_close(desk *d)
 {
     kit_close(&d->k);
     mail_accounts_release(d->accounts);
-}
-
-static int greet(kit *k, const mail_endpoint *at)
-{
-    int fd = kit_connect(k, at);
-
-    kit_hears(k, fd, "220 mx.example");
-    kit_asks(k, fd, "EHLO client.example\r\n", "250");
-    return fd;
 }
 
 static void log_in(kit *k, int fd, const char *user, const char *password, const char *want)
@@ -105,7 +86,7 @@ static void log_in(kit *k, int fd, const char *user, const char *password, const
 
 static int enter(kit *k, const mail_endpoint *at)
 {
-    int fd = greet(k, at);
+    int fd = kit_greet(k, at);
 
     log_in(k, fd, "anna@example.org", "pencil", "235");
     return fd;
@@ -120,7 +101,7 @@ static void takes_nothing_before_a_login(void **state)
         int fd;
 
         desk_open(&d, kind);
-        fd = greet(&d.k, &d.submission);
+        fd = kit_greet(&d.k, &d.submission);
         kit_asks(&d.k, fd, "MAIL FROM:<anna@example.org>\r\n", "530 5.7.0");
         log_in(&d.k, fd, "anna@example.org", "wrong", "535 5.7.8");
         kit_asks(&d.k, fd, "MAIL FROM:<anna@example.org>\r\n", "530 5.7.0");
@@ -173,7 +154,7 @@ static void lets_users_send_as_themselves(void **state)
         const mail_endpoint *at = i < MAIL_COUNT(cases) ? &d.submission : &d.smtp;
         size_t n = i % MAIL_COUNT(cases);
         char line[200];
-        int fd = greet(&d.k, at);
+        int fd = kit_greet(&d.k, at);
 
         mail_test_case(cases[n].name);
         log_in(&d.k, fd, cases[n].user, cases[n].password, "235");
@@ -440,7 +421,7 @@ static void knows_the_users_of_now(void **state)
 
     (void)state;
     desk_open(&d, WORLD_POLL);
-    fd = greet(&d.k, &d.submission);
+    fd = kit_greet(&d.k, &d.submission);
     log_in(&d.k, fd, "bob", "word", "235");
     kit_asks(&d.k, fd, "MAIL FROM:<bob@example.org>\r\n", "250");
     kit_asks(&d.k, fd, "RSET\r\n", "250");
@@ -448,7 +429,7 @@ static void knows_the_users_of_now(void **state)
     mail_accounts_release(others);
     kit_asks(&d.k, fd, "MAIL FROM:<bob@example.org>\r\n", "550 5.7.1");
     close(fd);
-    fd = greet(&d.k, &d.submission);
+    fd = kit_greet(&d.k, &d.submission);
     log_in(&d.k, fd, "anna@example.org", "pencil", "535");
     log_in(&d.k, fd, "anna@example.org", "new", "235");
     close(fd);
