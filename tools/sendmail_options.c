@@ -58,6 +58,9 @@ static void on_mode(parser *p, const char *mode)
     case 'v':
         p->action = SENDMAIL_VERIFY;
         break;
+    case 'V': /* Exim: version */
+        p->action = SENDMAIL_VERSION;
+        break;
     case 'i': /* newaliases: a relay reads its aliases as text */
     case 'h': /* host status */
     case 'H':

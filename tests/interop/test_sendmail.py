@@ -352,7 +352,7 @@ class Alone(World):
         self.assertEqual(done.returncode, 73)
 
     def test_help_and_version(self):
-        for option in ("--help", "--version"):
+        for option in ("--help", "--version", "-bV"):
             done = subprocess.run([str(SENDMAIL), option], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
             self.assertEqual(done.returncode, 0)
             self.assertTrue(done.stdout)
