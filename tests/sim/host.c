@@ -420,10 +420,15 @@ static void deliver_answer(void *arg)
     free(answer);
 }
 
-void sim_udp_answer(struct sim_fd *to, mail_span bytes, mail_duration delay)
+void sim_udp_answer(struct sim_fd *to, const mail_endpoint *from, mail_span bytes,
+                    mail_duration delay)
 {
-    udp_answer *answer = calloc(1, sizeof(*answer));
+    udp_answer *answer;
 
+    if (from->port != to->at.port || !mail_ip_equal(&from->ip, &to->at.ip)) {
+        return;
+    }
+    answer = calloc(1, sizeof(*answer));
     assert_non_null(answer);
     answer->packet = calloc(1, sizeof(packet) + bytes.length);
     assert_non_null(answer->packet);

@@ -64,11 +64,13 @@ static const struct place {
     unsigned weight;
     bool must_fail;
 } places[] = {
-    {"a.outside.example", 28, false}, {"b.outside.example", 16, false},
-    {"smart.example", 8, false},      {"now.changing.example", 12, false},
-    {"lmtp.example", 12, false},      {"dead.example", 4, true},
-    {"discard.example", 6, true},     {"refuse.example", 5, true},
-    {"nowhere.example", 5, true},     {"nomail.example", 4, true},
+    {"a.outside.example", 22, false},    {"b.outside.example", 12, false},
+    {"chain.example", 4, false},         {"moving.example", 4, false},
+    {"loop.example", 2, true},           {"smart.example", 8, false},
+    {"now.changing.example", 12, false}, {"lmtp.example", 12, false},
+    {"dead.example", 4, true},           {"discard.example", 6, true},
+    {"refuse.example", 5, true},         {"nowhere.example", 5, true},
+    {"nomail.example", 4, true},
 };
 
 /* What local parts end in when a message needs SMTPUTF8 (RFC 6531). */

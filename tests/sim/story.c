@@ -8,6 +8,8 @@
 /* How long after the last fault everything must have come to its end: longer than a message waits. */
 #define AFTERMATH (44 * MAIL_HOUR)
 
+#define ZONE_SIZE 4096
+
 #define ROOMY ((uint64_t)1 << 40)
 
 typedef struct story {
@@ -15,7 +17,7 @@ typedef struct story {
     sim_world world;
     sim_ledger ledger;
     sim_dns dns;
-    char zone[2048];
+    char zones[2][ZONE_SIZE];
     sim_mx mxs[3]; /* the last by LMTP */
     sim_town_host town[STORY_HOSTS];
     sim_relay relays[STORY_HOSTS];
@@ -26,22 +28,28 @@ typedef struct story {
     mail_time fine_from; /* no more faults */
 } story;
 
-static void make_zone(story *st)
+/* In one zone moving.example is at one host, for no time at all, in the other one at the next. */
+static void make_zone(const story *st, unsigned host, char zone[ZONE_SIZE])
 {
     size_t used = (size_t)snprintf(
-        st->zone, sizeof(st->zone),
+        zone, ZONE_SIZE,
         "a.outside.example MX 10 m0.outside.example; a.outside.example MX 20 m1.outside.example;"
         "b.outside.example MX 10 m1.outside.example; m0.outside.example A 10.0.1.1;"
         "m1.outside.example A 10.0.1.2; now.changing.example MX 10 m1.outside.example;"
-        "dead.example MX 10 mx.dead.example; mx.dead.example A 10.0.9.9;"
-        "nomail.example MX 0 .");
+        "moving.example TTL %u; moving.example MX 10 m%u.outside.example;"
+        "chain.example ALIAS one.chain.example; one.chain.example ALIAS two.chain.example;"
+        "two.chain.example CNAME a.outside.example;"
+        "loop.example ALIAS one.loop.example; one.loop.example ALIAS loop.example;"
+        "dead.example MX 10 mx.dead.example; mx.dead.example A 10.0.9.9;" SIM_DNS_EVIL
+        " A 6.6.6.6; nomail.example MX 0 .",
+        host * 60, host);
 
     for (unsigned i = 0; i < st->opts.hosts; i++) {
-        used += (size_t)snprintf(st->zone + used, sizeof(st->zone) - used,
+        used += (size_t)snprintf(zone + used, ZONE_SIZE - used,
                                  "; h%u.example MX 10 mx.h%u.example; mx.h%u.example A 10.0.0.%u",
                                  i, i, i, i + 1);
     }
-    assert_true(used < sizeof(st->zone));
+    assert_true(used < ZONE_SIZE);
 }
 
 static bool has(const story *st, unsigned fault)
@@ -88,6 +96,10 @@ static void set_dns_faults(story *st)
         .truncated = rate(st, 50000),
         .nxdomain = rate(st, 50000),
         .late = rate(st, 20000),
+        .lost = rate(st, 50000),
+        .forged = rate(st, 50000),
+        .foreign = rate(st, 50000),
+        .changed = rate(st, 20000),
     };
 }
 
@@ -193,8 +205,10 @@ static void begin(story *st)
     world->trace = st->opts.trace;
     world->trace_arg = st->opts.trace_arg;
     sim_ledger_init(&st->ledger, world, st->opts.messages);
-    make_zone(st);
-    sim_dns_start(&st->dns, world, dns.ip, st->zone);
+    make_zone(st, 0, st->zones[0]);
+    make_zone(st, 1, st->zones[1]);
+    sim_dns_start(&st->dns, world, dns.ip, st->zones[0]);
+    st->dns.other_zone = st->zones[1];
     for (size_t i = 0; i < MAIL_COUNT(st->mxs); i++) {
         sim_mx_start(&st->mxs[i], world, &st->ledger, (sim_mx_kind)i,
                      (mail_ip){4, {10, 0, 1, (unsigned char)(i + 1)}, 0});

@@ -13,13 +13,26 @@ typedef struct story {
     sim_dns dns;
     sim_host host;
     mail_resolver *resolver;
+    unsigned questions;
     unsigned verdicts;
     size_t hosts;
+    char host_name[MAIL_DOMAIN_SIZE]; /* the first */
     int code;
 } story;
 
 static const char zone[] = "example.org MX 10 mx.example.org; mx.example.org A 10.0.0.1; "
-                           "now.changing.example MX 10 mx.example.org";
+                           "now.changing.example MX 10 mx.example.org; "
+                           "chain.example ALIAS one.chain.example; "
+                           "one.chain.example ALIAS two.chain.example; "
+                           "two.chain.example CNAME example.org; "
+                           "loop.example ALIAS one.loop.example; "
+                           "one.loop.example ALIAS loop.example; "
+                           "evil.example A 6.6.6.6; other.example A 10.0.0.2; "
+                           "fleeting.example TTL 0; fleeting.example MX 10 mx.example.org";
+
+/* The same names elsewhere. */
+static const char other_zone[] =
+    "fleeting.example TTL 0; fleeting.example MX 10 other.example; other.example A 10.0.0.2";
 
 static void begin(story *st, uint64_t seed)
 {
@@ -45,15 +58,17 @@ static void on_verdict(const mail_mx_verdict *verdict, void *arg)
 
     st->verdicts++;
     st->hosts = verdict->host_count;
+    snprintf(st->host_name, sizeof(st->host_name), "%s",
+             verdict->host_count > 0 ? verdict->hosts[0].name : "");
     st->code = verdict->host_count == 0 ? verdict->reply.code : 0;
 }
 
-static void ask(story *st, const char *domain)
+static void ask_within(story *st, const char *domain, mail_duration time)
 {
     assert_int_equal(mail_resolver_mx(st->resolver, mail_span_text(domain), on_verdict, st, NULL),
                      MAIL_OK);
-    sim_world_run(&st->world, st->world.now + MAIL_HOUR, NULL, NULL);
-    assert_int_equal(st->verdicts, 1);
+    sim_world_run(&st->world, st->world.now + time, NULL, NULL);
+    assert_int_equal(++st->questions, st->verdicts);
 }
 
 static void finish(story *st)
@@ -83,6 +98,13 @@ static void answers_the_librarys_resolver(void **state)
         {"late", "example.org", {.late = 500000}, {0}, 1, 0},
         {"a lie", "now.changing.example", {.nxdomain = 1000000}, {0}, 0, 550},
         {"no lie", "now.changing.example", {0}, {0}, 1, 0},
+        {"some answers lost", "example.org", {.lost = 300000}, {0}, 1, 0},
+        {"all answers lost", "example.org", {.lost = 1000000}, {0}, 0, 451},
+        {"strangers answer first", "example.org", {.forged = 1000000}, {0}, 1, 0},
+        {"only strangers answer", "example.org", {.forged = 1000000, .lost = 1000000}, {0}, 0, 451},
+        {"another name's records beside", "example.org", {.foreign = 1000000}, {0}, 1, 0},
+        {"aliases of aliases", "chain.example", {0}, {0}, 1, 0},
+        {"a loop of aliases", "loop.example", {0}, {0}, 0, 451},
     };
 
     (void)state;
@@ -93,18 +115,44 @@ static void answers_the_librarys_resolver(void **state)
         begin(&st, i);
         st.dns.faults = cases[i].faults;
         st.world.faults = cases[i].net;
-        ask(&st, cases[i].domain);
+        ask_within(&st, cases[i].domain, MAIL_HOUR);
         assert_int_equal(st.hosts, cases[i].hosts);
         assert_int_equal(st.code, cases[i].code);
+        assert_string_equal(st.host_name, st.hosts > 0 ? "mx.example.org" : "");
         assert_int_equal(st.dns.tcp_questions > 0, cases[i].faults.truncated > 0);
         finish(&st);
     }
+}
+
+/* What was known is good for as long as it said, and no longer. */
+static void changes_its_records(void **state)
+{
+    story st;
+
+    (void)state;
+    begin(&st, 1);
+    st.dns.other_zone = other_zone;
+    ask_within(&st, "example.org", MAIL_MINUTE);
+    ask_within(&st, "fleeting.example", MAIL_MINUTE);
+    assert_string_equal(st.host_name, "mx.example.org");
+    st.dns.faults.changed = 1000000; /* of questions, of which this is one */
+    ask_within(&st, "absent.example", MAIL_MINUTE);
+    st.dns.faults.changed = 0;
+    assert_ptr_equal(st.dns.zone, other_zone);
+    ask_within(&st, "fleeting.example", MAIL_MINUTE);
+    assert_string_equal(st.host_name, "other.example");
+    ask_within(&st, "example.org", MAIL_HOUR);
+    assert_string_equal(st.host_name, "mx.example.org");
+    ask_within(&st, "example.org", MAIL_HOUR);
+    assert_int_equal(st.code, 550);
+    finish(&st);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_the_librarys_resolver),
+        cmocka_unit_test(changes_its_records),
     };
 
     return mail_test_run(tests);

@@ -152,8 +152,12 @@ struct sim_end *sim_actor_dial(sim_host *host, const mail_endpoint *to, const si
 void sim_end_write(struct sim_end *end, mail_span bytes);
 void sim_end_close(struct sim_end *end);
 
-/* Answers a UDP packet, after `delay`, to the descriptor that sent it if that still lives. */
-void sim_udp_answer(struct sim_fd *to, mail_span packet, mail_duration delay);
+/*
+ * Answers a UDP packet, after `delay`, to the descriptor that sent it if that still lives. Being
+ * connected, it gets nothing that comes `from` elsewhere than it sent to.
+ */
+void sim_udp_answer(struct sim_fd *to, const mail_endpoint *from, mail_span packet,
+                    mail_duration delay);
 
 /* Inside: what a descriptor is ready for, and that it may have changed. */
 unsigned sim_fd_ready(const sim_world *world, int fd);
