@@ -68,20 +68,21 @@ typedef struct option_endpoints {
 void option_endpoints_deinit(option_endpoints *endpoints);
 
 /* Setters for members of these types. */
-option_set_fn option_set_switch;     /* bool */
-option_set_fn option_set_text;       /* const char *: anything but nothing */
-option_set_fn option_set_texts;      /* option_texts */
-option_set_fn option_set_count;      /* uint32_t, from 1 on */
-option_set_fn option_set_port;       /* uint16_t, from 1 on */
-option_set_fn option_set_size;       /* uint64_t, octets: 52428800, 50M */
-option_set_fn option_set_duration;   /* mail_duration: 90 (seconds), 90s, 5m, 4h, 5d */
-option_set_fn option_set_rate;       /* mail_rate_options: 600/1m, none */
-option_set_fn option_set_durations;  /* option_durations: 5m,10m,1h */
-option_set_fn option_set_networks;   /* option_networks: 192.0.2.0/24, 2001:db8::1 */
-option_set_fn option_set_endpoints;  /* option_endpoints: 127.0.0.1:25, [::1]:25 */
-option_set_fn option_set_hostname;   /* const char *: a domain */
-option_set_fn option_set_log_level;  /* mail_log_level */
-option_set_fn option_set_log_format; /* mail_log_format */
+option_set_fn option_set_switch;         /* bool */
+option_set_fn option_set_text;           /* const char *: anything but nothing */
+option_set_fn option_set_texts;          /* option_texts */
+option_set_fn option_set_count;          /* uint32_t, from 1 on */
+option_set_fn option_set_port;           /* uint16_t, from 1 on */
+option_set_fn option_set_size;           /* uint64_t, octets: 52428800, 50M */
+option_set_fn option_set_duration;       /* mail_duration: 90 (seconds), 90s, 5m, 4h, 5d */
+option_set_fn option_set_rate;           /* mail_rate_options: 600/1m, none */
+option_set_fn option_set_durations;      /* option_durations: 5m,10m,1h */
+option_set_fn option_set_networks;       /* option_networks: 192.0.2.0/24, 2001:db8::1 */
+option_set_fn option_set_endpoints;      /* option_endpoints: 127.0.0.1:25, [::1]:25 */
+option_set_fn option_set_hostname;       /* const char *: a domain */
+option_set_fn option_set_log_level;      /* mail_log_level */
+option_set_fn option_set_log_format;     /* mail_log_format */
+option_set_fn option_set_mailbox_format; /* maildir, the only one; keeps nothing */
 
 typedef struct option_networks {
     mail_network *items;

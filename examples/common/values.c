@@ -181,6 +181,15 @@ int option_set_log_format(void *field, const char *value, mail_error *err)
     return MAIL_OK;
 }
 
+int option_set_mailbox_format(void *field, const char *value, mail_error *err)
+{
+    (void)field;
+    if (strcmp(value, "maildir") != 0) {
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is not maildir", value);
+    }
+    return MAIL_OK;
+}
+
 int option_set_count(void *field, const char *value, mail_error *err)
 {
     uint64_t n;

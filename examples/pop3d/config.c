@@ -2,19 +2,9 @@
 #include "config.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sysexits.h>
 
 #include <mail/version.h>
-
-static int set_mailbox_format(void *field, const char *value, mail_error *err)
-{
-    (void)field;
-    if (strcmp(value, "maildir") != 0) {
-        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is not maildir", value);
-    }
-    return MAIL_OK;
-}
 
 static int add_listener(pop3d_listeners *listeners, const char *value, bool is_tls, mail_error *err)
 {
@@ -56,7 +46,7 @@ static const option_row rows[] = {
      FIELD(listeners), true},
     {"mail-dir", "DIR", "mailboxes at DIR/DOMAIN/LOCALPART (./mail)", option_set_text,
      FIELD(mail_dir), false},
-    {"mailbox-format", "FORMAT", "of mailboxes: maildir", set_mailbox_format, 0, false},
+    {"mailbox-format", "FORMAT", "of mailboxes: maildir", option_set_mailbox_format, 0, false},
     {"users", "FILE", "accounts, `NAME:SECRET[:MAILBOX]` a line; needed", option_set_text,
      FIELD(users), false},
     {"tls-cert", "FILE", TLS_CERT_HELP, option_set_texts, FIELD(tls.certificates), true},

@@ -173,15 +173,6 @@ static int set_bare_newline(void *field, const char *value, mail_error *err)
     return MAIL_OK;
 }
 
-static int set_mailbox_format(void *field, const char *value, mail_error *err)
-{
-    (void)field;
-    if (strcmp(value, "maildir") != 0) {
-        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is not maildir", value);
-    }
-    return MAIL_OK;
-}
-
 #define FIELD(member) offsetof(relay_config, member)
 
 static const option_row rows[] = {
@@ -202,7 +193,7 @@ static const option_row rows[] = {
      FIELD(local), true},
     {"mail-dir", "DIR", "mailboxes at DIR/DOMAIN/LOCALPART (./mail)", option_set_text,
      FIELD(mail_dir), false},
-    {"mailbox-format", "FORMAT", "of mailboxes: maildir", set_mailbox_format, 0, false},
+    {"mailbox-format", "FORMAT", "of mailboxes: maildir", option_set_mailbox_format, 0, false},
     {"users", "FILE", "accounts: who may log in, and which local addresses exist (all)",
      option_set_text, FIELD(users), false},
     {"aliases", "FILE", "`name: target[, target]` a line", option_set_text, FIELD(aliases), false},
