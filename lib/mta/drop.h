@@ -32,6 +32,8 @@ int drop_open(mail_drop **out, const mail_files *fs, const char *spool, const ch
 int drop_list(const mail_files *fs, const char *spool, bool (*fn)(const char *name, void *arg),
               void *arg);
 int drop_remove(const mail_files *fs, const char *spool, const char *name);
+/* Makes last what was removed. */
+int drop_sync(const mail_files *fs, const char *spool);
 int drop_set_aside(const mail_files *fs, const char *spool, const char *name);
 
 /* Removes what was begun before `limit` (seconds since 1970) and never came to its end. */

@@ -422,6 +422,18 @@ int mail_drop_remove(const char *spool, const char *name)
     return drop_remove(&file_system, spool, name);
 }
 
+int drop_sync(const mail_files *fs, const char *spool)
+{
+    int dir = drop_open_dir(fs, spool);
+    int number = dir;
+
+    if (dir >= 0) {
+        number = fs->ops->sync(fs, dir);
+        fs->ops->close(fs, dir);
+    }
+    return number < 0 ? mail_error_from_errno(-number) : MAIL_OK;
+}
+
 int drop_set_aside(const mail_files *fs, const char *spool, const char *name)
 {
     char aside[MAIL_DROP_NAME_SIZE + sizeof(DROP_BAD)];

@@ -23,6 +23,9 @@
 #define LOOK_INTERVAL MAIL_SECOND
 #define LOOK_PAUSE    (30 * MAIL_SECOND)
 
+/* How long a removal may be undone by a loss of power. */
+#define SYNC_DELAY MAIL_SECOND
+
 /* A file that is still being written is a day and a half old at most. */
 #define SWEEP_INTERVAL MAIL_HOUR
 #define PARTIAL_AGE    (36 * (int64_t)3600)
@@ -50,6 +53,8 @@ struct dropbox {
     size_t name_count;
     size_t next;
     drop_shelf shelf;
+    mail_timer *sync_timer;
+    bool must_sync; /* files were removed, which a loss of power might bring back */
     mail_time sweep_at;
     bool is_stopped;
     taking taken[TAKEN_MAX];
@@ -99,6 +104,30 @@ static void shelve(taking *tk, const char *what, bool is_safe, int code)
     }
 }
 
+/*
+ * Or a loss of power, however late, would bring messages again that the queue had taken. One sync
+ * is for all that went in a while; those who drop files sync the folder for each.
+ */
+static void expect_sync(struct dropbox *box)
+{
+    mail_loop *loop = box->rcv->loop;
+
+    if (!box->must_sync) {
+        box->must_sync = true;
+        loop->ops->timer_set(box->sync_timer, mail_loop_now(loop) + SYNC_DELAY);
+    }
+}
+
+static void make_last(void *arg)
+{
+    struct dropbox *box = arg;
+
+    box->must_sync = false;
+    if (drop_sync(box->fs, box->spool) != MAIL_OK) {
+        expect_sync(box);
+    }
+}
+
 /* The queue has it: here it would only be taken again. */
 static void remove_safe(taking *tk)
 {
@@ -106,6 +135,7 @@ static void remove_safe(taking *tk)
     int code = drop_remove(box->fs, box->spool, tk->name);
 
     if (code == MAIL_OK) {
+        expect_sync(box);
         drop_shelf_take(&box->shelf, tk->name);
         say(tk, MAIL_LOG_DEBUG, "taken from drop", code);
     } else {
@@ -160,10 +190,9 @@ static void set_aside(taking *tk, int code)
     leave(tk);
 }
 
-/* The disk does not give back what is in it. Others may be sound. */
+/* The disk does not give back what is in it, now or for ever. Others may be sound. */
 static void skip(taking *tk, int code)
 {
-    mail_sink_abort(&tk->message->sink);
     shelve(tk, "cannot be read in drop", false, code);
     leave(tk);
 }
@@ -200,6 +229,7 @@ static void copy(taking *tk)
             return;
         }
         if (code != MAIL_OK) {
+            mail_sink_abort(sink);
             skip(tk, code);
             return;
         }
@@ -310,6 +340,33 @@ static bool is_being_taken(const struct dropbox *box, const char *name)
     return false;
 }
 
+/* Some codes speak of the file, the others of this host at this moment. */
+static void refuse(taking *tk, int code)
+{
+    tk->drop = NULL;
+    switch (code) {
+    case MAIL_ENOENT: /* gone */
+        drop_shelf_take(&tk->box->shelf, tk->name);
+        return;
+    case MAIL_ENOMEM: /* for the next look */
+        return;
+    case MAIL_EDAMAGED:
+    case MAIL_EVERSION:
+    case MAIL_EPERM:
+    case MAIL_EINVAL:
+    case MAIL_ELIMIT:
+        set_aside(tk, code);
+        return;
+    case MAIL_EIO:
+        skip(tk, code);
+        return;
+    default: /* no descriptors are left, for one: no other file would fare better */
+        say(tk, MAIL_LOG_WARN, "not taken from drop", code);
+        rest(tk->box);
+        return;
+    }
+}
+
 static void open_next(taking *tk)
 {
     struct dropbox *box = tk->box;
@@ -327,21 +384,10 @@ static void open_next(taking *tk)
         return;
     }
     code = drop_open(&tk->drop, box->fs, box->spool, tk->name, box->rcv->mem, NULL);
-    switch (code) {
-    case MAIL_OK:
+    if (code == MAIL_OK) {
         begin(tk);
-        return;
-    case MAIL_ENOENT:
-        drop_shelf_take(&box->shelf, tk->name);
-        tk->drop = NULL;
-        return; /* gone */
-    case MAIL_ENOMEM:
-        tk->drop = NULL;
-        return; /* for the next look */
-    default:
-        tk->drop = NULL;
-        set_aside(tk, code);
-        return;
+    } else {
+        refuse(tk, code);
     }
 }
 
@@ -438,7 +484,15 @@ static int make_takings(struct dropbox *box)
             return MAIL_ENOMEM;
         }
     }
-    return loop->ops->timer(loop, look, box, &box->timer);
+    return MAIL_OK;
+}
+
+static int make_timers(struct dropbox *box)
+{
+    mail_loop *loop = box->rcv->loop;
+    int code = loop->ops->timer(loop, look, box, &box->timer);
+
+    return code == MAIL_OK ? loop->ops->timer(loop, make_last, box, &box->sync_timer) : code;
 }
 
 static int fill(struct dropbox *box, const char *spool, mail_error *err)
@@ -452,6 +506,9 @@ static int fill(struct dropbox *box, const char *spool, mail_error *err)
         return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
     }
     code = make_takings(box);
+    if (code == MAIL_OK) {
+        code = make_timers(box);
+    }
     if (code != MAIL_OK) {
         return mail_error_set(err, code, "%s", mail_strerror(code));
     }
@@ -505,11 +562,15 @@ void dropbox_destroy(struct dropbox *box)
         return;
     }
     mem = box->rcv->mem;
+    if (box->must_sync) {
+        (void)drop_sync(box->fs, box->spool);
+    }
     for (size_t i = 0; i < TAKEN_MAX; i++) {
         stop_taking(&box->taken[i]);
     }
     mail_control_destroy(box->control);
     box->rcv->loop->ops->untimer(box->timer);
+    box->rcv->loop->ops->untimer(box->sync_timer);
     mem_free(mem, box->names, NAMES_MAX * sizeof(drop_name));
     mem_free(mem, box->spool, box->spool != NULL ? strlen(box->spool) + 1 : 0);
     mem_free(mem, box, sizeof(*box));

@@ -8,7 +8,9 @@
 #include <mail/drop.h>
 
 #include "base/file.h"
+#include "mta/drop.h"
 #include "mta/drop_shelf.h"
+#include "support/fault_files.h"
 
 /* The system's files, but for one whose name begins as told. */
 typedef struct stubborn {
@@ -17,6 +19,8 @@ typedef struct stubborn {
     const char *name;
     bool no_rename;
     bool no_unlink;
+    unsigned refusals;
+    int open_error;           /* of that file; 0: it opens */
     uint64_t unreadable_from; /* 0: all can be read */
     int fd;                   /* of that file, last opened */
 } stubborn;
@@ -33,8 +37,13 @@ static bool is_meant(const mail_files *fs, const char *name)
 
 static int stubborn_open(const mail_files *fs, int dir, const char *name, int flags)
 {
-    int fd = file_system.ops->open(fs, dir, name, flags);
+    int fd;
 
+    if (self_of(fs)->open_error != 0 && strcmp(name, "00.mail") == 0) {
+        self_of(fs)->refusals++;
+        return self_of(fs)->open_error;
+    }
+    fd = file_system.ops->open(fs, dir, name, flags);
     if (is_meant(fs, name)) {
         self_of(fs)->fd = fd;
     } else if (self_of(fs)->fd == fd) {
@@ -125,13 +134,15 @@ static void goes_on_with_others_when_nothing_can_be_done_about_one(void **state)
         bool no_rename;
         bool no_unlink;
         uint64_t unreadable_from;
+        int open_error;
         const char *says;
         size_t queued;
     } cases[] = {
-        {"neither taken nor renamed", 0, true, false, 0, "neither taken from drop nor set aside",
+        {"neither taken nor renamed", 0, true, false, 0, 0, "neither taken from drop nor set aside",
          0},
-        {"taken, but not removed", 10, false, true, 0, "taken from drop, but not removed", 1},
-        {"not to be read to its end", 400000, false, false, 200000, "cannot be read in drop", 0},
+        {"taken, but not removed", 10, false, true, 0, 0, "taken from drop, but not removed", 1},
+        {"not to be read to its end", 400000, false, false, 200000, 0, "cannot be read in drop", 0},
+        {"not to be opened", 10, false, false, 0, -EIO, "cannot be read in drop", 0},
     };
 
     (void)state;
@@ -147,6 +158,7 @@ static void goes_on_with_others_when_nothing_can_be_done_about_one(void **state)
         fs.no_rename = cases[i].no_rename;
         fs.no_unlink = cases[i].no_unlink;
         fs.unreadable_from = cases[i].unreadable_from;
+        fs.open_error = cases[i].open_error;
         opts.files = &fs.files;
         kit_open(&k, WORLD_POLL);
         kit_receive(&k, &opts);
@@ -166,6 +178,138 @@ static void goes_on_with_others_when_nothing_can_be_done_about_one(void **state)
         assert_int_equal(kit_list(&k).count, cases[i].queued + 20);
         assert_int_equal(access(path, F_OK), 0);
         kit_close(&k);
+        mail_test_remove_dir(spool);
+    }
+}
+
+/* What fails for want of something else than a sound file is no verdict on it. */
+static void keeps_what_it_cannot_open_for_now(void **state)
+{
+    static const int errors[] = {-EMFILE, -ENOMEM};
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(errors); i++) {
+        mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+        char *spool = mail_test_make_dir();
+        stubborn fs;
+        kit k;
+
+        stubborn_init(&fs, "00");
+        fs.open_error = errors[i];
+        opts.files = &fs.files;
+        kit_open(&k, WORLD_POLL);
+        kit_receive(&k, &opts);
+        drop_named(spool, "00.mail", 10);
+        assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
+        world_until(&k.w, fs.refusals > 0);
+        assert_int_equal(kit_list(&k).count, 0);
+        fs.open_error = 0;
+        assert_true(mail_drop_poke(spool));
+        world_until(&k.w, kit_list(&k).count == 1);
+        assert_int_equal(lines_with(&k, "set aside"), 0);
+        kit_close(&k);
+        mail_test_remove_dir(spool);
+    }
+}
+
+static bool count_name(const char *name, void *arg)
+{
+    (void)name;
+    ++*(size_t *)arg;
+    return true;
+}
+
+static size_t files_in(fault_files *disk, const char *spool)
+{
+    size_t count = 0;
+
+    assert_int_equal(drop_list(fault_files_table(disk), spool, count_name, &count), MAIL_OK);
+    return count;
+}
+
+static int count_syncs(fault_op op, const char *name, void *arg)
+{
+    (void)name;
+    *(size_t *)arg += op == FAULT_SYNC;
+    return 0;
+}
+
+/* Makes a folder and those above it, to last. */
+static void make_path(const mail_files *fs, const char *path)
+{
+    for (size_t length = 1; length <= strlen(path); length++) {
+        char part[512];
+        char above[512];
+        int dir;
+
+        if (path[length] != '/' && path[length] != '\0') {
+            continue;
+        }
+        snprintf(part, sizeof(part), "%.*s", (int)length, path);
+        snprintf(above, sizeof(above), "%.*s", (int)(strrchr(part, '/') - part + 1), path);
+        assert_int_equal(fs->ops->make_dir(fs, FILE_CWD, part), 0);
+        dir = fs->ops->open_dir(fs, FILE_CWD, above);
+        assert_int_equal(fs->ops->sync(fs, dir), 0);
+        fs->ops->close(fs, dir);
+    }
+}
+
+static void drop_on(fault_files *disk, const char *spool)
+{
+    const mail_recipient recipient = {.address = MAIL_SPAN("you@mx.example")};
+    const drop_seams seams = {.files = fault_files_table(disk), .no_poke = true};
+    mail_envelope envelope;
+    mail_sink *sink;
+
+    mail_envelope_init(&envelope, NULL);
+    assert_int_equal(mail_envelope_add(&envelope, &recipient), MAIL_OK);
+    assert_int_equal(drop_begin(&sink, &seams, spool, &envelope, NULL, NULL, NULL), MAIL_OK);
+    mail_envelope_deinit(&envelope);
+    assert_int_equal(mail_sink_write(sink, MAIL_SPAN("Subject: x\r\n\r\n")), MAIL_OK);
+    assert_int_equal(mail_sink_finish(sink, NULL, NULL), MAIL_OK);
+}
+
+#define FLOOD 50
+
+/*
+ * What was taken does not come again, whether the power goes a moment later or the program ends
+ * before; and many files share a sync.
+ */
+static void removes_for_good_what_it_has_taken(void **state)
+{
+    (void)state;
+    for (int ends = 0; ends < 2; ends++) {
+        mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+        fault_files *disk = fault_files_create(1);
+        char *spool = mail_test_make_dir(); /* for the socket */
+        size_t syncs = 0;
+        kit k;
+
+        mail_test_case(ends ? "ends" : "goes on");
+        opts.files = fault_files_table(disk);
+        make_path(opts.files, spool);
+        kit_open(&k, WORLD_POLL);
+        kit_receive(&k, &opts);
+        for (int i = 0; i < FLOOD; i++) {
+            drop_on(disk, spool);
+        }
+        fault_files_set(disk, count_syncs, &syncs);
+        assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
+        world_until(&k.w, files_in(disk, spool) == 0);
+        assert_int_equal(kit_list(&k).count, FLOOD);
+        if (ends) {
+            kit_close(&k);
+        } else {
+            world_until(&k.w, syncs > 0);
+        }
+        fault_files_crash(disk);
+        if (!ends) {
+            kit_close(&k);
+        }
+        fault_files_reboot(disk);
+        assert_int_equal(files_in(disk, spool), 0);
+        assert_int_equal(syncs, 1);
+        fault_files_destroy(disk);
         mail_test_remove_dir(spool);
     }
 }
@@ -217,6 +361,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(goes_on_with_others_when_nothing_can_be_done_about_one),
+        cmocka_unit_test(keeps_what_it_cannot_open_for_now),
+        cmocka_unit_test(removes_for_good_what_it_has_taken),
         cmocka_unit_test(tries_what_is_on_the_shelf_less_and_less_often),
         cmocka_unit_test(has_room_on_the_shelf_for_so_many_and_forgets_those_that_have_gone),
     };
