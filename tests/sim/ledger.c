@@ -12,6 +12,9 @@
 
 static const hash_seed no_seed;
 
+/* How long after it was taken a file may still come back: the next sync of its folder, and a failed one. */
+#define LINGER_MAX (5 * MAIL_SECOND)
+
 /* Whose a queue id is. */
 typedef struct queue_id {
     table_entry by_text;
@@ -151,6 +154,11 @@ static mail_span field_of(const mail_log_field *fields, size_t count, const char
     return (mail_span){0};
 }
 
+static bool field_is(const mail_log_field *fields, size_t count, const char *key, const char *text)
+{
+    return mail_span_equal(field_of(fields, count, key), mail_span_text(text));
+}
+
 static bool is_discarded(mail_span address)
 {
     static const char domain[] = "@discard.example";
@@ -241,6 +249,11 @@ void sim_ledger_log(sim_ledger *ledger, unsigned relay, const char *what,
         return;
     }
     touch(ledger, message, relay);
+    if (strcmp(what, "accepted") == 0 && field_is(fields, count, "peer", "local")) {
+        message->taken_at = ledger->world->now;
+        message->taken_by = relay;
+    }
+    message->lingers |= strcmp(what, "taken from drop, but not removed") == 0;
     touch_next(ledger, message, field_of(fields, count, "host"));
     if (report.length > 0) {
         (void)message_of_id(ledger, relay, report, message);
@@ -251,8 +264,22 @@ void sim_ledger_log(sim_ledger *ledger, unsigned relay, const char *what,
     }
 }
 
+/* Files whose removal from drop/ may not have been synced yet: they may be taken once more. */
+static void bring_back_dropped(sim_ledger *ledger, unsigned relay)
+{
+    for (unsigned i = 0; i < ledger->count; i++) {
+        sim_message *message = &ledger->messages[i];
+
+        if (message->is_dropped && message->taken_at != 0 && message->taken_by == relay &&
+            (message->lingers || message->taken_at + LINGER_MAX >= ledger->world->now)) {
+            message->ambiguous++;
+        }
+    }
+}
+
 void sim_ledger_crash(sim_ledger *ledger, unsigned relay)
 {
+    bring_back_dropped(ledger, relay);
     ledger->outages =
         realloc(ledger->outages, (ledger->outage_count + 1) * sizeof(*ledger->outages));
     assert_non_null(ledger->outages);
@@ -307,8 +334,8 @@ static void check_fate(const sim_ledger *ledger, const sim_message *message, con
     unsigned total = fate->copies + fate->reports + fate->dropped;
     unsigned doublings = mishaps(ledger, message, rcpt);
 
-    /* A report is a message of its own, as is a file in drop/: each may come again. */
-    doublings *= (fate->reports > 0 ? 2U : 1U) + (message->is_dropped ? 1U : 0U);
+    /* A report is a message of its own, which may come again. */
+    doublings *= fate->reports > 0 ? 2U : 1U;
     if (fate->must_fail && fate->copies > 0) {
         sim_broken(ledger, "message %u came to %s", message->id, fate->address);
     }

@@ -48,6 +48,9 @@ typedef struct sim_message {
     size_t size;                   /* of its text, about */
     bool is_utf8;                  /* its text and some addresses */
     bool is_dropped;               /* written into a folder, not sent */
+    unsigned taken_by;             /* the relay that took it from there … */
+    mail_time taken_at;            /* … when it did so last; 0: never */
+    bool lingers;                  /* it could not remove the file */
     unsigned ambiguous;            /* final replies that were lost and concern all of it */
     mail_time touched[SIM_RELAYS]; /* when the relay first had to do with it; 0: never */
 } sim_message;
