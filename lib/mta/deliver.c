@@ -115,7 +115,7 @@ static bool is_idle(const mail_deliver *agent)
 
 void deliver_note_end(mail_deliver *agent)
 {
-    if (agent->is_draining && is_idle(agent)) {
+    if (!agent->drain_told && agent->is_draining && is_idle(agent)) {
         deliver_call_soon(agent);
     }
 }

@@ -350,6 +350,60 @@ static void keeps_a_failed_recipient_until_the_queue_takes_its_report(void **sta
     post_close(&p);
 }
 
+/* A storage whose writer begins with a message only when somebody waits for it. */
+typedef struct lazy {
+    queue_store_ops ops;
+    const queue_store_ops *normal;
+    queue_record *record;
+} lazy;
+
+static void lazy_submit(queue_store *store, queue_record *record)
+{
+    lazy *lz = (lazy *)(uintptr_t)store->ops;
+
+    if (record->weight > 0 && lz->record == NULL) {
+        lz->record = record;
+    } else {
+        lz->normal->submit(store, record);
+    }
+}
+
+static void lazy_flush(queue_store *store)
+{
+    lazy *lz = (lazy *)(uintptr_t)store->ops;
+    queue_record *record = lz->record;
+
+    lz->record = NULL;
+    if (record != NULL) {
+        lz->normal->submit(store, record);
+    }
+    lz->normal->flush(store);
+}
+
+/* QR-008: it is waited for, when nothing else of the agent is left. */
+static void may_be_destroyed_while_a_report_is_made_safe(void **state)
+{
+    lazy lz;
+    post p;
+
+    (void)state;
+    post_open(&p, WORLD_POLL);
+    SEND(&p, "me@here.example", "a@gone.example");
+    lz = (lazy){.ops = *p.k.queue->store->ops, .normal = p.k.queue->store->ops};
+    lz.ops.submit = lazy_submit;
+    lz.ops.flush = lazy_flush;
+    p.k.queue->store->ops = &lz.ops;
+    post_start(&p, ROUTES("gone.example=error:550 5.1.6 Moved away", "*=local"), NULL);
+    world_until(&p.k.w, lz.record != NULL);
+    mail_deliver_destroy(p.deliver);
+    assert_int_equal(lines_with(&p, "reported to sender"), 1);
+    p.k.queue->store->ops = lz.normal;
+    post_start(&p, ROUTES("*=local"), NULL);
+    world_until(&p.k.w, post_queued(&p) == 0);
+    post_assert_mailbox(&p, "/mail/here.example/me", 1, "Status: 5.1.6");
+    post_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +416,7 @@ int main(void)
         cmocka_unit_test(shows_no_sender_where_an_alias_leads_to),
         cmocka_unit_test(sends_no_receipt_whatever_a_message_asks_for),
         cmocka_unit_test(keeps_a_failed_recipient_until_the_queue_takes_its_report),
+        cmocka_unit_test(may_be_destroyed_while_a_report_is_made_safe),
     };
 
     return mail_test_run(tests);
