@@ -29,6 +29,7 @@ typedef struct sim_fd {
     sim_host *host;
     mail_watch *watch;
     struct sim_end *end;    /* STREAM */
+    bool is_call;           /* STREAM to another host, but for questions to the DNS */
     mail_endpoint at;       /* LISTENER: where; DATAGRAM: the peer */
     char path[SIM_PATH];    /* LISTENER on a unix socket */
     const sim_actor *actor; /* LISTENER of the test's own */
@@ -206,6 +207,8 @@ static int host_connect_tcp(const mail_sockets *net, const mail_endpoint *to)
 
     fd->end = sim_wire_dial(host_of(net), to, "");
     fd->end->fd = fd;
+    fd->is_call = to->port != 53;
+    fd->host->calls += fd->is_call ? 1 : 0;
     return fd->number;
 }
 
@@ -333,6 +336,7 @@ static void close_fd(sim_fd *fd)
     world->fds[fd->number - FIRST_FD] = NULL;
     world->fds_open--;
     fd->host->fds--;
+    fd->host->calls -= fd->is_call ? 1 : 0;
     while ((link = list_pop_front(&fd->waiting)) != NULL) {
         sim_end_refuse(LIST_OWNER(link, struct sim_end, waiting));
     }

@@ -231,6 +231,7 @@ static int make_deliver(sim_relay *rl)
     opts.give_up = rl->opts.give_up;
     opts.on_delivery = rl->opts.on_delivery;
     opts.delivery_arg = rl->opts.arg;
+    opts.max_out = rl->opts.max_out;
     opts.wall = relay_wall;
     opts.wall_arg = rl;
     opts.sockets = &rl->host.sockets;
@@ -499,26 +500,39 @@ int sim_relay_drop(sim_relay *rl, const mail_envelope *envelope, mail_span conte
 #define MESSAGE_BYTES ((size_t)4 << 10)
 #define OTHER_BYTES   ((size_t)12 << 20)
 
+/* Listeners, operators, questions to the DNS, files of the queue and of those who write mailboxes. */
+#define OTHER_DESCRIPTORS 200
+
+static bool has_more_sessions(const sim_relay *rl, size_t count)
+{
+    return rl->opts.max_sessions > 0 && count > rl->opts.max_sessions;
+}
+
+/* The index of the queue is looked at as it is: to ask the queue would have it take in what is new. */
 const char *sim_relay_excess(const sim_relay *rl)
 {
-    mail_queue_stats stats;
+    size_t receiving;
+    size_t reading;
     size_t sessions;
 
     if (!rl->is_up) {
         return NULL;
     }
-    mail_queue_stats_read(rl->queue, &stats);
-    sessions = mail_receive_sessions(rl->receive) + mail_pop3_service_sessions(rl->pop3);
-    if (rl->opts.max_sessions > 0 &&
-        (mail_receive_sessions(rl->receive) > rl->opts.max_sessions ||
-         mail_pop3_service_sessions(rl->pop3) > rl->opts.max_sessions)) {
+    receiving = mail_receive_sessions(rl->receive);
+    reading = mail_pop3_service_sessions(rl->pop3);
+    sessions = receiving + reading;
+    if (has_more_sessions(rl, receiving) || has_more_sessions(rl, reading)) {
         return "sessions";
     }
-    if (rl->mem.bytes >
-        OTHER_BYTES + sessions * SESSION_BYTES + (size_t)stats.recipients * MESSAGE_BYTES) {
+    if (rl->opts.max_out > 0 && rl->host.calls > rl->opts.max_out) {
+        return "connections to others";
+    }
+    if (rl->mem.bytes > OTHER_BYTES + sessions * SESSION_BYTES +
+                            (size_t)rl->queue->stats.recipients * MESSAGE_BYTES) {
         return "memory";
     }
-    if (rl->host.fds > 200 + sessions || fault_files_handles(rl->disk) > 200 + sessions) {
+    if (rl->host.fds > OTHER_DESCRIPTORS + sessions + rl->host.calls ||
+        fault_files_handles(rl->disk) > OTHER_DESCRIPTORS + sessions) {
         return "descriptors";
     }
     return NULL;

@@ -36,6 +36,7 @@ typedef struct sim_relay_options {
     uint64_t max_message_bytes;     /* 0: the library's, as the next two */
     uint32_t max_sessions;
     uint32_t max_sessions_per_client;
+    uint32_t max_out;           /* connections to other hosts */
     const mail_duration *retry; /* delays between tries; NULL: the library's */
     size_t retry_count;
     mail_duration give_up;

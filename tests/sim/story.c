@@ -230,9 +230,29 @@ static void begin(story *st)
     set_faults(st);
 }
 
+/* Between any two events. */
+static void watch_limits(const story *st)
+{
+    for (unsigned i = 0; i < st->opts.hosts; i++) {
+        const char *excess = sim_relay_excess(&st->relays[i]);
+
+        if (excess != NULL) {
+            sim_broken(&st->ledger, "%s has too many or too much: %s", st->relays[i].name, excess);
+        }
+    }
+}
+
+static bool is_watched(void *arg)
+{
+    watch_limits(arg);
+    return false;
+}
+
 static bool is_quiet(void *arg)
 {
     const story *st = arg;
+
+    watch_limits(st);
 
     if (!sim_load_is_done(&st->load) || st->readers.open > 0 ||
         !sim_operators_are_done(&st->operators)) {
@@ -343,7 +363,7 @@ void story_play(const story_options *opts, story_result *out)
     st->opts = *opts;
     begin(st);
     start = st->world.now;
-    sim_world_run(&st->world, st->fine_from, NULL, NULL);
+    sim_world_run(&st->world, st->fine_from, is_watched, st);
     end_faults(st);
     sim_readers_stop(&st->readers);
     sim_operators_stop(&st->operators);

@@ -116,6 +116,7 @@ typedef struct sim_host {
     mail_ip address;
     bool is_down; /* nothing answers, nothing leaves */
     size_t fds;   /* open */
+    size_t calls; /* of them to other hosts by TCP, but for questions to the DNS */
     uint16_t last_port;
 } sim_host;
 
