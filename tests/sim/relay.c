@@ -62,6 +62,14 @@ static void lose_power(sim_relay *rl)
     }
 }
 
+/* The loop that waits for a disk holds up all that is due meanwhile, at other hosts too. */
+static void take_time(const sim_relay *rl)
+{
+    if (sim_chance(rl->world, rl->faults.slow)) {
+        rl->world->now += (mail_duration)sim_below(rl->world, 3 * MAIL_SECOND);
+    }
+}
+
 static int on_operation(fault_op op, const char *name, void *arg)
 {
     sim_relay *rl = arg;
@@ -70,6 +78,7 @@ static int on_operation(fault_op op, const char *name, void *arg)
                                          : rl->faults.write;
 
     (void)name;
+    take_time(rl);
     if (rl->power_left > 0 && op != FAULT_READ && --rl->power_left == 0) {
         lose_power(rl);
         return -EIO;

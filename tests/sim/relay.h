@@ -16,6 +16,7 @@ typedef struct sim_disk_faults {
     unsigned read;
     unsigned write;
     unsigned sync;
+    unsigned slow; /* that take seconds */
 } sim_disk_faults;
 
 /* What a host is and whom it serves. Everything is borrowed until its end. */

@@ -84,7 +84,9 @@ static void set_net_faults(story *st)
         .stalled = rate(st, 5000),
         .dribbled = rate(st, 5000),
         .cut = rate(st, 50000),
+        .deaf = rate(st, 5000),
         .slow = rate(st, 10000),
+        .distant = rate(st, 20000),
         .lost = rate(st, 50000),
     };
 }
@@ -132,8 +134,11 @@ static void set_faults(story *st)
         sim_relay *rl = &st->relays[i];
 
         if (has(st, STORY_DISKS)) {
-            rl->faults = (sim_disk_faults){
-                .read = rate(st, 50), .write = rate(st, 50), .sync = rate(st, 50)};
+            rl->faults = (sim_disk_faults){.read = rate(st, 50),
+                                           .write = rate(st, 50),
+                                           .sync = rate(st, 50),
+                                           .slow = rate(st, 300)};
+            rl->loop.work_max = MAIL_MILLISECOND + rate(st, 1000) * MAIL_MILLISECOND;
         }
         if (has(st, STORY_MEMORY)) {
             rl->no_memory = rl->loop.no_memory = rate(st, 2000);
@@ -150,6 +155,7 @@ static void end_faults(story *st)
     }
     for (unsigned i = 0; i < st->opts.hosts; i++) {
         st->relays[i].faults = (sim_disk_faults){0};
+        st->relays[i].loop.work_max = MAIL_MILLISECOND;
         st->relays[i].no_memory = st->relays[i].loop.no_memory = 0;
         st->relays[i].power_left = 0;
         fault_files_set_capacity(st->relays[i].disk, ROOMY);

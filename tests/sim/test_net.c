@@ -140,6 +140,7 @@ static void carries_what_is_written(void **state)
         {"writes are cut", {.cut = 500000}},
         {"octet by octet", {.dribbled = 1000000}},
         {"slowly", {.slow = 1000000}},
+        {"from far away", {.distant = 1000000}},
     };
 
     (void)state;
@@ -172,6 +173,7 @@ static void fails_as_it_is_told_to(void **state)
         {"reset", {.reset = 1000000}, false, -ECONNRESET, true},
         {"never answered", {.unanswered = 1000000}, false, 0, false},
         {"stalled", {.stalled = 1000000}, false, 0, false},
+        {"deaf", {.deaf = 1000000}, false, 0, false},
     };
 
     (void)state;

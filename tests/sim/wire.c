@@ -33,10 +33,12 @@ struct sim_wire {
     sim_event opening;
     sim_event breaking; /* what an actor wrote has hit the octet that is its last */
     bool dribbled;
-    bool slow;
-    uint64_t octets;   /* written so far, both ways */
-    uint64_t reset_at; /* UINT64_MAX: never */
+    mail_duration octet_time; /* how long one takes */
+    uint64_t octets;          /* written so far, both ways */
+    uint64_t reset_at;        /* UINT64_MAX: never */
     uint64_t stalled_at;
+    const struct sim_end *deaf; /* to whom nothing comes from `deaf_at` on; NULL: nobody */
+    uint64_t deaf_at;
     mail_duration latency;
     unsigned users; /* descriptors, actors */
 };
@@ -198,10 +200,8 @@ static void send_segment(struct sim_end *to, mail_span bytes, bool is_end)
     mail_time due = wire->world->now + wire->latency;
 
     assert_non_null(seg);
-    if (wire->slow) {
-        due += (mail_duration)bytes.length * (3 * MAIL_MILLISECOND);
-    }
     due = to->last_due > due ? to->last_due : due; /* in order */
+    due += (mail_duration)bytes.length * wire->octet_time;
     to->last_due = due;
     *seg = (sim_segment){.due = due, .is_end = is_end, .length = bytes.length};
     if (bytes.length > 0) {
@@ -229,14 +229,18 @@ static void send_bytes(struct sim_end *to, mail_span bytes)
     }
 }
 
-static bool is_silent(const sim_wire *wire)
+/* Whether what is sent to it never arrives. */
+static bool is_deaf(const struct sim_end *to)
 {
-    return wire->lost || wire->octets > wire->stalled_at;
+    const sim_wire *wire = to->wire;
+
+    return wire->lost || wire->octets > wire->stalled_at ||
+           (to == wire->deaf && wire->octets > wire->deaf_at);
 }
 
 static void send_end(struct sim_end *to)
 {
-    if (to->wire->open && to->error == 0 && !is_silent(to->wire)) {
+    if (to->wire->open && to->error == 0 && !is_deaf(to)) {
         send_segment(to, (mail_span){0}, true);
     }
 }
@@ -263,7 +267,7 @@ ssize_t sim_end_take(struct sim_end *end, mail_span bytes)
         break_wire(wire, ECONNRESET);
         return -ECONNRESET;
     }
-    if (is_silent(wire)) {
+    if (is_deaf(to)) {
         to->under_way += n; /* it never arrives, and the window closes */
     } else {
         send_bytes(to, mail_span_first(bytes, n));
@@ -300,7 +304,7 @@ void sim_end_leave(struct sim_end *end)
     end->closed = true;
     end->fd = NULL;
     if (end->error == 0 && !other(end)->closed) {
-        if (buffer_length(&end->in) > 0 && !is_silent(wire)) {
+        if (buffer_length(&end->in) > 0 && !is_deaf(other(end))) {
             break_wire(wire, ECONNRESET); /* it had not read all */
         } else {
             send_end(other(end));
@@ -373,7 +377,17 @@ static void draw_fate(sim_wire *wire)
     }
     wire->latency = MAIL_MILLISECOND / 10 + (mail_duration)sim_below(world, 20 * MAIL_MILLISECOND);
     wire->dribbled = sim_chance(world, faults->dribbled);
-    wire->slow = sim_chance(world, faults->slow);
+    if (sim_chance(world, faults->slow)) {
+        wire->octet_time =
+            10 * MAIL_MICROSECOND + (mail_duration)sim_below(world, 3 * MAIL_MILLISECOND);
+    }
+    if (sim_chance(world, faults->distant)) {
+        wire->latency += (mail_duration)sim_below(world, 5 * MAIL_SECOND);
+    }
+    if (sim_chance(world, faults->deaf)) {
+        wire->deaf = &wire->ends[sim_below(world, 2)];
+        wire->deaf_at = sim_below(world, FATE_OCTETS);
+    }
     wire->reset_at = sim_chance(world, faults->reset) ? sim_below(world, FATE_OCTETS) : UINT64_MAX;
     wire->stalled_at =
         sim_chance(world, faults->stalled) ? sim_below(world, FATE_OCTETS) : UINT64_MAX;
@@ -469,7 +483,7 @@ void sim_end_write(struct sim_end *end, mail_span bytes)
         wire->octets += bytes.length;
         if (wire->octets > wire->reset_at) {
             sim_event_set(wire->world, &wire->breaking, wire->world->now); /* not under its feet */
-        } else if (!is_silent(wire)) {
+        } else if (!is_deaf(other(end))) {
             send_bytes(other(end), bytes);
         }
     }

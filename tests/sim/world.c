@@ -178,7 +178,7 @@ void sim_world_run(sim_world *world, mail_time until, bool (*stop)(void *arg), v
             return;
         }
         if (list_is_empty(&world->ready) && (first == NULL || first->key > until)) {
-            world->now = until;
+            world->now = world->now < until ? until : world->now;
             return;
         }
         sim_world_step(world);

@@ -39,8 +39,11 @@ typedef struct sim_net_faults {
     unsigned stalled;    /* of connections: at some octet all falls silent, both ways */
     unsigned dribbled;   /* of connections: octet by octet */
     unsigned cut;        /* of writes: only a part is taken */
-    unsigned slow;       /* of connections: a few hundred octets a second */
-    unsigned lost;       /* of packets */
+    unsigned deaf; /* of connections: at some octet one end hears no more, the other one does */
+    unsigned
+        slow; /* of connections: from a hundred kilobytes down to a few hundred octets a second */
+    unsigned distant; /* of connections: seconds away */
+    unsigned lost;    /* of packets */
 } sim_net_faults;
 
 struct sim_world {
