@@ -30,6 +30,12 @@ typedef struct entry {
     unsigned *counted; /* in the target: names or kept */
 } entry;
 
+/* The names of a folder, by their hash: some folders have thousands. */
+#define BUCKETS 256
+typedef struct names {
+    entry *buckets[BUCKETS];
+} names;
+
 /* A change of a folder that has not been synced. `from`: this name goes; `to`: this one comes. */
 typedef struct change {
     struct change *next;
@@ -53,8 +59,8 @@ struct node {
     size_t dirty_count;
     bool is_locked;
     unsigned handles;
-    entry *entries;      /* of a folder, now */
-    entry *safe_entries; /* and on the disk */
+    names *entries;      /* of a folder, now */
+    names *safe_entries; /* and on the disk */
     change *changes;
     change **last_change;
 };
@@ -129,6 +135,8 @@ static node *make_node(fault_files *fs, bool is_dir)
     node *made = must(calloc(1, sizeof(*made)));
 
     made->is_dir = is_dir;
+    made->entries = is_dir ? must(calloc(1, sizeof(names))) : NULL;
+    made->safe_entries = is_dir ? must(calloc(1, sizeof(names))) : NULL;
     made->last_change = &made->changes;
     made->serial = ++fs->serial;
     made->mtime = now_of(fs);
@@ -236,14 +244,15 @@ static uint32_t hash_name(const char *name)
     return hash;
 }
 
-static entry **find_entry(entry **entries, const char *name)
+static entry **find_entry(names *in, const char *name)
 {
     uint32_t hash = hash_name(name);
+    entry **at = &in->buckets[hash % BUCKETS];
 
-    while (*entries != NULL && ((*entries)->hash != hash || strcmp((*entries)->name, name) != 0)) {
-        entries = &(*entries)->next;
+    while (*at != NULL && ((*at)->hash != hash || strcmp((*at)->name, name) != 0)) {
+        at = &(*at)->next;
     }
-    return entries;
+    return at;
 }
 
 static void free_node(node *n)
@@ -255,6 +264,8 @@ static void free_node(node *n)
     free(n->now.data);
     free(n->safe.data);
     free(n->dirty);
+    free(n->entries);
+    free(n->safe_entries);
     free(n);
 }
 
@@ -275,9 +286,9 @@ static void see_if_gone(fault_files *fs, node *n)
     }
 }
 
-static void drop_entry(fault_files *fs, entry **entries, const char *name)
+static void drop_entry(fault_files *fs, names *from, const char *name)
 {
-    entry **at = find_entry(entries, name);
+    entry **at = find_entry(from, name);
     entry *gone = *at;
 
     if (gone != NULL) {
@@ -289,8 +300,9 @@ static void drop_entry(fault_files *fs, entry **entries, const char *name)
 }
 
 /* A name that is not there yet. */
-static void add_entry(entry **entries, const char *name, node *target, unsigned *counted)
+static void add_entry(names *to, const char *name, node *target, unsigned *counted)
 {
+    entry **bucket;
     entry *made = must(calloc(1, sizeof(*made)));
 
     ++*counted;
@@ -298,16 +310,16 @@ static void add_entry(entry **entries, const char *name, node *target, unsigned 
     made->hash = hash_name(made->name);
     made->target = target;
     made->counted = counted;
-    made->next = *entries;
-    *entries = made;
+    bucket = &to->buckets[made->hash % BUCKETS];
+    made->next = *bucket;
+    *bucket = made;
 }
 
-static void put_entry(fault_files *fs, entry **entries, const char *name, node *target,
-                      unsigned *counted)
+static void put_entry(fault_files *fs, names *to, const char *name, node *target, unsigned *counted)
 {
     ++*counted; /* it may be the same */
-    drop_entry(fs, entries, name);
-    add_entry(entries, name, target, counted);
+    drop_entry(fs, to, name);
+    add_entry(to, name, target, counted);
     --*counted;
 }
 
@@ -325,20 +337,20 @@ static void change_folder(fault_files *fs, node *dir, const char *from, const ch
     *dir->last_change = made;
     dir->last_change = &made->next;
     if (made->from[0] != '\0') {
-        drop_entry(fs, &dir->entries, made->from);
+        drop_entry(fs, dir->entries, made->from);
     }
     if (made->to[0] != '\0') {
-        put_entry(fs, &dir->entries, made->to, target, &target->names);
+        put_entry(fs, dir->entries, made->to, target, &target->names);
     }
 }
 
 static void settle_change(fault_files *fs, node *dir, const change *c)
 {
     if (c->from[0] != '\0') {
-        drop_entry(fs, &dir->safe_entries, c->from);
+        drop_entry(fs, dir->safe_entries, c->from);
     }
     if (c->to[0] != '\0') {
-        put_entry(fs, &dir->safe_entries, c->to, c->target, &c->target->kept);
+        put_entry(fs, dir->safe_entries, c->to, c->target, &c->target->kept);
     }
 }
 
@@ -361,10 +373,12 @@ static void settle_changes(fault_files *fs, node *dir, bool all)
     dir->last_change = &dir->changes;
 }
 
-static void free_entries(fault_files *fs, entry **entries)
+static void free_entries(fault_files *fs, names *in)
 {
-    while (*entries != NULL) {
-        drop_entry(fs, entries, (*entries)->name);
+    for (size_t i = 0; in != NULL && i < BUCKETS; i++) {
+        while (in->buckets[i] != NULL) {
+            drop_entry(fs, in, in->buckets[i]->name);
+        }
     }
 }
 
@@ -431,7 +445,7 @@ static node *resolve(fault_files *fs, int dir, const char *name, char last[NAME_
         if (name[length] == '\0') {
             return at;
         }
-        found = *find_entry(&at->entries, last);
+        found = *find_entry(at->entries, last);
         if (strcmp(last, ".") != 0) {
             if (found == NULL || !found->target->is_dir) {
                 return NULL;
@@ -451,7 +465,7 @@ static node *look_up(fault_files *fs, int dir, const char *name)
     if (folder == NULL || last[0] == '\0' || strcmp(last, ".") == 0) {
         return folder;
     }
-    found = *find_entry(&folder->entries, last);
+    found = *find_entry(folder->entries, last);
     return found != NULL ? found->target : NULL;
 }
 
@@ -466,7 +480,7 @@ static int fault_open(const mail_files *files, int dir, const char *name, int fl
     if (fs->has_crashed || folder == NULL) {
         return fs->has_crashed ? -EIO : -ENOENT;
     }
-    found = *find_entry(&folder->entries, last);
+    found = *find_entry(folder->entries, last);
     if (found == NULL && (flags & FILE_CREATE) == 0) {
         return -ENOENT;
     }
@@ -480,7 +494,7 @@ static int fault_open(const mail_files *files, int dir, const char *name, int fl
         }
         if (found == NULL) {
             change_folder(fs, folder, "", last, make_node(fs, false));
-            found = *find_entry(&folder->entries, last);
+            found = *find_entry(folder->entries, last);
         } else {
             mark_dirty(found->target, 0, found->target->now.size);
             resize_now(fs, found->target, 0);
@@ -694,8 +708,8 @@ static int rename_or_link(const mail_files *files, int from_dir, const char *fro
     char new[NAME_SIZE];
     node *source = resolve(fs, from_dir, from, old);
     node *folder = resolve(fs, to_dir, to, new);
-    entry *found = source != NULL ? *find_entry(&source->entries, old) : NULL;
-    entry *there = folder != NULL ? *find_entry(&folder->entries, new) : NULL;
+    entry *found = source != NULL ? *find_entry(source->entries, old) : NULL;
+    entry *there = folder != NULL ? *find_entry(folder->entries, new) : NULL;
     node *target;
     int code;
 
@@ -739,7 +753,7 @@ static int fault_unlink(const mail_files *files, int dir, const char *name)
     fault_files *fs = of(files);
     char last[NAME_SIZE];
     node *folder = resolve(fs, dir, name, last);
-    entry *found = folder != NULL ? *find_entry(&folder->entries, last) : NULL;
+    entry *found = folder != NULL ? *find_entry(folder->entries, last) : NULL;
     int code;
 
     if (found == NULL) {
@@ -764,7 +778,7 @@ static int fault_make_dir(const mail_files *files, int dir, const char *name)
     if (folder == NULL) {
         return -ENOENT;
     }
-    if (*find_entry(&folder->entries, last) != NULL) {
+    if (*find_entry(folder->entries, last) != NULL) {
         return -EEXIST;
     }
     code = begin(fs, FAULT_MAKE_DIR, name);
@@ -780,15 +794,19 @@ static int fault_list(const mail_files *files, int dir, int (*fn)(const char *na
                       void *arg)
 {
     fault_files *fs = of(files);
-    entry *at = handle_of(fs, dir)->target->entries;
+    const names *in = handle_of(fs, dir)->target->entries;
     int code = fs->has_crashed ? -EIO : 0;
 
-    while (at != NULL && code == 0) {
-        char name[NAME_SIZE];
+    for (size_t i = 0; code == 0 && i < BUCKETS; i++) {
+        const entry *at = in->buckets[i];
 
-        snprintf(name, sizeof(name), "%s", at->name);
-        at = at->next; /* fn may remove this one */
-        code = fn(name, arg);
+        while (at != NULL && code == 0) {
+            char name[NAME_SIZE];
+
+            memcpy(name, at->name, sizeof(name));
+            at = at->next; /* fn may remove this one */
+            code = fn(name, arg);
+        }
     }
     return code;
 }
@@ -859,8 +877,8 @@ void fault_files_destroy(fault_files *fs)
     fs->is_rebooting = true;
     for (node *n = fs->all; n != NULL; n = n->all_next) {
         settle_changes(fs, n, true);
-        free_entries(fs, &n->entries);
-        free_entries(fs, &n->safe_entries);
+        free_entries(fs, n->entries);
+        free_entries(fs, n->safe_entries);
     }
     while (fs->all != NULL) {
         free_node(fs->all);
@@ -929,9 +947,11 @@ static void reboot_node(fault_files *fs, node *n)
         return;
     }
     settle_changes(fs, n, false);
-    free_entries(fs, &n->entries);
-    for (const entry *e = n->safe_entries; e != NULL; e = e->next) {
-        add_entry(&n->entries, e->name, e->target, &e->target->names);
+    free_entries(fs, n->entries);
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (const entry *e = n->safe_entries->buckets[i]; e != NULL; e = e->next) {
+            add_entry(n->entries, e->name, e->target, &e->target->names);
+        }
     }
 }
 
