@@ -74,7 +74,7 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-/* Lines of different lengths, some of them with dots in front. */
+/* Lines of different lengths, or all of them very short, some with dots in front. */
 char *sim_ledger_body(const sim_message *message, size_t *length)
 {
     unsigned id = message->id;
@@ -87,7 +87,7 @@ char *sim_ledger_body(const sim_message *message, size_t *length)
                           message->is_utf8 ? " for all \xc3\xbc" : "");
     while (at < message->size) {
         uint64_t dice = mix(++state * 0x9e3779b97f4a7c15U + id);
-        size_t line = dice % 71;
+        size_t line = dice % (id % 4 == 0 ? 3 : 71);
 
         for (size_t dots = dice >> 60; dots > 12; dots--) {
             text[at++] = '.';
@@ -208,13 +208,21 @@ static void touch(const sim_ledger *ledger, sim_message *message, unsigned relay
     }
 }
 
-/* What a relay has handed on to another is that one's from then on. */
+/* A line tells of the end of a try that began as long before, at most. */
+#define TRY_MAX (15 * MAIL_MINUTE)
+
+/* What a relay has handed on to another is that one's from then on, or was before it fell silent. */
 static void touch_next(const sim_ledger *ledger, sim_message *message, mail_span host)
 {
     static const char key[] = "mx.h";
 
     if (host.length > sizeof(key) && memcmp(host.data, key, strlen(key)) == 0) {
-        touch(ledger, message, (unsigned)(host.data[strlen(key)] - '0') % SIM_RELAYS);
+        unsigned relay = (unsigned)(host.data[strlen(key)] - '0') % SIM_RELAYS;
+
+        if (message->touched[relay] == 0) {
+            touch(ledger, message, relay);
+            message->touched[relay] -= TRY_MAX;
+        }
     }
 }
 
