@@ -140,14 +140,15 @@ static void choose_rcpt(const sim_load *load, sim_message *message, unsigned ind
     message->rcpt_count += is_new(message, rcpt) ? 1 : 0;
 }
 
-static size_t choose_size(const sim_load *load)
+/* Those of short lines, where most pieces of a message begin with a line, are long more often. */
+static size_t choose_size(const sim_load *load, unsigned id)
 {
     unsigned dice = below(load, 1000);
 
     if (dice < 5) {
         return TOWN_MAX_BYTES + 1 + below(load, 1 << 16); /* nobody takes it */
     }
-    return 100 + below(load, dice < 900 ? 3000 : dice < 980 ? 20000 : 80000);
+    return 100 + below(load, dice < 900 ? 3000 : dice < 980 && id % 4 != 0 ? 20000 : 80000);
 }
 
 static unsigned choose_count(const sim_load *load)
@@ -163,7 +164,7 @@ static void choose_message(const sim_load *load, sim_message *message, unsigned 
     unsigned count = choose_count(load);
 
     message->id = id;
-    message->size = choose_size(load);
+    message->size = choose_size(load, id);
     message->is_utf8 = below(load, 20) == 0;
     message->is_dropped = message->size <= TOWN_MAX_BYTES && below(load, 8) == 0;
     message->rcpts = calloc(count, sizeof(*message->rcpts));
