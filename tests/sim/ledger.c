@@ -252,6 +252,9 @@ void sim_ledger_log(sim_ledger *ledger, unsigned relay, const char *what,
     if (strcmp(what, "refused") == 0) {
         return; /* of no queue */
     }
+    if (strcmp(what, "accepted") == 0 && field_of(fields, count, "tls").length > 0) {
+        ledger->encrypted++;
+    }
     message = message_of_id(ledger, relay, field_of(fields, count, "queue_id"), message);
     if (message == NULL) {
         return;

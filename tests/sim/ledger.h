@@ -80,6 +80,7 @@ typedef struct sim_ledger {
     sim_outage *outages;
     unsigned outage_count;
     unsigned lost_reports;
+    unsigned encrypted; /* times that a host of ours took a message by TLS */
     /* Counted at the end. */
     unsigned delivered, reported, dropped, vanished, duplicates;
 } sim_ledger;

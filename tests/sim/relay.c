@@ -248,6 +248,8 @@ static int make_deliver(sim_relay *rl)
     code = mail_deliver_create(&rl->deliver, &rl->loop.loop, routes, &opts);
     if (code != MAIL_OK) {
         mail_route_table_destroy(routes);
+    } else if (rl->opts.tls != NULL) {
+        mail_deliver_set_tls(rl->deliver, rl->opts.tls, NULL);
     }
     return code;
 }
@@ -293,6 +295,9 @@ static int make_receive(sim_relay *rl)
     opts.max_sessions = rl->opts.max_sessions;
     opts.max_sessions_per_client = rl->opts.max_sessions_per_client;
     code = mail_receive_create(&rl->receive, &rl->loop.loop, &opts);
+    if (code == MAIL_OK && rl->opts.tls != NULL) {
+        mail_receive_set_tls(rl->receive, rl->opts.tls);
+    }
     if (code == MAIL_OK) {
         code = set_aliases(rl);
     }

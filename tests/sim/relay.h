@@ -6,6 +6,7 @@
 #include <mail/deliver.h>
 #include <mail/pop3_service.h>
 #include <mail/receive.h>
+#include <mail/tls.h>
 
 #include "sim/world.h"
 #include "support/fault_files.h"
@@ -33,6 +34,7 @@ typedef struct sim_relay_options {
     mail_mailbox_of_fn *mailbox_of; /* MAIL_ENOENT: no such user */
     mail_network clients;           /* who may send to other domains */
     bool takes_lmtp;                /* on port 24 */
+    mail_tls_context *tls;          /* for STARTTLS, given and taken; NULL: none */
     bool takes_drop;                /* from its spool's folder, and operators through its socket */
     uint64_t max_message_bytes;     /* 0: the library's, as the next two */
     uint32_t max_sessions;

@@ -3,14 +3,16 @@
 
 #include <inttypes.h>
 
+#include "support/certs.h"
 #include "support/support.h"
 
 #define USAGE                                                                                      \
     "usage: sim [--seed N | --fresh] [--seeds COUNT] [--hosts H] [--days D] [--messages M]\n"      \
-    "           [--faults BITS] [--twice] [--trace]\n"                                             \
+    "           [--faults BITS] [--tls] [--twice] [--trace]\n"                                     \
     "  --fresh        begin with a seed that nobody has seen\n"                                    \
     "  --faults BITS  1 net, 2 DNS, 4 peers, 8 disks, 16 crashes, 32 clocks, 64 memory,\n"         \
     "                 128 operators (255)\n"                                                       \
+    "  --tls          hosts speak TLS to each other, and no story can be told again\n"             \
     "  --twice        play each seed again, which must tell the same story\n"                      \
     "  --trace        print the story\n"
 
@@ -18,6 +20,7 @@ typedef struct command {
     story_options story;
     uint64_t seeds;
     bool twice;
+    bool tls;
 } command;
 
 static command given;
@@ -34,6 +37,8 @@ static bool read_switch(const char *name)
         given.story.trace = print_line;
     } else if (strcmp(name, "--twice") == 0) {
         given.twice = true;
+    } else if (strcmp(name, "--tls") == 0) {
+        given.tls = true;
     } else if (strcmp(name, "--fresh") == 0) {
         given.story.seed = random_below(NULL, UINT32_MAX);
     } else {
@@ -71,23 +76,36 @@ static bool read_options(int argc, char **argv)
         i++;
     }
     return given.story.hosts > 0 && given.story.hosts <= STORY_HOSTS && given.story.messages > 0 &&
-           given.story.length > 0;
+           given.story.length > 0 && !(given.tls && given.twice);
 }
 
 static void print_result(const story_result *r)
 {
     printf("seed %" PRIu64
            ": delivered %u reported %u dropped %u vanished %u twice %u; crashes %u starved %u; "
-           "read %u removed %u; operators changed %u; %.1f h, %" PRIu64 " steps, trace %016" PRIx64
-           "\n",
+           "read %u removed %u; operators changed %u; by TLS %u; %.1f h, %" PRIu64
+           " steps, trace %016" PRIx64 "\n",
            given.story.seed, r->delivered, r->reported, r->dropped, r->vanished, r->duplicates,
-           r->crashes, r->starved, r->fetched, r->removed, r->changed,
+           r->crashes, r->starved, r->fetched, r->removed, r->changed, r->encrypted,
            (double)r->took / (double)MAIL_HOUR, r->steps, r->trace_sum);
+}
+
+static void begin_tls(void)
+{
+    const mail_test_cert_options nobody = {.dns_name = "nobody.example"};
+    mail_test_cert cert;
+
+    if (given.tls) {
+        mail_test_cert_make(&cert, &nobody);
+        given.story.tls = mail_test_tls_context(&cert, NULL);
+        mail_test_cert_free(&cert);
+    }
 }
 
 static void every_promise_is_kept(void **state)
 {
     (void)state;
+    begin_tls();
     for (uint64_t i = 0; i < given.seeds; i++, given.story.seed++) {
         char name[200];
         story_result result;
@@ -95,17 +113,19 @@ static void every_promise_is_kept(void **state)
 
         snprintf(name, sizeof(name),
                  "replay: tests/sim/run --seed %" PRIu64
-                 " --hosts %u --days %g --messages %u --faults %u",
+                 " --hosts %u --days %g --messages %u --faults %u%s",
                  given.story.seed, given.story.hosts, (double)given.story.length / (double)MAIL_DAY,
-                 given.story.messages, given.story.faults);
+                 given.story.messages, given.story.faults, given.tls ? " --tls" : "");
         mail_test_case(name);
         story_play(&given.story, &result);
         print_result(&result);
+        assert_true(!given.tls || result.encrypted > 0 || given.story.hosts == 1);
         if (given.twice) {
             story_play(&given.story, &again);
             assert_true(again.trace_sum == result.trace_sum && again.steps == result.steps);
         }
     }
+    mail_tls_context_unref(given.story.tls);
 }
 
 int main(int argc, char **argv)

@@ -224,6 +224,7 @@ static void begin(story *st)
 
         sim_town_host_init(&st->town[i], &st->ledger, i, st->opts.hosts, &relay);
         relay.dns = dns;
+        relay.tls = st->opts.tls;
         sim_relay_init(&st->relays[i], world, &relay);
     }
     sim_load_start(&st->load, world, &st->ledger, st->relays, st->opts.hosts, st->opts.length);
@@ -355,6 +356,7 @@ static void finish(story *st, story_result *out)
     out->fetched = st->readers.fetched;
     out->removed = st->readers.removed;
     out->changed = st->operators.changed;
+    out->encrypted = st->ledger.encrypted;
     sim_world_deinit(&st->world);
     sim_ledger_deinit(&st->ledger);
 }

@@ -33,6 +33,7 @@ typedef struct story_options {
     unsigned messages;
     mail_duration length; /* of the time in which things go wrong */
     unsigned faults;
+    mail_tls_context *tls; /* of all hosts; no two such worlds are the same; NULL: none */
     void (*trace)(void *arg, const char *line);
     void *trace_arg;
 } story_options;
@@ -44,6 +45,7 @@ typedef struct story_result {
     unsigned delivered, reported, dropped, vanished, duplicates;
     unsigned crashes, starved, sessions, fetched, removed;
     unsigned changed;   /* by operators */
+    unsigned encrypted; /* hops that a host of ours took by TLS */
     mail_duration took; /* in the world */
 } story_result;
 
