@@ -117,6 +117,7 @@ static void every_promise_is_kept(void **state)
                  given.story.seed, given.story.hosts, (double)given.story.length / (double)MAIL_DAY,
                  given.story.messages, given.story.faults, given.tls ? " --tls" : "");
         mail_test_case(name);
+        (void)fflush(stdout); /* whatever comes, it is known of which world */
         story_play(&given.story, &result);
         print_result(&result);
         assert_true(!given.tls || result.encrypted > 0 || given.story.hosts == 1);
