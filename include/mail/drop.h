@@ -52,8 +52,8 @@ MAIL_API int mail_spool_find(char path[MAIL_SPOOL_PATH_SIZE], const char *asked,
  * is made if missing. The message goes into `*out`. `finish` returns at once: MAIL_OK, the
  * message is on the disk under `name` (optional) and its owner has been told.
  *
- * Errors: MAIL_ENOENT no spool; MAIL_EINVAL an address that would break its line; MAIL_EPERM,
- * MAIL_ENOSPC, MAIL_EIO, MAIL_ENOMEM. `err` says it in one line.
+ * Errors: MAIL_ENOENT no spool; MAIL_EINVAL an address that would break its line, or an ENVID of
+ * more than 100 octets; MAIL_EPERM, MAIL_ENOSPC, MAIL_EIO, MAIL_ENOMEM. `err` says it in one line.
  */
 MAIL_API int mail_drop_begin(mail_sink **out, const char *spool, const mail_envelope *envelope,
                              const mail_mem *mem, char name[MAIL_DROP_NAME_SIZE], mail_error *err);

@@ -15,6 +15,9 @@
 #define DROP_PARTIAL ".part" /* being written: not yet a message */
 #define DROP_BAD     ".bad"
 
+/* Octets of an ENVID, decoded: no more than SMTP takes (RFC 3461, section 4.4). */
+#define DROP_ENVID_MAX 100
+
 /* What a writer stands on, for a simulation to stand in. */
 typedef struct drop_seams {
     const mail_files *files;

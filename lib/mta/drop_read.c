@@ -192,7 +192,7 @@ static bool take_parameter(mail_envelope *envelope, mail_span line)
 /* Sender and ENVID come in two lines but are set in one go. */
 static int set_sender(mail_drop *drop, const mail_path *sender, mail_span xtext)
 {
-    char envid[512];
+    char envid[DROP_ENVID_MAX];
     int length = mail_xtext_decode(xtext, envid, sizeof(envid));
 
     if (length < 0) {

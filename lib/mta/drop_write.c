@@ -174,12 +174,13 @@ static int print_recipients(buffer *buf, const mail_envelope *envelope)
 
 static int print_envid(buffer *buf, mail_span envid)
 {
-    char xtext[512];
-    int length = mail_xtext_encode(envid, xtext, sizeof(xtext));
+    char xtext[3 * DROP_ENVID_MAX];
+    int length;
 
-    if (envid.length == 0) {
-        return MAIL_OK;
+    if (envid.length == 0 || envid.length > DROP_ENVID_MAX) {
+        return envid.length == 0 ? MAIL_OK : MAIL_EINVAL;
     }
+    length = mail_xtext_encode(envid, xtext, sizeof(xtext));
     return length < 0 ? length : buffer_printf(buf, "envid %.*s\n", length, xtext);
 }
 

@@ -93,10 +93,10 @@ static mail_receive *front(void)
     return &rcv;
 }
 
-/* The same message comes out with another Message-ID: that line does not count. */
+/* The same message comes out with another Message-ID or Resent-Message-ID, and what is behind it is not compared. */
 static bool equal_but_for_the_id(mail_span a, mail_span b)
 {
-    const char *mark = "\r\nMessage-ID: <";
+    const char *mark = "Message-ID: <";
     const char *in_a = memmem(a.data, a.length, mark, strlen(mark));
     size_t n = in_a != NULL ? (size_t)(in_a - a.data) : a.length;
 
