@@ -87,7 +87,7 @@ char *sim_ledger_body(const sim_message *message, size_t *length)
                           message->is_utf8 ? " for all \xc3\xbc" : "");
     while (at < message->size) {
         uint64_t dice = mix(++state * 0x9e3779b97f4a7c15U + id);
-        size_t line = dice % (id % 4 == 0 ? 3 : 71);
+        size_t line = dice % (id % 8 == 0 ? 3 : 71);
 
         for (size_t dots = dice >> 60; dots > 12; dots--) {
             text[at++] = '.';

@@ -148,7 +148,7 @@ static size_t choose_size(const sim_load *load, unsigned id)
     if (dice < 5) {
         return TOWN_MAX_BYTES + 1 + below(load, 1 << 16); /* nobody takes it */
     }
-    return 100 + below(load, dice < 900 ? 3000 : dice < 980 && id % 4 != 0 ? 20000 : 80000);
+    return 100 + below(load, dice < 900 ? 3000 : dice < 980 && id % 8 != 0 ? 20000 : 80000);
 }
 
 static unsigned choose_count(const sim_load *load)

@@ -33,6 +33,7 @@ typedef struct entry {
 /* The names of a folder, by their hash: some folders have thousands. */
 #define BUCKETS 256
 typedef struct names {
+    size_t count;
     entry *buckets[BUCKETS];
 } names;
 
@@ -293,6 +294,7 @@ static void drop_entry(fault_files *fs, names *from, const char *name)
 
     if (gone != NULL) {
         *at = gone->next;
+        from->count--;
         --*gone->counted;
         see_if_gone(fs, gone->target);
         free(gone);
@@ -305,6 +307,7 @@ static void add_entry(names *to, const char *name, node *target, unsigned *count
     entry **bucket;
     entry *made = must(calloc(1, sizeof(*made)));
 
+    to->count++;
     ++*counted;
     snprintf(made->name, sizeof(made->name), "%s", name);
     made->hash = hash_name(made->name);
@@ -797,7 +800,7 @@ static int fault_list(const mail_files *files, int dir, int (*fn)(const char *na
     const names *in = handle_of(fs, dir)->target->entries;
     int code = fs->has_crashed ? -EIO : 0;
 
-    for (size_t i = 0; code == 0 && i < BUCKETS; i++) {
+    for (size_t i = 0; in->count > 0 && code == 0 && i < BUCKETS; i++) {
         const entry *at = in->buckets[i];
 
         while (at != NULL && code == 0) {
