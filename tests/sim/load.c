@@ -261,6 +261,7 @@ static void begin_sending(sim_load *load, sim_message *message)
 
     assert_non_null(sd);
     *sd = (sending){.load = load, .message = message, .at = relay};
+    message->touched[relay - load->relays] = load->world->now; /* its log may name nobody */
     sd->text = sim_ledger_body(message, &sd->length);
     sd->again = (sim_event){.fn = drop, .arg = sd};
     fill_envelope(&sd->envelope, message);
