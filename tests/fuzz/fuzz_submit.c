@@ -97,10 +97,10 @@ static mail_receive *front(void)
 static bool equal_but_for_the_id(mail_span a, mail_span b)
 {
     const char *mark = "Message-ID: <";
-    const char *in_a = memmem(a.data, a.length, mark, strlen(mark));
+    const char *in_a = a.length > 0 ? memmem(a.data, a.length, mark, strlen(mark)) : NULL;
     size_t n = in_a != NULL ? (size_t)(in_a - a.data) : a.length;
 
-    return a.length == b.length && memcmp(a.data, b.data, n) == 0;
+    return a.length == b.length && (n == 0 || memcmp(a.data, b.data, n) == 0);
 }
 
 /* What a message leads to: a code and, for MAIL_OK, `t->kept`. */
