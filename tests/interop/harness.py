@@ -111,7 +111,10 @@ class Program:
         return host.strip("[]"), int(port)
 
     def log(self):
-        return pathlib.Path(self.log_path).read_text(errors="replace")
+        """What it has said so far, without a line that may still be under way."""
+        has_ended = self.process.poll() is not None
+        text = pathlib.Path(self.log_path).read_text(errors="replace")
+        return text if has_ended else text[:text.rfind("\n") + 1]
 
     def stop(self, sig=signal.SIGTERM):
         if self.process.poll() is None:
