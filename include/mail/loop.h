@@ -47,7 +47,7 @@ typedef struct mail_loop_ops {
     void (*untimer)(mail_timer *timer); /* no callback after it; NULL does nothing */
 
     /* Runs `run` on another thread, then `done` on the loop. MAIL_ENOMEM, MAIL_ESYS:
-     * neither runs. The loop is not destroyed while work is under way. */
+     * neither runs. Who began it may be gone before it is done, the loop may not. */
     int (*work)(mail_loop *loop, void (*run)(void *), void (*done)(void *), void *arg);
 
     /* A bell that any thread may ring: `fn` is then called soon on the loop,

@@ -22,7 +22,10 @@ typedef struct mail_loop_poll mail_loop_poll;
  */
 MAIL_API int mail_loop_poll_create(mail_loop_poll **out, const mail_mem *mem);
 
-/** Ends the threads and frees the loop. What was watched, set or made with it must be gone. */
+/**
+ * Ends the threads and frees the loop. What was watched, set or made with it must be gone; work
+ * under way is waited for, and its `done` called.
+ */
 MAIL_API void mail_loop_poll_destroy(mail_loop_poll *loop);
 
 /** The loop as the rest of libmail takes it. Ownership: lends until destroy. */

@@ -24,9 +24,10 @@ typedef struct mail_loop_uv mail_loop_uv;
 MAIL_API int mail_loop_uv_create(mail_loop_uv **out, uv_loop_t *uv, const mail_mem *mem);
 
 /**
- * Gives up the loop. What was watched, set or made with it must be gone. On a
- * caller's `uv_loop_t` the last handles are closed, and the memory freed, in
- * rounds to come, as always with libuv: run it until it has nothing left.
+ * Gives up the loop. What was watched, set or made with it must be gone; work under
+ * way is waited for, and its `done` called. On a caller's `uv_loop_t` that comes in
+ * rounds to come, and with it the last handles are closed and the memory freed, as
+ * always with libuv: run it until it has nothing left.
  */
 MAIL_API void mail_loop_uv_destroy(mail_loop_uv *loop);
 

@@ -299,6 +299,9 @@ void mail_loop_poll_destroy(mail_loop_poll *pl)
     }
     assert(!pl->running);
     assert(pl->count == pl->holes + 1 && list_is_empty(&pl->bells));
+    while (pl->workers.under_way > 0) {
+        (void)mail_loop_poll_run_once(pl, MAIL_HOUR);
+    }
     loop_workers_deinit(&pl->workers);
     loop_timers_deinit(&pl->timers);
     close(pl->entries[0].fd);

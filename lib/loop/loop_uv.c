@@ -50,8 +50,8 @@ struct mail_loop_uv {
     mail_time alarm_at; /* MAIL_NEVER: not set */
     uv_idle_t soon;     /* instead of an alarm that is due at once */
     uv_timer_t limit;   /* of run_once */
-    size_t objects;     /* watches and bells in use, work under way */
-    size_t handles;     /* not yet closed */
+    size_t objects;     /* watches and bells in use */
+    size_t handles;     /* not yet closed, and work under way */
     bool in_timers;
     bool destroyed;
 };
@@ -258,8 +258,8 @@ static void on_work_done(uv_work_t *work, int status)
 
     (void)status; /* not 0 only after uv_cancel, which nobody calls */
     mem_free(jb.loop->mem, work->data, sizeof(jb));
-    jb.loop->objects--;
     jb.done(jb.arg);
+    handle_closed(jb.loop);
 }
 
 static int uv_adapter_work(mail_loop *loop, void (*run)(void *), void (*done)(void *), void *arg)
@@ -276,7 +276,7 @@ static int uv_adapter_work(mail_loop *loop, void (*run)(void *), void (*done)(vo
     jb->done = done;
     jb->arg = arg;
     uv_queue_work(lp->uv, &jb->work, on_work, on_work_done); /* fails only without on_work */
-    lp->objects++;
+    lp->handles++;
     return MAIL_OK;
 }
 
@@ -391,7 +391,7 @@ void mail_loop_uv_destroy(mail_loop_uv *lp)
         int code;
 
         while (lp->handles > 0) {
-            uv_run(&lp->own, UV_RUN_NOWAIT);
+            uv_run(&lp->own, UV_RUN_ONCE);
         }
         code = uv_loop_close(&lp->own);
         assert(code == 0);

@@ -559,9 +559,6 @@ int mail_send_wait(mail_send_results **out, const mail_envelope *envelope, mail_
             mail_error_set(err, code, "cannot send: %s", mail_strerror(code));
         }
     }
-    if (opts->auth != NULL) {
-        (void)mail_loop_poll_run(wait.loop); /* a worker may still be after the secret */
-    }
     mail_loop_poll_destroy(wait.loop);
     *out = code == MAIL_OK ? wait.results : NULL;
     return code;

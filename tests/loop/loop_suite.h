@@ -760,6 +760,22 @@ static void two_jobs_run_at_the_same_time(void **state)
     world_close(&w);
 }
 
+static void work_under_way_is_done_before_the_loop_goes(void **state)
+{
+    static errand errands[50];
+    unsigned done = 0;
+    world w;
+
+    (void)state;
+    world_open(&w);
+    for (size_t i = 0; i < MAIL_COUNT(errands); i++) {
+        errands[i] = (errand){.w = &w, .loop_thread = pthread_self(), .done = &done};
+        assert_int_equal(w.loop->ops->work(w.loop, errand_run, errand_done, &errands[i]), MAIL_OK);
+    }
+    world_close(&w);
+    assert_int_equal(done, MAIL_COUNT(errands));
+}
+
 /* Rounds */
 
 static void run_ends_when_nothing_is_left(void **state)
@@ -923,6 +939,7 @@ static int run_loop_suite(const struct CMUnitTest *more, size_t more_count)
         cmocka_unit_test(a_bell_removed_by_another_is_not_called),
         cmocka_unit_test(work_runs_elsewhere_and_is_done_here),
         cmocka_unit_test(two_jobs_run_at_the_same_time),
+        cmocka_unit_test(work_under_way_is_done_before_the_loop_goes),
         cmocka_unit_test(run_ends_when_nothing_is_left),
         cmocka_unit_test(a_round_waits_no_longer_than_told),
         cmocka_unit_test(now_is_the_start_of_the_round),

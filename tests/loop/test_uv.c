@@ -59,6 +59,28 @@ static void is_a_guest_on_a_loop_of_the_caller(void **state)
     assert_int_equal(uv_loop_close(&uv), 0);
 }
 
+static void work_of_a_guest_is_done_though_it_has_left(void **state)
+{
+    mail_test_walk mem;
+    mail_loop_uv *guest;
+    uv_loop_t uv;
+    world w = {0};
+    unsigned done = 0;
+    errand e = {.w = &w, .loop_thread = pthread_self(), .done = &done};
+
+    (void)state;
+    mail_test_mem_init(&mem);
+    assert_int_equal(uv_loop_init(&uv), 0);
+    assert_int_equal(mail_loop_uv_create(&guest, &uv, &mem.mem), MAIL_OK);
+    w.loop = mail_loop_uv_loop(guest);
+    assert_int_equal(w.loop->ops->work(w.loop, errand_run, errand_done, &e), MAIL_OK);
+    mail_loop_uv_destroy(guest);
+    assert_int_equal(uv_run(&uv, UV_RUN_DEFAULT), 0);
+    assert_int_equal(done, 1);
+    mail_test_mem_check(&mem);
+    assert_int_equal(uv_loop_close(&uv), 0);
+}
+
 static void does_not_keep_a_loop_of_the_caller_alive(void **state)
 {
     mail_loop_uv *guest;
@@ -91,6 +113,7 @@ int main(void)
 {
     const struct CMUnitTest more[] = {
         cmocka_unit_test(is_a_guest_on_a_loop_of_the_caller),
+        cmocka_unit_test(work_of_a_guest_is_done_though_it_has_left),
         cmocka_unit_test(does_not_keep_a_loop_of_the_caller_alive),
         cmocka_unit_test(refuses_a_descriptor_that_cannot_be_watched),
     };
