@@ -1,7 +1,8 @@
 """Starts and ends the programs that the interop tests bring together.
 
-Everything runs on loopback on ports that were free a moment ago, in a scratch
-folder, and is ended by the test that started it, whatever happens.
+Everything runs on loopback, in a scratch folder, and is ended by the test that
+started it, whatever happens. A port that has to be known before its server runs
+is held for it, so that nobody else gets it meanwhile.
 """
 
 import contextlib
@@ -56,22 +57,6 @@ def wait_for(condition, what):
             return value
         time.sleep(0.005)
     raise AssertionError(f"waited in vain for {what}")
-
-
-def free_port(addresses=("127.0.0.1",), kind=socket.SOCK_STREAM):
-    """A port that is free on all of `addresses`."""
-    for _ in range(100):
-        with contextlib.ExitStack() as stack:
-            try:
-                port = 0
-                for address in addresses:
-                    s = stack.enter_context(socket.socket(socket.AF_INET, kind))
-                    s.bind((address, port))
-                    port = s.getsockname()[1]
-                return port
-            except OSError:
-                continue
-    raise AssertionError("no free port")
 
 
 def make_certificate(folder):
@@ -147,6 +132,22 @@ class World(unittest.TestCase):
                 print(f"--- log of {name}\n{text[-3000:]}", file=sys.stderr)
         return result
 
+    def port(self, *addresses):
+        """A port of `addresses` (127.0.0.1) that is ours until the end: it is bound, and refuses what comes
+        until a server listens there, which any can that sets SO_REUSEADDR."""
+        for _ in range(100):
+            with contextlib.ExitStack() as stack:
+                port = 0
+                with contextlib.suppress(OSError):
+                    for address in addresses or ("127.0.0.1",):
+                        held = stack.enter_context(socket.socket())
+                        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                        held.bind((address, port))
+                        port = held.getsockname()[1]
+                    self.addCleanup(stack.pop_all().close)
+                    return port
+        raise AssertionError("no free port")
+
     def start(self, name, argv, env=None):
         program = Program(argv, self.dir / f"{name}.log", env)
         self.addCleanup(self._stop, name, program)
@@ -183,7 +184,7 @@ class World(unittest.TestCase):
         conf = self.dir / f"{name}.conf"
         data = "\n".join(f"  local-data: '{r}'" for r in records)
         for _ in range(5):
-            port = free_port(kind=socket.SOCK_DGRAM)
+            port = self.port()  # for TCP; whoever has it for UDP keeps it, and another is tried
             conf.write_text(f"""
 server:
   interface: 127.0.0.1@{port}
@@ -196,6 +197,7 @@ server:
   use-syslog: no
   logfile: ""
   num-threads: 1
+  so-reuseport: no
   module-config: "iterator"
   access-control: 127.0.0.0/8 allow
   local-zone: "." static

@@ -77,7 +77,7 @@ class Load:
                             self.lock.notify_all()
             except (OSError, smtplib.SMTPException):
                 with self.lock:
-                    if self.address == address:
+                    if self.address is address:  # a new relay may have got the same port
                         self.address = None
 
     def serve(self, address, count):

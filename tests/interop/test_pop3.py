@@ -9,7 +9,7 @@ import poplib
 import ssl
 import subprocess
 
-from harness import PATIENCE, World, main, make_certificate, needs
+from harness import PATIENCE, World, main, make_certificate, needs, wait_for
 
 MESSAGE = b"Subject: hello\n\n.body\n"
 WIRE = b"Subject: hello\r\n\r\n.body\r\n"
@@ -64,7 +64,7 @@ class Pop3(World):
         """PO-030"""
         self.serve()
         self.assertEqual(self.curl(f"pop3://{self.host}:{self.port}/1", "--ssl-reqd"), (0, WIRE))
-        self.assertIn("tls=TLS1.", self.server.log())
+        wait_for(lambda: "tls=TLS1." in self.server.log(), "the log")
 
     @needs("curl")
     def test_curl_logs_in_by_auth(self):

@@ -7,7 +7,7 @@ import smtplib
 import subprocess
 
 import messages
-from harness import MAIL_MX, PATIENCE, World, free_port, main, needs, peer, peer_env, wait_for
+from harness import MAIL_MX, PATIENCE, World, main, needs, peer, peer_env, wait_for
 
 #: The preferred host of b.example is dead; c.example takes no mail.
 RECORDS = [
@@ -24,7 +24,7 @@ class Relaying(World):
     def world(self):
         """Relay a for a.example and relay b for b.example and d.example, DNS between them."""
         resolver = self.dns(RECORDS)
-        port = free_port(("127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"))
+        port = self.port("127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22")
         users = self.dir / "users.b"
         users.write_text("bob@b.example:{PLAIN}x\nbob@d.example:{PLAIN}x\njürgen@b.example:{PLAIN}x\n")
         way = ["--resolver", resolver, "--smtp-port", port, "--allow-private-mx", "--retry", "1s"]
@@ -112,7 +112,7 @@ class Relaying(World):
         """SS-041"""
         resolver = self.dns([f"d{i}.example. 60 IN MX 1 mx.b.example." for i in range(50)] +
                             ["mx.b.example. 60 IN A 127.0.0.12"])
-        port = free_port(("127.0.0.12",))
+        port = self.port("127.0.0.12")
         local = [word for i in range(50) for word in ("--local", f"d{i}.example")]
         b = self.relay("--listen", f"127.0.0.12:{port}", *local, name="b")
         self.a = self.relay("--resolver", resolver, "--smtp-port", port, "--allow-private-mx", name="a")
@@ -125,7 +125,7 @@ class Relaying(World):
     def test_dead_hosts_are_tried_again_until_one_lives(self):
         """QR-001 QR-002"""
         resolver = self.dns(RECORDS)
-        port = free_port(("127.0.0.11", "127.0.0.12"))
+        port = self.port("127.0.0.11", "127.0.0.12")
         self.a = self.relay("--resolver", resolver, "--smtp-port", port, "--allow-private-mx", "--retry",
                             "1s", name="a")
         self.send(["bob@b.example"])
@@ -135,7 +135,7 @@ class Relaying(World):
 
     def test_a_loop_between_two_relays_ends(self):
         """SS-047"""
-        port = free_port(("127.0.0.31", "127.0.0.32"))
+        port = self.port("127.0.0.31", "127.0.0.32")
         self.a = self.relay("--listen", f"127.0.0.31:{port}", "--route", f"loop.example=127.0.0.32:{port}",
                             "--local", "a.example", name="a")
         b = self.relay("--listen", f"127.0.0.32:{port}", "--route", f"*=127.0.0.31:{port}", name="b")
@@ -148,7 +148,7 @@ class Relaying(World):
     def test_relays_into_smtp_sink(self):
         for flags in ((), ("-8",), ("-e",), ("-p",)):
             with self.subTest(flags):
-                port = free_port()
+                port = self.port()
                 dump = self.dir / f"sink{''.join(flags)}"
                 dump.mkdir()
                 dump.chmod(0o777)

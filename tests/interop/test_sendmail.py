@@ -7,7 +7,7 @@ import getpass
 import os
 import subprocess
 
-from harness import PATIENCE, SENDMAIL, World, body_of, free_port, main, needs, wait_for
+from harness import PATIENCE, SENDMAIL, World, body_of, main, needs, wait_for
 
 TEXT = b"From: alice@a.example\nTo: bob@b.example\nSubject: hi\n\nhello\n"
 CRON = b"From: root (Cron Daemon)\nTo: bob@b.example\nSubject: Cron <root@host> true\n\noutput\n"
@@ -282,7 +282,7 @@ class Sendmail(World):
 
     def test_the_owner_is_told_to_run_its_queue(self):
         """It tries at once, though it leaves the host alone for a while otherwise."""
-        port = free_port()
+        port = self.port()
         owner = self.relay("--route", f"*=127.0.0.1:{port}", "--retry", "1h", name="owner")
         self.call(["-f", "x@a.example", "bob@b.example"], spool=owner.spool)
         wait_for(lambda: " deferred " in owner.log(), "a first try")
@@ -313,7 +313,7 @@ class Alone(World):
 
     def test_dead_smart_host_leaves_it_in_the_spool(self):
         self.call(["--smarthost", "127.0.0.1:9", "-t"])
-        self.assertIn("4.4.1", self.call(["--smarthost", "127.0.0.1:9", "-t", "--wait=1"], code=75))
+        self.assertIn("4.4.1", self.call(["--smarthost", "127.0.0.1:9", "-t", "--wait=30"], code=75))
         self.assertEqual(list((self.dir / "spool/drop").glob("*")), [])
         done = subprocess.run([str(SENDMAIL), "-bp", "--spool", str(self.dir / "spool")], stdout=subprocess.PIPE,
                               timeout=PATIENCE, check=True)
@@ -333,7 +333,7 @@ class Alone(World):
         users.write_text("bob@b.example:{PLAIN}x\n")
         server = self.relay("--local", "b.example", "--users", users)
         self.call(["--smarthost", "127.0.0.1:9", "-f", "<>", "nobody@b.example"])
-        self.call(["--smarthost", server.ready["smtp"][0], "--wait=5", "-f", "<>", "bob@b.example"])
+        self.call(["--smarthost", server.ready["smtp"][0], "--wait=30", "-f", "<>", "bob@b.example"])
 
     def test_user_spool_is_made_private(self):
         state = self.dir / "state"

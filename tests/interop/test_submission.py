@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import sys
 
-from harness import PATIENCE, ROOT, World, body_of, main, needs
+from harness import PATIENCE, ROOT, World, body_of, main, needs, wait_for
 
 sys.path.insert(0, str(ROOT / "tests/examples"))
 import certificates  # noqa: E402
@@ -75,7 +75,7 @@ class Submission(World):
                              "--tls-starttls=on", "--tls-certcheck=off", f"--auth={mechanism}", f"--user={USER}",
                              f"--passwordeval=echo '{PASSWORD}'", "bob@b.example"], MESSAGE)
             self.assert_came(b".first\nlast\n", count)
-        self.assertEqual(self.server.log().count(" authenticated client="), 4)
+        wait_for(lambda: self.server.log().count(" authenticated client=") == 4, "the log of four logins")
 
     def test_smtplib_with_a_verified_certificate(self):
         context = ssl.create_default_context(cafile=self.trust)
