@@ -13,10 +13,11 @@ import smtplib
 import socket
 import subprocess
 import tempfile
-import time
+import threading
 
 import certificates
-from relays import ANY, PATIENCE, RELAY, content, play, relay, run, until
+from relays import ANY, PATIENCE, RELAY, content, held_port, play, relay, run, until
+
 
 def says_where_it_listens_in_the_order_given():
     with relay(*ANY, "--lmtp", "unix:lmtp", *ANY, "--lmtp", "127.0.0.1:0") as r:
@@ -44,18 +45,14 @@ def delivers_locally_and_returns_what_it_cannot():
 
 
 def relays_through_another_and_waits_for_it():
-    with tempfile.TemporaryDirectory() as there, relay(*ANY, "--local", "there.test",
-                                                        home=there) as far:
-        port = far.port()
-        assert far.stop() == 0
-        with relay(*ANY, "--route", f"there.test=127.0.0.1:{port}", "--retry", "1s") as near:
-            near.send("a@near.test", ["b@there.test"])
-            until(lambda: any(" deferred " in line for line in near.lines()), "a first try")
-            with relay("--listen", f"127.0.0.1:{port}", "--local", "there.test",
-                       home=there) as again:
-                until(lambda: len(again.mailbox("b@there.test")) == 1, "delivery")
-                text = content(again.mailbox("b@there.test")[0])
-                assert text.count("Received: ") == 2, text
+    with held_port() as port, relay(*ANY, "--route", f"there.test=127.0.0.1:{port}", "--retry",
+                                    "1s") as near:
+        near.send("a@near.test", ["b@there.test"])
+        until(lambda: any(" deferred " in line for line in near.lines()), "a first try")
+        with relay("--listen", f"127.0.0.1:{port}", "--local", "there.test") as far:
+            until(lambda: len(far.mailbox("b@there.test")) == 1, "delivery")
+            text = content(far.mailbox("b@there.test")[0])
+            assert text.count("Received: ") == 2, text
 
 
 def raw(r, *said):
@@ -80,7 +77,8 @@ def believes_a_proxy_that_is_listed():
         raw(r, header, *begin, b"RCPT TO:<b@here.test>\r\n", b"DATA\r\n", b"text\r\n.\r\n")
         until(lambda: len(r.mailbox("b@here.test")) == 1, "delivery")
         assert "[192.0.2.1]" in content(r.mailbox("b@here.test")[0])
-        assert any(" accepted " in line and "peer=192.0.2.1" in line for line in r.lines())
+        until(lambda: any(" accepted " in line and "peer=192.0.2.1" in line for line in r.lines()),
+              "the log")
         with socket.create_connection(("127.0.0.1", r.port()), PATIENCE) as wire:
             wire.sendall(b"EHLO client.test\r\n")
             assert wire.recv(100) == b"", "no header, no session"
@@ -93,16 +91,17 @@ def holds_clients_to_their_limits():
     """Rates by client, counted where they can be seen; a /24 is a network."""
     with relay(*ANY, "--metrics", "127.0.0.1:0", "--limit-loopback", "--route", "*=hold",
                "--max-messages-per-client", "2/1h", "--max-sessions-per-network", "1") as r:
-        r.send("a@near.test", ["b@there.test"])
-        r.send("a@near.test", ["b@there.test"])
-        try:
-            r.send("a@near.test", ["b@there.test"])
-            raise AssertionError("a third message")
-        except smtplib.SMTPSenderRefused as refused:
-            assert refused.smtp_code == 450 and b"4.7.1" in refused.smtp_error
-        with r.smtp(), socket.create_connection(("127.0.0.1", r.port()), PATIENCE,
-                                                ("127.0.0.9", 0)) as neighbour:
-            assert neighbour.recv(100).startswith(b"421 4.7.0")
+        with r.smtp() as client:
+            for _ in range(2):
+                client.sendmail("a@near.test", ["b@there.test"], "Subject: x\r\n\r\n")
+            try:
+                client.sendmail("a@near.test", ["b@there.test"], "Subject: x\r\n\r\n")
+                raise AssertionError("a third message")
+            except smtplib.SMTPSenderRefused as refused:
+                assert refused.smtp_code == 450 and b"4.7.1" in refused.smtp_error
+            with socket.create_connection(("127.0.0.1", r.port()), PATIENCE,
+                                          ("127.0.0.9", 0)) as neighbour:
+                assert neighbour.recv(100).startswith(b"421 4.7.0")
         with socket.create_connection(("127.0.0.1", r.port(1)), PATIENCE) as wire:
             wire.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
             numbers = wire.makefile().read()
@@ -119,17 +118,40 @@ def status(r):
         return dict(line.rstrip("\n").split(":\t", 1) for line in lines)
 
 
-def manager(home):
-    """A service manager's end of sd_notify."""
-    wire = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    wire.bind(os.path.join(home, "notify"))
-    wire.settimeout(PATIENCE)
-    return wire
+class Manager(threading.Thread):
+    """A service manager's end of sd_notify. It takes what it is told at once, since there is room
+    for little, and what finds none is lost."""
+
+    def __init__(self, home):
+        super().__init__(daemon=True)
+        self.heard = []
+        self.wire = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.wire.bind(os.path.join(home, "notify"))
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.wire.shutdown(socket.SHUT_RD)
+        self.join()
+        self.wire.close()
+
+    def run(self):
+        while word := self.wire.recv(100):
+            self.heard.append(word)
+
+    def signs(self):
+        """Of life."""
+        return self.heard.count(b"WATCHDOG=1")
+
+    def words(self):
+        return [word for word in self.heard if word != b"WATCHDOG=1"]
 
 
 def serves_under_a_service_manager():
     """Sockets handed over, by name, and a word about how it is."""
-    with tempfile.TemporaryDirectory() as home, manager(home) as notify, \
+    with tempfile.TemporaryDirectory() as home, Manager(home) as manager, \
             socket.create_server(("127.0.0.1", 0)) as smtp, \
             socket.create_server(("127.0.0.1", 0)) as lmtp:
 
@@ -143,27 +165,30 @@ def serves_under_a_service_manager():
             cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, close_fds=False,
             preexec_fn=hand_over, env={
                 "LISTEN_FDS": "2", "LISTEN_FDNAMES": "relay.socket:lmtp",
-                "NOTIFY_SOCKET": os.path.join(home, "notify"), "WATCHDOG_USEC": "20000",
+                "NOTIFY_SOCKET": os.path.join(home, "notify"), "WATCHDOG_USEC": "200000",
                 "PATH": os.environ["PATH"]})
-        ready = process.stdout.readline()
-        ports = smtp.getsockname()[1], lmtp.getsockname()[1]
-        assert ready == "ready smtp=127.0.0.1:%d lmtp=127.0.0.1:%d\n" % ports, ready
-        heard = [notify.recv(100) for _ in range(5)]
-        assert b"READY=1" in heard and heard.count(b"WATCHDOG=1") == 4, heard
-        with smtplib.SMTP("127.0.0.1", ports[0]) as client:
-            client.sendmail("a@near.test", ["b@mx.test"], "Subject: x\r\n\r\n")
-        with smtplib.LMTP("127.0.0.1", ports[1]) as client:
-            client.sendmail("a@near.test", ["b@mx.test"], "Subject: x\r\n\r\n")
-        process.send_signal(signal.SIGHUP)
-        heard = []
-        while not heard or heard[-1] != b"READY=1":
-            heard += [word for word in [notify.recv(100)] if word != b"WATCHDOG=1"]
-        assert heard[0].startswith(b"RELOADING=1\nMONOTONIC_USEC="), heard
-        process.terminate()
-        while notify.recv(100) != b"STOPPING=1":
-            pass
-        process.communicate(timeout=PATIENCE)
+        try:
+            is_managed(process, manager, smtp.getsockname()[1], lmtp.getsockname()[1])
+        finally:
+            process.kill()
+            process.communicate()
         assert process.returncode == 0
+
+
+def is_managed(process, manager, smtp, lmtp):
+    ready = process.stdout.readline()
+    assert ready == f"ready smtp=127.0.0.1:{smtp} lmtp=127.0.0.1:{lmtp}\n", ready
+    until(lambda: manager.words() == [b"READY=1"] and manager.signs() >= 4, manager.heard)
+    for protocol, port in ((smtplib.SMTP, smtp), (smtplib.LMTP, lmtp)):
+        with protocol("127.0.0.1", port) as client:
+            client.sendmail("a@near.test", ["b@mx.test"], "Subject: x\r\n\r\n")
+    process.send_signal(signal.SIGHUP)
+    until(lambda: len(manager.words()) == 3, manager.heard)
+    assert manager.words()[1].startswith(b"RELOADING=1\nMONOTONIC_USEC="), manager.heard
+    assert manager.words()[2] == b"READY=1", manager.heard
+    process.terminate()
+    process.wait(PATIENCE)
+    until(lambda: manager.words()[3:] == [b"STOPPING=1"], manager.heard)
 
 
 def gives_up_what_it_does_not_need():
@@ -205,7 +230,7 @@ def leaves_commands_what_they_need():
                 with relay(*ANY, "--route", f"there.test={host}", "--auth-out",
                            f"{host}=anna@there.test,clear,{source}") as near:
                     near.send("anna@there.test", ["anna@there.test"])
-                    until(lambda: len(far.mailbox("anna@there.test")) == count, near.lines())
+                    until(lambda: len(far.mailbox("anna@there.test")) == count, near.log)
             for path in far.mailbox("anna@there.test"):
                 assert " with ESMTPA " in content(path), content(path)
 
@@ -328,7 +353,8 @@ def reads_certificates_anew():
                 client.sendmail("a@near.test", ["b@there.test"], "Subject: x\r\n\r\n")
             until(lambda: r.mailbox("b@there.test"), "delivery")
             assert " with ESMTPS id " in content(r.mailbox("b@there.test")[0])  # SS-033
-            assert any(" accepted " in line and "tls=TLS1.3" in line for line in r.lines())
+            until(lambda: any(" accepted " in line and "tls=TLS1.3" in line for line in r.lines()),
+                  "the log")
 
 
 USERS = "anna@here.test:{PLAIN}pencil\nbob@here.test:*\n"
@@ -356,7 +382,8 @@ def lets_users_submit_mail():
             texts = [content(path) for path in r.mailbox("bob@here.test")]
             assert sum(" with ESMTPSA id " in text for text in texts) == 3
             assert sum("\nFrom: anna@here.test\n" in text for text in texts) == 2
-            assert sum(" user=anna@here.test tls=TLS1.3" in line for line in r.lines()) == 3
+            until(lambda: sum(" user=anna@here.test tls=TLS1.3" in line
+                              for line in r.lines()) == 3, "the log")
 
 
 def reads_users_anew():
@@ -394,9 +421,7 @@ def ends_in_time_with_sessions_open():
         assert busy.recv(4096).startswith(b"220 ")  # who speaks first is refused
         busy.sendall(b"EHLO x\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@mx.test>\r\nDATA\r\nhalf")
         until(lambda: b"354" in busy.recv(4096), "data")
-        began = time.monotonic()
-        assert r.stop() == 0
-        assert time.monotonic() - began < 10
+        assert r.stop() == 0  # within our patience: their own time would be five minutes
         idle.close()
         busy.close()
 

@@ -6,13 +6,14 @@ import os
 import re
 import signal
 import smtplib
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 
 RELAY = os.path.abspath(sys.argv.pop(1))
-PATIENCE = 20  # seconds until what must happen has happened, on a slow machine
+PATIENCE = 60  # seconds until what must happen has happened, on a slow and busy machine
 
 
 class Relay:
@@ -37,8 +38,10 @@ class Relay:
             return client.sendmail(sender, recipients, text)
 
     def lines(self):
+        """What it has said so far, without a line that may still be under way."""
         with open(self.log) as log:
-            return log.read().splitlines()
+            text = log.read()
+        return text[:text.rfind("\n") + 1].splitlines()
 
     def mailbox(self, address):
         local, domain = address.split("@")
@@ -70,6 +73,15 @@ def until(condition, what):
     while not condition():
         assert time.monotonic() < limit, what
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def held_port():
+    """A port that nobody else gets: bound, it refuses what comes until a relay listens there."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 def content(path):
