@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <mail/date.h>
 
-#include <stdio.h>
+#include <string.h>
 
 #include "base/ascii.h"
 #include "msg/chars.h"
@@ -80,24 +80,76 @@ static mail_wall wall_of(const civil *cv)
            cv->second;
 }
 
+static char *put_char(char *at, char c)
+{
+    *at = c;
+    return at + 1;
+}
+
+static char *put_name(char *at, const char name[4])
+{
+    memcpy(at, name, 3);
+    return at + 3;
+}
+
+/* 0 to 99. */
+static char *put_two(char *at, int number)
+{
+    at[0] = (char)('0' + number / 10);
+    at[1] = (char)('0' + number % 10);
+    return at + 2;
+}
+
+static char *put_year(char *at, int year)
+{
+    return put_two(put_two(at, year / 100), year % 100);
+}
+
+static char *put_time(char *at, const civil *cv)
+{
+    at = put_char(put_two(at, cv->hour), ':');
+    at = put_char(put_two(at, cv->minute), ':');
+    return put_two(at, cv->second);
+}
+
+static char *put_zone(char *at, int zone)
+{
+    int distance = zone < 0 ? -zone : zone;
+
+    at = put_char(at, zone < 0 ? '-' : '+');
+    return put_two(put_two(at, distance / 60), distance % 60);
+}
+
+static size_t put_end(char *at, const char *start)
+{
+    *at = '\0';
+    return (size_t)(at - start);
+}
+
+/* Every message passes here: hence not by a format. */
 size_t mail_date_print(mail_wall when, int zone, char out[MAIL_DATE_SIZE])
 {
-    unsigned distance = zone < 0 ? (unsigned)-zone : (unsigned)zone;
     civil cv = civil_of(when, zone);
+    char *at = put_name(out, day_names[cv.weekday]);
 
-    return (size_t)snprintf(out, MAIL_DATE_SIZE, "%s, %02d %s %04d %02d:%02d:%02d %c%02u%02u",
-                            day_names[cv.weekday], cv.day, month_names[cv.month - 1], cv.year,
-                            cv.hour, cv.minute, cv.second, zone < 0 ? '-' : '+', distance / 60,
-                            distance % 60);
+    at = put_char(put_char(at, ','), ' ');
+    at = put_char(put_two(at, cv.day), ' ');
+    at = put_char(put_name(at, month_names[cv.month - 1]), ' ');
+    at = put_char(put_year(at, cv.year), ' ');
+    at = put_char(put_time(at, &cv), ' ');
+    return put_end(put_zone(at, zone), out);
 }
 
 size_t mail_date_print_asctime(mail_wall when, char out[MAIL_DATE_SIZE])
 {
     civil cv = civil_of(when, 0);
+    char *at = put_char(put_name(out, day_names[cv.weekday]), ' ');
 
-    return (size_t)snprintf(out, MAIL_DATE_SIZE, "%s %s %2d %02d:%02d:%02d %04d",
-                            day_names[cv.weekday], month_names[cv.month - 1], cv.day, cv.hour,
-                            cv.minute, cv.second, cv.year);
+    at = put_char(put_name(at, month_names[cv.month - 1]), ' ');
+    at = put_char(put_two(at, cv.day), ' ');
+    at[-3] = at[-3] == '0' ? ' ' : at[-3];
+    at = put_char(put_time(at, &cv), ' ');
+    return put_end(put_year(at, cv.year), out);
 }
 
 /* Blanks, folds and comments, which nest. */

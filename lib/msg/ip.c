@@ -65,9 +65,36 @@ int mail_ip_parse_literal(mail_span text, mail_ip *ip)
     return MAIL_OK;
 }
 
-static size_t print_address(const mail_ip *ip, char out[MAIL_IP_TEXT_SIZE])
+static size_t put_octet(char *at, unsigned char octet)
 {
-    inet_ntop(ip->family == 6 ? AF_INET6 : AF_INET, ip->bytes, out, MAIL_IP_TEXT_SIZE);
+    size_t length = octet > 99 ? 3 : octet > 9 ? 2 : 1;
+
+    for (size_t i = length; i > 0; i--, octet /= 10) {
+        at[i - 1] = (char)('0' + octet % 10);
+    }
+    return length;
+}
+
+/* For the trace fields of every message: inet_ntop goes by a format. */
+static size_t print_v4(const mail_ip *ip, char *out)
+{
+    size_t length = 0;
+
+    for (size_t i = 0; i < 4; i++) {
+        length += put_octet(out + length, ip->bytes[i]);
+        out[length++] = '.';
+    }
+    out[--length] = '\0';
+    return length;
+}
+
+/* At most INET6_ADDRSTRLEN octets, the NUL included. */
+static size_t print_address(const mail_ip *ip, char *out)
+{
+    if (ip->family != 6) {
+        return print_v4(ip, out);
+    }
+    inet_ntop(AF_INET6, ip->bytes, out, INET6_ADDRSTRLEN);
     return strlen(out);
 }
 
@@ -83,11 +110,13 @@ size_t mail_ip_print(const mail_ip *ip, char out[MAIL_IP_TEXT_SIZE])
 
 size_t mail_ip_print_literal(const mail_ip *ip, char out[MAIL_IP_TEXT_SIZE])
 {
-    char text[MAIL_IP_TEXT_SIZE];
-    int length = (int)print_address(ip, text);
+    const char *open = ip->family == 6 ? "[IPv6:" : "[";
+    size_t length = strlen(open);
 
-    return (size_t)snprintf(out, MAIL_IP_TEXT_SIZE, ip->family == 6 ? "[IPv6:%.*s]" : "[%.*s]",
-                            length, text);
+    memcpy(out, open, length);
+    length += print_address(ip, out + length);
+    memcpy(out + length, "]", sizeof("]"));
+    return length + 1;
 }
 
 /* 0 is a port too: the system chooses one. */

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every byte of every message passes here, so that the work for each byte is what a
- * vector unit does in a loop without branches; only lines of the header are looked
- * at one by one.
+ * Every byte of a message may pass here, so that only lines of the header are looked at
+ * one by one.
  */
 #include <mail/header.h>
 
 #include "base/ascii.h"
+#include "base/octets.h"
 #include "msg/chars.h"
-
-/* What is looked at without a branch. A multiple of every vector's size. */
-#define BLOCK 64
 
 /* How a line of the header began. */
 enum {
@@ -29,71 +26,36 @@ void mail_scan_init(mail_scan *scan)
     *scan = (mail_scan){0};
 }
 
-/* What a run of bytes holds. */
-typedef struct sight {
-    uint8_t all;  /* OR of the bytes */
-    uint8_t nul;  /* whether one is 0 */
-    uint8_t bare; /* whether a CR came without an LF, or an LF without a CR */
-} sight;
-
-/*
- * `at[-1]` can be read: a CR there and an LF here are both or neither, or one of
- * them is bare.
- */
-static inline void see(sight *st, const unsigned char *at, size_t count)
-{
-    const unsigned char *before = at - 1;
-    uint8_t all = 0;
-    uint8_t nul = 0;
-    uint8_t bare = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        all |= at[i];
-        nul |= at[i] == 0;
-        bare |= (before[i] == '\r') ^ (at[i] == '\n');
-    }
-    st->all |= all;
-    st->nul |= nul;
-    st->bare |= bare;
-}
-
 /* Which of the two it was; rare enough to be slow. */
 static void find_bare(mail_scan *scan, mail_span bytes)
 {
-    for (size_t i = 1; i < bytes.length; i++) {
-        bool cr = bytes.data[i - 1] == '\r';
+    bool cr = scan->after_cr;
+
+    for (size_t i = 0; i < bytes.length; i++) {
         bool lf = bytes.data[i] == '\n';
 
-        scan->has_bare_cr = scan->has_bare_cr || (cr && !lf);
-        scan->has_bare_lf = scan->has_bare_lf || (lf && !cr);
+        scan->has_bare_cr |= cr && !lf;
+        scan->has_bare_lf |= lf && !cr;
+        cr = bytes.data[i] == '\r';
     }
 }
 
 /* Looks at a run of bytes and says whether any is above 127. */
 static bool look(mail_scan *scan, mail_span bytes)
 {
-    const unsigned char *at = (const unsigned char *)bytes.data;
-    sight st = {0};
-    size_t i = 1;
+    octets_sight sight = {0};
 
     if (bytes.length == 0) {
         return false;
     }
-    scan->has_bare_cr = scan->has_bare_cr || (scan->after_cr && at[0] != '\n');
-    scan->has_bare_lf = scan->has_bare_lf || (!scan->after_cr && at[0] == '\n');
-    st.all = at[0];
-    st.nul = at[0] == 0;
-    for (; bytes.length - i >= BLOCK; i += BLOCK) {
-        see(&st, at + i, BLOCK);
-    }
-    see(&st, at + i, bytes.length - i);
-    if (st.bare != 0) {
+    octets_look(bytes, scan->after_cr ? '\r' : '\0', &sight);
+    if (sight.has_bare) {
         find_bare(scan, bytes);
     }
-    scan->after_cr = at[bytes.length - 1] == '\r';
-    scan->has_nul = scan->has_nul || st.nul != 0;
-    scan->has_8bit = scan->has_8bit || st.all >= 0x80;
-    return st.all >= 0x80;
+    scan->after_cr = bytes.data[bytes.length - 1] == '\r';
+    scan->has_nul |= sight.has_nul;
+    scan->has_8bit |= sight.has_8bit;
+    return sight.has_8bit;
 }
 
 /* RFC 3629, section 4, over slices: the range of the second octet depends on the first. */

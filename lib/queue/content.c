@@ -1,50 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "queue/content.h"
 
-/* What a run of octets holds, gathered bit by bit. */
-typedef struct seen {
-    unsigned char high; /* bit 7 of every octet */
-    unsigned char zero;
-    unsigned char bare; /* an LF that does not follow a CR, or a CR that no LF follows */
-} seen;
-
-#define BLOCK 64
-
-/* The octet before `at` must be readable. Of a fixed length, so that it becomes vector code. */
-static void look_at_block(const char *at, seen *found)
-{
-    unsigned char high = 0;
-    unsigned char zero = 0;
-    unsigned char bare = 0;
-
-    for (int i = 0; i < BLOCK; i++) {
-        high |= (unsigned char)at[i];
-        zero |= at[i] == 0;
-        bare |= (at[i - 1] == '\r') ^ (at[i] == '\n');
-    }
-    found->high |= high;
-    found->zero |= zero;
-    found->bare |= bare;
-}
-
-static void look_at(char before, mail_span bytes, seen *found)
-{
-    size_t i = 0;
-
-    for (; i < bytes.length && i < 1; i++) {
-        found->high |= (unsigned char)bytes.data[i];
-        found->zero |= bytes.data[i] == 0;
-        found->bare |= (before == '\r') ^ (bytes.data[i] == '\n');
-    }
-    for (; bytes.length - i >= BLOCK; i += BLOCK) {
-        look_at_block(bytes.data + i, found);
-    }
-    for (; i < bytes.length; i++) {
-        found->high |= (unsigned char)bytes.data[i];
-        found->zero |= bytes.data[i] == 0;
-        found->bare |= (bytes.data[i - 1] == '\r') ^ (bytes.data[i] == '\n');
-    }
-}
+#include "base/octets.h"
 
 /* How much of `bytes` is still header, the empty line included. */
 static size_t header_part(queue_content *content, mail_span bytes)
@@ -74,15 +31,15 @@ static size_t header_part(queue_content *content, mail_span bytes)
 
 static void take(queue_content *content, mail_span bytes, bool is_header)
 {
-    seen found = {0};
+    octets_sight sight = {0};
 
     if (bytes.length == 0) {
         return;
     }
-    look_at(content->last, bytes, &found);
-    content->has_8bit |= (found.high & 0x80) != 0;
-    content->has_utf8_header |= is_header && (found.high & 0x80) != 0;
-    content->has_nul |= found.zero != 0 || found.bare != 0;
+    octets_look(bytes, content->last, &sight);
+    content->has_8bit |= sight.has_8bit;
+    content->has_utf8_header |= is_header && sight.has_8bit;
+    content->has_nul |= sight.has_nul || sight.has_bare;
     content->last = bytes.data[bytes.length - 1];
     content->size += bytes.length;
 }

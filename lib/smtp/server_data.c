@@ -9,6 +9,8 @@
  */
 #include "smtp/server.h"
 
+#include "base/octets.h"
+
 static const mail_reply BARE_NEWLINE = SMTP_REPLY(550, 5, 6, 0, "Lone CR or LF in the message");
 
 /*
@@ -17,8 +19,12 @@ static const mail_reply BARE_NEWLINE = SMTP_REPLY(550, 5, 6, 0, "Lone CR or LF i
  */
 static size_t plain_length(mail_span in)
 {
-    const char *at = in.data;
+    const char *at = in.data + octets_plain(in);
     const char *end = in.data + in.length;
+
+    if (at > in.data && at < end && at[-1] == '\n' && *at == '.') {
+        return (size_t)(at - in.data);
+    }
 
     while (at < end) {
         const char *cr = memchr(at, '\r', (size_t)(end - at));
