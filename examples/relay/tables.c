@@ -84,7 +84,10 @@ static int read_aliases(mail_aliases **out, const relay_config *config, mail_err
     return code == MAIL_OK ? code : mail_error_set(err, code, "%s: %s", config->aliases, why.text);
 }
 
-/* Whom to trust is read now. Without --tls-ca a machine that can do no TLS sends in clear what may. */
+/*
+ * A file is read now, so that what is wrong with it is told; the system's list once somebody is to be
+ * verified. A machine that can do no TLS sends in clear what may go so.
+ */
 static int make_trust(relay_tables *tables, const relay_config *config, mail_error *err)
 {
     mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;

@@ -25,7 +25,7 @@ typedef struct mail_tls_context_options {
     size_t size; /* MAIL_TLS_CONTEXT_OPTIONS_INIT */
     const mail_tls_pair *pairs; /* a server needs one; the first serves unknown names */
     size_t pair_count;
-    mail_span trust;         /* PEM: whom to believe; empty: the system's list */
+    mail_span trust;         /* PEM: whom to believe; empty: the system's list, read when needed */
     bool no_trust;           /* believe nobody: PKIX verification fails, pins still work */
     const char *priority;    /* GnuTLS's; default: its NORMAL of TLS 1.3 and 1.2, cheapest first */
     bool ask_client_certificate; /* a server asks, and goes on without one */
@@ -43,6 +43,16 @@ typedef struct mail_tls_context_options {
  */
 MAIL_API int mail_tls_context_create(mail_tls_context **out, const mail_tls_context_options *opts,
                                      mail_error *err);
+
+/**
+ * Whether the system's list of whom to believe is still to be read: it is when the first peer is
+ * verified by it, or at once by a server that asks for certificates. It takes some 20 ms: a loop that
+ * must not stand still has a worker read it before, as mail_smtp_connection does. Thread-safe.
+ */
+MAIL_API bool mail_tls_context_awaits_trust(const mail_tls_context *context);
+
+/** Reads it, unless that is done; who comes meanwhile waits. Blocks on files. Thread-safe. */
+MAIL_API void mail_tls_context_read_trust(mail_tls_context *context);
 
 /** One more user of it. Thread-safe. */
 MAIL_API mail_tls_context *mail_tls_context_ref(mail_tls_context *context);

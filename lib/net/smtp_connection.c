@@ -206,9 +206,8 @@ static unsigned connection_wants(void *arg)
 {
     const mail_smtp_connection *conn = arg;
     unsigned wants = mail_smtp_client_wants(conn->engine);
-    bool is_asking = conn->tls != NULL && net_tls_asks(conn->tls);
 
-    if (wants != 0 && is_asking) {
+    if (wants != 0 && smtp_connection_is_asking(conn)) {
         return (wants & ~(unsigned)MAIL_WANTS_READ) | MAIL_WANTS_ANSWER;
     }
     return wants;

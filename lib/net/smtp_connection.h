@@ -26,6 +26,8 @@ typedef enum smtp_connection_state {
     SMTP_CONNECTION_CLOSED
 } smtp_connection_state;
 
+typedef struct smtp_trust_reading smtp_trust_reading;
+
 struct mail_smtp_connection {
     mail_loop *loop;
     mail_smtp_connection_options opts;
@@ -35,14 +37,15 @@ struct mail_smtp_connection {
     mail_endpoint to; /* ip.family 0: a unix socket */
     net_dialer dialer;
     net_link link;
-    mail_smtp_client *engine; /* from OPEN on */
-    mail_source *source;      /* of the message under way, until it is read */
-    bool pumping;             /* the engine wants the message */
-    net_tls *tls;             /* from the handshake on */
-    bool is_private;          /* it is done */
-    bool has_heard;           /* something, inside TLS */
-    bool has_asked;           /* on_verify was called */
-    uint8_t (*pins)[32];      /* of opts.session, copied, as is its name */
+    mail_smtp_client *engine;    /* from OPEN on */
+    mail_source *source;         /* of the message under way, until it is read */
+    bool pumping;                /* the engine wants the message */
+    smtp_trust_reading *reading; /* a worker learns whom to believe; else NULL */
+    net_tls *tls;                /* from the handshake on */
+    bool is_private;             /* it is done */
+    bool has_heard;              /* something, inside TLS */
+    bool has_asked;              /* on_verify was called */
+    uint8_t (*pins)[32];         /* of opts.session, copied, as is its name */
     char *name;
     bool leaves; /* QUIT as soon as possible */
     bool was_ready;
@@ -55,7 +58,10 @@ struct mail_smtp_connection {
 int smtp_connection_copy_tls(mail_smtp_connection *conn);
 void smtp_connection_forget_tls(mail_smtp_connection *conn);
 
-/* Begins the handshake, once the engine has seen all that came in clear. */
+/* Whether TLS has a question open, to us or to a worker: no more is read meanwhile. */
+bool smtp_connection_is_asking(const mail_smtp_connection *conn);
+
+/* Begins the handshake, once the engine has seen all that came in clear and it is known whom to believe. */
 void smtp_connection_start_tls(mail_smtp_connection *conn, mail_time now);
 
 /* True: nothing is to be heard yet. Asks whom to believe, and tells the engine of the end of it. */

@@ -7,6 +7,64 @@
 
 #include "base/mem.h"
 
+/*
+ * The system's list of authorities is long: a worker reads it while the connection is made, and the
+ * handshake waits for that.
+ */
+struct smtp_trust_reading {
+    const mail_mem *mem;
+    mail_tls_context *context;
+    mail_smtp_connection *conn; /* NULL: it is gone */
+};
+
+static void end_reading(smtp_trust_reading *reading)
+{
+    mail_tls_context_unref(reading->context);
+    mem_free(reading->mem, reading, sizeof(*reading));
+}
+
+static void read_trust(void *arg)
+{
+    mail_tls_context_read_trust(((smtp_trust_reading *)arg)->context);
+}
+
+static void on_trust(void *arg)
+{
+    smtp_trust_reading *reading = arg;
+    mail_smtp_connection *conn = reading->conn;
+
+    if (conn != NULL) {
+        conn->reading = NULL;
+        if (conn->state == SMTP_CONNECTION_OPEN) {
+            net_link_soon(&conn->link);
+        }
+    }
+    end_reading(reading);
+}
+
+static int begin_reading(mail_smtp_connection *conn)
+{
+    smtp_trust_reading *reading;
+    int code;
+
+    if (conn->opts.session.verification != MAIL_TLS_VERIFY_PKIX ||
+        !mail_tls_context_awaits_trust(conn->opts.tls)) {
+        return MAIL_OK;
+    }
+    reading = mem_alloc(conn->mem, sizeof(*reading));
+    if (reading == NULL) {
+        return MAIL_ENOMEM;
+    }
+    *reading = (smtp_trust_reading){conn->mem, mail_tls_context_ref(conn->opts.tls), conn};
+    code = conn->loop->ops->work(conn->loop, read_trust, on_trust, reading);
+    if (code != MAIL_OK) {
+        end_reading(reading);
+        return code;
+    }
+    conn->reading = reading;
+    return MAIL_OK;
+}
+
 /* Pins and name are the caller's only until `open` returns. */
 int smtp_connection_copy_tls(mail_smtp_connection *conn)
 {
@@ -41,11 +99,14 @@ int smtp_connection_copy_tls(mail_smtp_connection *conn)
     session->name = mail_span_of(conn->name, name.length);
     session->pins = (const uint8_t(*)[32])conn->pins;
     session->pin_count = pin_count;
-    return MAIL_OK;
+    return begin_reading(conn);
 }
 
 void smtp_connection_forget_tls(mail_smtp_connection *conn)
 {
+    if (conn->reading != NULL) {
+        conn->reading->conn = NULL;
+    }
     net_tls_destroy(conn->tls);
     mail_tls_context_unref(conn->opts.tls);
     mem_free(conn->mem, conn->pins, conn->opts.session.pin_count * sizeof(*conn->pins));
@@ -94,12 +155,22 @@ static int make_tls(mail_smtp_connection *conn)
     return code;
 }
 
+bool smtp_connection_is_asking(const mail_smtp_connection *conn)
+{
+    return conn->tls != NULL ? net_tls_asks(conn->tls)
+                             : conn->reading != NULL && mail_smtp_client_awaits_tls(conn->engine);
+}
+
 /* Only here the filter comes: what came in clear was seen by the engine, which wants none of it. */
 void smtp_connection_start_tls(mail_smtp_connection *conn, mail_time now)
 {
     mail_reply why = MAIL_REPLY(451, 4, 3, 0, "TLS cannot be begun for that name");
-    int code = make_tls(conn);
+    int code;
 
+    if (conn->reading != NULL) {
+        return;
+    }
+    code = make_tls(conn);
     if (code != MAIL_OK) {
         if (code == MAIL_ENOMEM) {
             why.text = MAIL_SPAN("Out of memory on our side");

@@ -181,18 +181,15 @@ static int load_pairs(mail_tls_context *context, const mail_tls_context_options 
     return MAIL_OK;
 }
 
+/* The system's list waits until it is needed: most of what a context costs would be to read it. */
 static int load_trust(mail_tls_context *context, const mail_tls_context_options *opts,
                       mail_error *err)
 {
     gnutls_datum_t data = datum_of(opts->trust);
     int code;
 
-    if (opts->no_trust) {
-        return MAIL_OK;
-    }
+    context->has_trust = opts->no_trust || opts->trust.length > 0;
     if (opts->trust.length == 0) {
-        /* A machine without a list of authorities verifies nobody; it still can encrypt. */
-        (void)gnutls_certificate_set_x509_system_trust(context->credentials);
         return MAIL_OK;
     }
     code = gnutls_certificate_set_x509_trust_mem(context->credentials, &data, GNUTLS_X509_FMT_PEM);
@@ -225,6 +222,7 @@ int mail_tls_context_create(mail_tls_context **out, const mail_tls_context_optio
         return MAIL_ENOMEM;
     }
     context->references = 1;
+    pthread_mutex_init(&context->trust_lock, NULL);
     context->ask_client_certificate = opts->ask_client_certificate;
     context->tickets = !opts->no_tickets;
     if (gnutls_certificate_allocate_credentials(&context->credentials) < 0 ||
@@ -242,6 +240,9 @@ int mail_tls_context_create(mail_tls_context **out, const mail_tls_context_optio
     if (code != MAIL_OK) {
         goto fail;
     }
+    if (opts->ask_client_certificate) {
+        mail_tls_context_read_trust(context);
+    }
     *out = context;
     return MAIL_OK;
 fail:
@@ -253,6 +254,29 @@ mail_tls_context *mail_tls_context_ref(mail_tls_context *context)
 {
     __atomic_add_fetch(&context->references, 1, __ATOMIC_RELAXED);
     return context;
+}
+
+bool mail_tls_context_awaits_trust(const mail_tls_context *context)
+{
+    return !context->has_trust;
+}
+
+/*
+ * Nobody looks at the list before it is there: clients do when the handshake is done, servers that
+ * ask for certificates name in their request whom they believe. All come here first.
+ */
+void mail_tls_context_read_trust(mail_tls_context *context)
+{
+    if (context->has_trust) {
+        return;
+    }
+    pthread_mutex_lock(&context->trust_lock);
+    if (!context->has_trust) {
+        /* A machine without a list of authorities verifies nobody; it still can encrypt. */
+        (void)gnutls_certificate_set_x509_system_trust(context->credentials);
+        context->has_trust = true;
+    }
+    pthread_mutex_unlock(&context->trust_lock);
 }
 
 void mail_tls_context_unref(mail_tls_context *context)
@@ -274,5 +298,6 @@ void mail_tls_context_unref(mail_tls_context *context)
         gnutls_memset(context->ticket_key.data, 0, context->ticket_key.size);
         gnutls_free(context->ticket_key.data);
     }
+    pthread_mutex_destroy(&context->trust_lock);
     free(context);
 }

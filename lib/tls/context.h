@@ -2,6 +2,9 @@
 #ifndef LIB_TLS_CONTEXT_H
 #define LIB_TLS_CONTEXT_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 
@@ -24,6 +27,8 @@ struct mail_tls_context {
     gnutls_datum_t ticket_key; /* GnuTLS derives keys from it that change with time */
     bool ask_client_certificate;
     bool tickets;
+    pthread_mutex_t trust_lock; /* one reads the system's list, the others wait */
+    atomic_bool has_trust;      /* in the credentials is whom to believe */
 };
 
 /* The pair for a client that asks for `name` (NULL: none): exact names first, then wildcards, then the first pair. */

@@ -128,6 +128,7 @@ static int set_up_server(mail_tls *tls, const mail_tls_options *opts)
 
     tls->unheard_limit = asks ? UNHEARD_CHAIN : UNHEARD_HELLO;
     if (asks) {
+        mail_tls_context_read_trust(tls->context);
         gnutls_certificate_server_set_request(tls->session, GNUTLS_CERT_REQUEST);
     }
     if (tls->context->tickets &&
@@ -276,6 +277,9 @@ static mail_tls_event judge(mail_tls *tls)
     if (tls->policy.verification == MAIL_TLS_VERIFY_ASK) {
         tls->state = AWAIT_VERDICT;
         return MAIL_TLS_VERIFY;
+    }
+    if (tls->policy.verification == MAIL_TLS_VERIFY_PKIX) {
+        mail_tls_context_read_trust(tls->context);
     }
     if (!tls_policy_holds(&tls->policy, tls->session) && !tls->policy.is_lenient) {
         (void)gnutls_alert_send(tls->session, GNUTLS_AL_FATAL, GNUTLS_A_BAD_CERTIFICATE);

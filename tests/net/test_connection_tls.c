@@ -384,6 +384,98 @@ static void speaks_tls_from_the_start(void **state)
     }
 }
 
+/* Who believes the system's list, which is still to be read. */
+static mail_smtp_connection_options options_of_the_system(mail_smtp_tls tls)
+{
+    mail_tls_context_options system = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+    mail_smtp_connection_options opts = options(tls, NULL, MAIL_TLS_VERIFY_PKIX);
+
+    opts.session.is_lenient = true;
+    assert_int_equal(mail_tls_context_create(&opts.tls, &system, NULL), MAIL_OK);
+    assert_true(mail_tls_context_awaits_trust(opts.tls));
+    return opts;
+}
+
+static void has_the_systems_list_read_before_the_handshake(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        for (int implicit = 0; implicit < 2; implicit++) {
+            mail_smtp_connection_options opts = options_of_the_system(
+                implicit != 0 ? MAIL_SMTP_TLS_IMPLICIT : MAIL_SMTP_TLS_REQUIRE);
+            mail_smtp_server_options engine = with_starttls();
+            caller c = {.conn = NULL};
+            scene sc;
+
+            engine.implicit_tls = implicit != 0;
+            scene_open(&sc, kind, engine);
+            call(&c, &sc.p, &opts);
+            assert_string_equal(c.failure, "");
+            assert_int_equal(c.ready, 1);
+            assert_string_equal(c.doubt, "not issued by a trusted authority");
+            assert_false(mail_tls_context_awaits_trust(opts.tls));
+            mail_tls_context_unref(opts.tls);
+            scene_close(&sc);
+        }
+    }
+}
+
+static void may_be_destroyed_while_the_list_is_read(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_smtp_connection_options opts = options_of_the_system(MAIL_SMTP_TLS_REQUIRE);
+        caller c = {.conn = NULL};
+        scene sc;
+
+        scene_open(&sc, kind, with_starttls());
+        assert_int_equal(caller_open(&c, &sc.w, &sc.p.at, &opts), MAIL_OK);
+        mail_smtp_connection_destroy(c.conn);
+        mail_tls_context_unref(opts.tls);
+        world_idle(&sc.w);
+        assert_int_equal(c.ready + c.closed, 0);
+        scene_close(&sc);
+    }
+}
+
+static int no_work(mail_loop *loop, void (*run)(void *), void (*done)(void *), void *arg)
+{
+    (void)loop;
+    (void)run;
+    (void)done;
+    (void)arg;
+    return MAIL_ESYS;
+}
+
+/* It is the worker that reads: without one there is no connection, and the loop does not stand still. */
+static void needs_a_worker_to_read_the_list(void **state)
+{
+    mail_smtp_connection_options opts = options_of_the_system(MAIL_SMTP_TLS_REQUIRE);
+    const mail_loop_ops *whole;
+    mail_loop_ops workless;
+    caller c = {.conn = NULL};
+    scene sc;
+
+    (void)state;
+    scene_open(&sc, WORLD_POLL, with_starttls());
+    whole = sc.w.loop->ops;
+    workless = *whole;
+    workless.work = no_work;
+    sc.w.loop->ops = &workless;
+    MAIL_TEST_WALK(walk)
+    {
+        int code;
+
+        opts.client.mem = &walk.mem;
+        code = caller_open(&c, &sc.w, &sc.p.at, &opts);
+        assert_int_equal(code, walk.failed ? MAIL_ENOMEM : MAIL_ESYS);
+    }
+    sc.w.loop->ops = whole;
+    assert_true(mail_tls_context_awaits_trust(opts.tls));
+    mail_tls_context_unref(opts.tls);
+    scene_close(&sc);
+}
+
 /* SC-024: no MAIL without the TLS that is required; in clear only where that may be. */
 static void does_without_only_where_it_may(void **state)
 {
@@ -702,6 +794,9 @@ int main(void)
         cmocka_unit_test(believes_a_pinned_key),
         cmocka_unit_test(asks_whom_to_believe),
         cmocka_unit_test(speaks_tls_from_the_start),
+        cmocka_unit_test(has_the_systems_list_read_before_the_handshake),
+        cmocka_unit_test(may_be_destroyed_while_the_list_is_read),
+        cmocka_unit_test(needs_a_worker_to_read_the_list),
         cmocka_unit_test(does_without_only_where_it_may),
         cmocka_unit_test(hears_nothing_before_the_handshake),
         cmocka_unit_test(the_handshake_has_its_time),

@@ -2,6 +2,8 @@
 #include "support/certs.h"
 #include "support/support.h"
 
+#include <pthread.h>
+
 #include <mail/tls.h>
 
 /* What the tests present and believe. */
@@ -634,6 +636,82 @@ static void asks_clients_for_certificates(void **state)
     disconnect(w);
 }
 
+static mail_tls_context *system_context(bool asks)
+{
+    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+    mail_tls_pair pair = pair_of(&certs.mx);
+    mail_tls_context *context;
+
+    opts.pairs = &pair;
+    opts.pair_count = 1;
+    opts.ask_client_certificate = asks;
+    assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
+    return context;
+}
+
+/* No certificate of ours is issued by anybody whom the system believes. */
+static void reads_the_systems_list_when_it_is_needed(void **state)
+{
+    static const struct {
+        const char *name;
+        mail_tls_verification client;
+        mail_tls_verification server;
+        bool is_read[2];
+    } cases[] = {
+        {"nobody is verified", MAIL_TLS_VERIFY_NONE, MAIL_TLS_VERIFY_NONE, {false, false}},
+        {"the server is", MAIL_TLS_VERIFY_PKIX, MAIL_TLS_VERIFY_NONE, {true, false}},
+        {"the client is", MAIL_TLS_VERIFY_NONE, MAIL_TLS_VERIFY_PKIX, {false, true}},
+    };
+    mail_tls_context *asking = system_context(true);
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_tls_context *contexts[2] = {system_context(false), system_context(false)};
+        mail_tls_options client = client_options(cases[i].client, "mx.b.example");
+        mail_tls_options server = MAIL_TLS_OPTIONS_INIT;
+        wire *w;
+
+        mail_test_case(cases[i].name);
+        server.server = true;
+        server.verification = cases[i].server;
+        w = connect_ends(mail_tls_context_ref(contexts[CLIENT]), &client,
+                         mail_tls_context_ref(contexts[SERVER]), &server, 0);
+        for (int end = 0; end < 2; end++) {
+            assert_int_equal(mail_tls_context_awaits_trust(contexts[end]), !cases[i].is_read[end]);
+            assert_true(!cases[i].is_read[end] || w->last[end] == MAIL_TLS_FAILED);
+            mail_tls_context_unref(contexts[end]);
+        }
+        disconnect(w);
+    }
+    assert_false(mail_tls_context_awaits_trust(asking));
+    mail_tls_context_unref(asking);
+}
+
+static void *read_trust(void *context)
+{
+    mail_tls_context_read_trust(context);
+    return mail_tls_context_awaits_trust(context) ? NULL : context;
+}
+
+static void several_threads_may_want_the_list(void **state)
+{
+    mail_tls_context *context = system_context(false);
+    pthread_t threads[3];
+
+    (void)state;
+    assert_true(mail_tls_context_awaits_trust(context));
+    for (size_t i = 0; i < MAIL_COUNT(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, read_trust, context), 0);
+    }
+    for (size_t i = 0; i < MAIL_COUNT(threads); i++) {
+        void *result;
+
+        assert_int_equal(pthread_join(threads[i], &result), 0);
+        assert_ptr_equal(result, context);
+    }
+    mail_tls_context_unref(context);
+}
+
 static void refuses_bad_material_with_a_reason(void **state)
 {
     const struct {
@@ -740,6 +818,8 @@ int main(void)
         cmocka_unit_test(keeps_old_sessions_when_a_context_is_replaced),
         cmocka_unit_test(binds_both_ends_to_the_same_channel),
         cmocka_unit_test(asks_clients_for_certificates),
+        cmocka_unit_test(reads_the_systems_list_when_it_is_needed),
+        cmocka_unit_test(several_threads_may_want_the_list),
         cmocka_unit_test(refuses_bad_material_with_a_reason),
         cmocka_unit_test(refuses_bad_options),
         cmocka_unit_test(survives_every_failed_allocation_of_its_own),
