@@ -18,8 +18,11 @@ extern "C" {
  *     bob:{PLAIN}secret
  *
  * NAME is a full address or a bare login name. SECRET is a crypt(3) hash, `{PLAIN}` and the
- * password, `{SCRAM-SHA-256}iterations,salt,storedkey,serverkey`, or `*` for an account into
- * which nobody may log in. MAILBOX is the path of its mailbox.
+ * password, `{SCRAM-SHA-256}iterations,salt,storedkey,serverkey`, `{EXTERNAL}` for an account
+ * without a password, or `*` for one into which nobody may log in. MAILBOX is the path of its mailbox.
+ *
+ * Where a service asks its clients for certificates, one that holds NAME as its e-mail address
+ * (subjectAltName) lets in as well, into all but `*`.
  *
  * Names are compared without regard to ASCII case, domains as A-labels. Accounts never
  * change: a new file is a new object. Thread-safe.

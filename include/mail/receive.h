@@ -69,7 +69,7 @@ typedef struct mail_receive_options {
     const mail_network *proxy_from;     /* as in mail_smtp_service_options */
     size_t proxy_count;
     const struct mail_files *files; /* private to libmail's tests: of `drop` */
-    mail_limits limits; /* likewise */
+    mail_limits limits;             /* likewise */
     bool limit_loopback;
 } mail_receive_options;
 
@@ -108,7 +108,8 @@ MAIL_API int mail_receive_listen_fd(mail_receive *rcv, int fd, mail_receive_kind
 
 /**
  * The certificates of sessions to come: from now on STARTTLS is offered to them. Those under way
- * keep theirs. Must not be NULL. Ownership: keeps a reference.
+ * keep theirs. Must not be NULL. If it asks clients for certificates, users may log in by them.
+ * Ownership: keeps a reference.
  */
 MAIL_API void mail_receive_set_tls(mail_receive *rcv, mail_tls_context *context);
 

@@ -118,7 +118,7 @@ typedef struct mail_smtp_server_options {
     bool implicit_tls; /* TLS from the first octet (RFC 8314): nothing happens before tls_started */
     bool requires_tls; /* till TLS is on: 530 to all but EHLO, NOOP, QUIT and STARTTLS */
     bool requiretls;   /* REQUIRETLS is offered inside TLS, and kept by the embedder (RFC 8689) */
-    unsigned auth_mechanisms;  /* bits 1 << mail_sasl_mechanism, not EXTERNAL; 0: no AUTH */
+    unsigned auth_mechanisms;  /* bits 1 << mail_sasl_mechanism; 0: no AUTH */
     bool auth_in_clear;        /* also those that show a secret, without TLS */
     bool auth_needs_tls;       /* no mechanism at all without TLS */
     bool requires_auth;        /* submission: 530 5.7.0 to MAIL before AUTH has succeeded */
@@ -232,8 +232,13 @@ MAIL_API bool mail_smtp_server_awaits_tls(const mail_smtp_server *srv);
 /**
  * The handshake is done: from now on plain bytes are fed. All that was said before is forgotten.
  * `binding` is the session's tls-exporter (MAIL_TLS_BINDING_SIZE octets), or empty: no -PLUS.
+ * `identity` is who the client's certificate, once verified, names: EXTERNAL is offered then; or
+ * empty. Both are copied.
+ *
+ * Errors: MAIL_ENOMEM (destroy the engine).
  */
-MAIL_API void mail_smtp_server_tls_started(mail_smtp_server *srv, mail_time now, mail_span binding);
+MAIL_API int mail_smtp_server_tls_started(mail_smtp_server *srv, mail_time now, mail_span binding,
+                                          mail_span identity);
 
 /** Whether a question is open. */
 MAIL_API bool mail_smtp_server_asks(const mail_smtp_server *srv);

@@ -92,7 +92,9 @@ MAIL_API void mail_smtp_service_destroy(mail_smtp_service *service);
 
 /**
  * The certificates of sessions to come; those under way keep theirs (SIGHUP). From now on
- * listeners offer STARTTLS if their `engine` options say so. Must not be NULL.
+ * listeners offer STARTTLS if their `engine` options say so. Must not be NULL. If it asks clients for
+ * certificates, whose are verified may log in by EXTERNAL as the e-mail address in them, where that is
+ * among the `auth_mechanisms`.
  *
  * Ownership: keeps a reference of `context`.
  */

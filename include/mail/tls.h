@@ -232,9 +232,10 @@ MAIL_API int mail_tls_cache_take(mail_tls_cache *cache, mail_time now, mail_span
  * its chain leads to the context's trust, now and for clients. Who shows it may well be let in as that
  * user (SASL EXTERNAL).
  *
- * Errors: MAIL_ENOENT: none shown, not to be believed, or without an address.
+ * Errors: MAIL_ENOENT: none shown, not to be believed, or without an address; `err` says which.
  */
-MAIL_API int mail_tls_peer_address(const mail_tls *tls, char out[MAIL_TLS_ADDRESS_SIZE]);
+MAIL_API int mail_tls_peer_address(const mail_tls *tls, char out[MAIL_TLS_ADDRESS_SIZE],
+                                   mail_error *err);
 
 /** Writes the session's tls-exporter binding, for SCRAM-…-PLUS. Errors: MAIL_ENOENT before it is ready. */
 MAIL_API int mail_tls_binding(const mail_tls *tls, uint8_t out[MAIL_TLS_BINDING_SIZE]);

@@ -27,8 +27,8 @@ static const listener_kind kinds[] = {
 
 /* What is offered unless the options say otherwise: nothing weak, and no tokens. */
 #define MECHANISMS                                                                                 \
-    (1U << MAIL_SASL_SCRAM_SHA_256_PLUS | 1U << MAIL_SASL_SCRAM_SHA_256 | 1U << MAIL_SASL_PLAIN |  \
-     1U << MAIL_SASL_LOGIN)
+    (1U << MAIL_SASL_EXTERNAL | 1U << MAIL_SASL_SCRAM_SHA_256_PLUS |                               \
+     1U << MAIL_SASL_SCRAM_SHA_256 | 1U << MAIL_SASL_PLAIN | 1U << MAIL_SASL_LOGIN)
 
 /* A session's transaction; made at its first MAIL, since most time is spent waiting for one. */
 typedef struct visit {

@@ -120,6 +120,24 @@ void net_door_log(const net_door *door, const mail_endpoint *peer, mail_log_leve
     mail_log_line(door->opts.log, level, what, fields, count);
 }
 
+mail_span net_door_identify(const net_door *door, const mail_endpoint *peer, const net_tls *tls,
+                            char out[MAIL_TLS_ADDRESS_SIZE])
+{
+    const mail_tls *session = net_tls_session(tls);
+    mail_log_field fields[] = {{.key = "client"}, {.key = "reason"}};
+    mail_error why;
+
+    if (mail_tls_peer_address(session, out, &why) == MAIL_OK) {
+        return mail_span_text(out);
+    }
+    if (mail_tls_peer_certificate(session, 0).length > 0) {
+        fields[1].value = mail_span_text(why.text);
+        net_door_log(door, peer, MAIL_LOG_INFO, "certificate of no use", fields,
+                     MAIL_COUNT(fields));
+    }
+    return MAIL_SPAN("");
+}
+
 void net_door_limited(const net_door *door, const mail_endpoint *peer, net_limit limit,
                       const char *what, const char *why)
 {

@@ -6,6 +6,7 @@
 
 #include "net/proxies.h"
 #include "net/quotas.h"
+#include "net/tls_filter.h"
 
 /* A connection of `peer`, who has `said` that already. Ownership: takes `fd`. */
 typedef net_proxied_fn net_serve_fn;
@@ -68,6 +69,13 @@ void net_door_turn_away(net_door *door, int fd, const mail_endpoint *peer, net_l
 /* Logs something of a client, who becomes the first of the fields. */
 void net_door_log(const net_door *door, const mail_endpoint *peer, mail_log_level level,
                   const char *what, mail_log_field *fields, size_t count);
+
+/*
+ * Whom a client's certificate names, in `out`; empty: nobody. The log says why one that was shown is of
+ * no use.
+ */
+mail_span net_door_identify(const net_door *door, const mail_endpoint *peer, const net_tls *tls,
+                            char out[MAIL_TLS_ADDRESS_SIZE]);
 
 /* Counts and logs that a client met a limit, and what is done about it. */
 void net_door_limited(const net_door *door, const mail_endpoint *peer, net_limit limit,

@@ -12,6 +12,11 @@
 /* Looks the user up. Of an unknown one a stand-in's secret is used, and no proof of it is good. */
 static void find_account(login_job *job)
 {
+    if (job->question.mechanism == MAIL_SASL_EXTERNAL) {
+        job->account = accounts_certified(job->accounts, &job->key);
+        job->is_unknown = job->account == NULL;
+        return;
+    }
     job->account = accounts_secret(job->accounts, &job->key, job->chance, &job->secret);
     job->is_unknown = job->account == NULL;
     if (job->secret.kind == SECRET_SCRAM_SHA_256) {

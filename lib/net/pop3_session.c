@@ -215,11 +215,8 @@ static void tell_tls(pop3_session *ss, mail_time now)
 {
     uint8_t binding[MAIL_TLS_BINDING_SIZE];
     char address[MAIL_TLS_ADDRESS_SIZE];
-    mail_span identity = {0};
+    mail_span identity = net_door_identify(&ss->service->door, &ss->peer, ss->tls, address);
 
-    if (mail_tls_peer_address(net_tls_session(ss->tls), address) == MAIL_OK) {
-        identity = mail_span_text(address);
-    }
     pop3_session_check(ss, mail_pop3_server_tls_started(
                                ss->engine, now, net_tls_binding(ss->tls, binding), identity));
 }

@@ -57,6 +57,8 @@ static void log_handshake(smtp_session *ss)
 static void tell_tls(smtp_session *ss, mail_time now)
 {
     uint8_t binding[MAIL_TLS_BINDING_SIZE];
+    char address[MAIL_TLS_ADDRESS_SIZE];
+    mail_span identity = net_door_identify(&ss->service->door, &ss->shown.peer, ss->tls, address);
 
     mail_tls_facts_read(net_tls_session(ss->tls), &ss->facts);
     ss->shown.tls = &ss->facts;
@@ -64,7 +66,8 @@ static void tell_tls(smtp_session *ss, mail_time now)
     ss->shown.esmtp = false;
     ss->shown.authenticated = mail_span_of(NULL, 0);
     net_quotas_log_in(&ss->service->door.quotas, &ss->guest, ss->shown.authenticated);
-    mail_smtp_server_tls_started(ss->engine, now, net_tls_binding(ss->tls, binding));
+    ss->starved = mail_smtp_server_tls_started(ss->engine, now, net_tls_binding(ss->tls, binding),
+                                               identity) != MAIL_OK;
 }
 
 /* Answers. */

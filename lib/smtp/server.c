@@ -88,6 +88,7 @@ void mail_smtp_server_destroy(mail_smtp_server *srv)
     if (srv != NULL) {
         smtp_server_forget_sasl(srv);
         smtp_server_forget_user(srv);
+        mem_free(srv->mem, srv->identity, srv->identity != NULL ? strlen(srv->identity) + 1 : 0);
         buffer_deinit(&srv->out);
         mem_free(srv->mem, srv, srv->block_size);
     }

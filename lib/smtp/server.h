@@ -121,6 +121,7 @@ struct mail_smtp_server {
     char *user;             /* after it */
     size_t user_length;
     uint8_t binding[32]; /* of the TLS session */
+    char *identity;      /* who the client's certificate names; NULL: nobody */
 
     /* What events lend. */
     mail_path path;

@@ -35,6 +35,7 @@ unsigned smtp_server_mechanisms(const mail_smtp_server *srv)
         .is_private = srv->is_private,
         .in_clear = srv->opts.auth_in_clear,
         .has_binding = srv->has_binding,
+        .has_identity = srv->identity != NULL,
     };
 
     if (srv->opts.auth_needs_tls && !srv->is_private) {
@@ -133,6 +134,9 @@ static int begin(mail_smtp_server *srv, mail_sasl_mechanism mechanism)
     memcpy(opts.disguise, srv->opts.auth_disguise, sizeof(opts.disguise));
     if (srv->has_binding) {
         opts.binding = mail_span_of(srv->binding, sizeof(srv->binding));
+    }
+    if (srv->identity != NULL) {
+        opts.identity = mail_span_text(srv->identity);
     }
     return mail_sasl_server_create(&srv->sasl, &opts);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "smtp/server.h"
 
-/* EXTERNAL would need to know the client's certificate. */
-#define AUTH_KNOWN                                                                                 \
-    (((1U << MAIL_SASL_MECHANISMS) - 1) & ~(1U << MAIL_SASL_NONE) & ~(1U << MAIL_SASL_EXTERNAL))
+#define AUTH_KNOWN (((1U << MAIL_SASL_MECHANISMS) - 1) & ~(1U << MAIL_SASL_NONE))
 
 #define MIN_RECIPIENTS 100 /* RFC 5321, section 4.5.3.1.8 */
 

@@ -2,6 +2,7 @@
 /* STARTTLS (RFC 3207), and TLS from the first octet (RFC 8314). */
 #include <assert.h>
 
+#include "base/mem.h"
 #include "smtp/server.h"
 
 static const mail_reply NOT_HERE = SMTP_REPLY(502, 5, 5, 1, "Command not implemented");
@@ -58,10 +59,17 @@ bool mail_smtp_server_awaits_tls(const mail_smtp_server *srv)
 }
 
 /* RFC 3207, section 4.2: nothing that was said before counts. */
-void mail_smtp_server_tls_started(mail_smtp_server *srv, mail_time now, mail_span binding)
+int mail_smtp_server_tls_started(mail_smtp_server *srv, mail_time now, mail_span binding,
+                                 mail_span identity)
 {
     assert(srv->state == SMTP_EXPECT_TLS && buffer_length(&srv->out) == 0);
     assert(binding.length == 0 || binding.length == sizeof(srv->binding));
+    if (identity.length > 0) {
+        srv->identity = mem_text(srv->mem, identity);
+        if (srv->identity == NULL) {
+            return MAIL_ENOMEM;
+        }
+    }
     srv->now = now;
     srv->since = now;
     srv->is_private = true;
@@ -74,4 +82,5 @@ void mail_smtp_server_tls_started(mail_smtp_server *srv, mail_time now, mail_spa
     smtp_server_forget_user(srv);
     srv->extensions = smtp_extensions_of(srv);
     srv->state = srv->opts.implicit_tls ? SMTP_EXPECT_CONNECTION : SMTP_EXPECT_HELO;
+    return MAIL_OK;
 }

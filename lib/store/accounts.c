@@ -30,7 +30,7 @@ struct mail_accounts {
     size_t text_size;
     hash_seed seed;
     table by_key;
-    record **all; /* those first to which one can log in */
+    record **all; /* those first to which one can log in by a password */
     size_t login_count;
     unsigned kinds; /* of secrets, as bits 1 << secret_kind */
     size_t count;
@@ -108,6 +108,11 @@ static int reserve(mail_accounts *accounts)
     return MAIL_OK;
 }
 
+static bool has_password(const record *ac)
+{
+    return ac->secret.kind != SECRET_NONE && ac->secret.kind != SECRET_EXTERNAL;
+}
+
 /* Keeps a copy of `parsed`. */
 static int add(mail_accounts *accounts, const record *parsed)
 {
@@ -128,7 +133,7 @@ static int add(mail_accounts *accounts, const record *parsed)
     }
     accounts->all[accounts->count++] = ac;
     accounts->kinds |= 1U << ac->secret.kind;
-    if (ac->secret.kind != SECRET_NONE) {
+    if (has_password(ac)) {
         accounts->all[accounts->count - 1] = accounts->all[accounts->login_count];
         accounts->all[accounts->login_count++] = ac;
     }
@@ -346,13 +351,20 @@ const mail_account *accounts_secret(const mail_accounts *accounts, const account
 {
     const record *ac = find(accounts, key);
 
-    if (ac != NULL && ac->secret.kind != SECRET_NONE) {
+    if (ac != NULL && has_password(ac)) {
         *out = ac->secret;
         return &ac->shown;
     }
     *out = accounts->login_count > 0 ? accounts->all[chance % accounts->login_count]->secret
                                      : (secret){.kind = SECRET_NONE};
     return NULL;
+}
+
+const mail_account *accounts_certified(const mail_accounts *accounts, const account_key *key)
+{
+    const record *ac = find(accounts, key);
+
+    return ac != NULL && ac->secret.kind != SECRET_NONE ? &ac->shown : NULL;
 }
 
 unsigned accounts_mechanisms(const mail_accounts *accounts)

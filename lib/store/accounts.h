@@ -16,7 +16,7 @@ typedef struct account_key {
 bool account_key_of(mail_span name, account_key *key);
 
 /*
- * The account of that name, if one can log in to it, and its secret. NULL: there is none, and
+ * The account of that name, if one can log in to it by a password, and its secret. NULL: there is none, and
  * `*out` is the secret of another, always the same one for a `chance` while there are as
  * many. So the kinds of secrets, slow and fast, are spread over unknown names as they are over
  * known ones, and neither time nor what a mechanism shows of a secret tells them apart.
@@ -25,6 +25,9 @@ bool account_key_of(mail_span name, account_key *key);
  */
 const mail_account *accounts_secret(const mail_accounts *accounts, const account_key *key,
                                     uint64_t chance, secret *out);
+
+/* The account of that name, if who has proved the name by a certificate may log in to it. NULL: none. */
+const mail_account *accounts_certified(const mail_accounts *accounts, const account_key *key);
 
 /*
  * The mechanisms, as bits 1 << mechanism, that suit every account into which one can log in: a

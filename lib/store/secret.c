@@ -45,6 +45,10 @@ bool secret_parse(secret *out, const char *text, const char **why)
         *out = (secret){SECRET_NONE, text};
         return true;
     }
+    if (strcmp(text, "{EXTERNAL}") == 0) {
+        *out = (secret){SECRET_EXTERNAL, text};
+        return true;
+    }
     if ((rest = behind(text, "{PLAIN}")) != NULL) {
         *out = (secret){SECRET_PLAIN, rest};
         *why = "an empty password";
@@ -56,7 +60,7 @@ bool secret_parse(secret *out, const char *text, const char **why)
     if (*text == '$') {
         return parse_crypt(out, text, why);
     }
-    *why = "the secret is neither a crypt(3) hash nor {PLAIN} nor {SCRAM-SHA-256}";
+    *why = "the secret is neither a crypt(3) hash nor {PLAIN}, {SCRAM-SHA-256} or {EXTERNAL}";
     return false;
 }
 
@@ -109,6 +113,7 @@ static int check(const secret *se, const char *password, size_t length, const ma
 {
     switch (se->kind) {
     case SECRET_NONE:
+    case SECRET_EXTERNAL:
         break;
     case SECRET_PLAIN:
         return is_same(se->text, password, length) ? MAIL_OK : MAIL_EPERM;

@@ -6,7 +6,8 @@
 #include <mail/sasl.h>
 
 typedef enum secret_kind {
-    SECRET_NONE, /* nobody may log in */
+    SECRET_NONE,     /* nobody may log in */
+    SECRET_EXTERNAL, /* only who shows a certificate */
     SECRET_PLAIN,
     SECRET_CRYPT,
     SECRET_SCRAM_SHA_256,

@@ -532,10 +532,12 @@ int mail_tls_resumption(const mail_tls *tls, void *out, size_t size, size_t *len
     return code;
 }
 
-int mail_tls_peer_address(const mail_tls *tls, char out[MAIL_TLS_ADDRESS_SIZE])
+int mail_tls_peer_address(const mail_tls *tls, char out[MAIL_TLS_ADDRESS_SIZE], mail_error *err)
 {
-    return tls->server && tls->state == OPEN && tls_client_address(tls->session, out) ? MAIL_OK
-                                                                                      : MAIL_ENOENT;
+    if (!tls->server || tls->state != OPEN) {
+        return mail_error_set(err, MAIL_ENOENT, "none shown");
+    }
+    return tls_client_address(tls->session, out, err);
 }
 
 int mail_tls_binding(const mail_tls *tls, uint8_t out[MAIL_TLS_BINDING_SIZE])

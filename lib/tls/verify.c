@@ -148,18 +148,22 @@ static bool find_address(gnutls_x509_crt_t leaf, char out[MAIL_TLS_ADDRESS_SIZE]
     return false;
 }
 
-bool tls_client_address(gnutls_session_t session, char out[MAIL_TLS_ADDRESS_SIZE])
+int tls_client_address(gnutls_session_t session, char out[MAIL_TLS_ADDRESS_SIZE], mail_error *err)
 {
     tls_policy policy = {.verification = MAIL_TLS_VERIFY_PKIX, .server = true};
     gnutls_x509_crt_t leaf = peer_leaf(session);
-    bool found;
+    int code = MAIL_OK;
 
     if (leaf == NULL) {
-        return false;
+        return mail_error_set(err, MAIL_ENOENT, "none shown");
     }
-    found = verify_pkix(&policy, session) && find_address(leaf, out);
+    if (!verify_pkix(&policy, session)) {
+        code = mail_error_set(err, MAIL_ENOENT, "%s", policy.reason);
+    } else if (!find_address(leaf, out)) {
+        code = mail_error_set(err, MAIL_ENOENT, "it holds no e-mail address");
+    }
     gnutls_x509_crt_deinit(leaf);
-    return found;
+    return code;
 }
 
 static bool verify_pin(tls_policy *policy, gnutls_session_t session)

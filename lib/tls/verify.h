@@ -27,8 +27,8 @@ int tls_policy_init(tls_policy *policy, const mail_tls_options *opts);
 /* Judges the peer of a session whose handshake is done; not for MAIL_TLS_VERIFY_ASK. */
 bool tls_policy_holds(tls_policy *policy, gnutls_session_t session);
 
-/* A client's certificate, verified, and the e-mail address in it. False: none, or none to believe. */
-bool tls_client_address(gnutls_session_t session, char out[MAIL_TLS_ADDRESS_SIZE]);
+/* The e-mail address in a client's certificate, verified. MAIL_ENOENT: none, or none to believe. */
+int tls_client_address(gnutls_session_t session, char out[MAIL_TLS_ADDRESS_SIZE], mail_error *err);
 
 /* The SHA-256 of the peer's public key; false: it has shown no certificate. */
 bool tls_peer_pin(gnutls_session_t session, uint8_t pin[32]);

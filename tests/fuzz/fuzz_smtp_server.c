@@ -144,7 +144,8 @@ static bool take(session *se, const mail_smtp_event *ev)
         drain(se);
     }
     if (mail_smtp_server_awaits_tls(se->srv)) {
-        mail_smtp_server_tls_started(se->srv, 0, (mail_span){0});
+        CHECK(mail_smtp_server_tls_started(se->srv, 0, (mail_span){0}, MAIL_SPAN("a@b.example")) ==
+              MAIL_OK);
     }
     return ev->type != MAIL_SMTP_EV_CLOSE;
 }
@@ -171,7 +172,8 @@ static mail_smtp_server *create(uint8_t bits)
     if ((bits & 128) != 0) {
         opts.starttls = true;
         opts.requiretls = true;
-        opts.auth_mechanisms = 1U << MAIL_SASL_PLAIN | 1U << MAIL_SASL_LOGIN;
+        opts.auth_mechanisms =
+            1U << MAIL_SASL_PLAIN | 1U << MAIL_SASL_LOGIN | 1U << MAIL_SASL_EXTERNAL;
         opts.requires_auth = !opts.lmtp;
     }
     CHECK(mail_smtp_server_create(&srv, &opts, 0) == MAIL_OK);

@@ -561,11 +561,19 @@ static void lets_in_by_certificate_who_has_an_account(void **state)
     exchange other = {MAIL_SASL_EXTERNAL, "alice", "bob", "", "", ""};
     exchange unknown = {MAIL_SASL_EXTERNAL, "nobody", NULL, "", "", ""};
     exchange token = {MAIL_SASL_XOAUTH2, "alice", NULL, "secret", "", ""};
+    exchange carol = {MAIL_SASL_EXTERNAL, "carol@A.example", NULL, "", "", ""};
+    exchange password = {MAIL_SASL_PLAIN, "carol@a.example", NULL, "{EXTERNAL}", "", ""};
+    exchange closed = {MAIL_SASL_EXTERNAL, "closed", NULL, "", "", ""};
     fixture fx;
 
     (void)state;
-    set_up(&fx, "alice:{PLAIN}secret\nbob:{PLAIN}secret\n", NULL);
+    set_up(&fx, "alice:{PLAIN}secret\nbob:{PLAIN}secret\ncarol@a.example:{EXTERNAL}\nclosed:*\n",
+           NULL);
     assert_true(exchange_all(&fx, &known));
+    assert_true(exchange_all(&fx, &carol));
+    assert_string_equal(carol.as_whom, "carol@a.example");
+    assert_false(exchange_all(&fx, &password));
+    assert_false(exchange_all(&fx, &closed));
     assert_false(exchange_all(&fx, &other));
     assert_false(exchange_all(&fx, &unknown));
     assert_false(exchange_all(&fx, &token)); /* accounts know of no tokens */

@@ -34,28 +34,35 @@ static int tear_down(void **state)
     return 0;
 }
 
-static int tls_party_open(party *p, world *w, const mail_mem *mem, mail_smtp_server_options *engine)
+static int tls_party_open_with(party *p, world *w, mail_tls_context *context,
+                               mail_smtp_server_options *engine, mail_smtp_service_options *opts)
 {
-    mail_smtp_service_options opts = MAIL_SMTP_SERVICE_OPTIONS_INIT;
     int code;
 
     engine->hostname = MAIL_SPAN("mx.example");
     engine->starttls = true;
-    opts.mem = mem;
-    opts.sockets = &w->sockets;
-    opts.on_event = party_event;
-    opts.refusal = party_refusal;
-    opts.arg = p;
+    opts->sockets = &w->sockets;
+    opts->on_event = party_event;
+    opts->refusal = party_refusal;
+    opts->arg = p;
     *p = (party){.w = w, .has_bin = true};
-    code = mail_smtp_service_create(&p->service, w->loop, &opts);
+    code = mail_smtp_service_create(&p->service, w->loop, opts);
     if (code == MAIL_OK) {
-        mail_smtp_service_set_tls(p->service, shared.server);
+        mail_smtp_service_set_tls(p->service, context);
         code = mail_smtp_service_listen(p->service, &loopback, engine, NULL, &p->at, NULL);
         if (code != MAIL_OK) {
             mail_smtp_service_destroy(p->service);
         }
     }
     return code;
+}
+
+static int tls_party_open(party *p, world *w, const mail_mem *mem, mail_smtp_server_options *engine)
+{
+    mail_smtp_service_options opts = MAIL_SMTP_SERVICE_OPTIONS_INIT;
+
+    opts.mem = mem;
+    return tls_party_open_with(p, w, shared.server, engine, &opts);
 }
 
 /* Up to the handshake. */
@@ -302,6 +309,82 @@ static void learns_who_the_client_is(void **state)
     }
 }
 
+/* A client with a certificate of its own. */
+static void shows_a_certificate(int kind, mail_tls_context *asking, const mail_test_cert *cert,
+                                const char *said, const char *user)
+{
+    mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+    mail_smtp_service_options opts = MAIL_SMTP_SERVICE_OPTIONS_INIT;
+    mail_login_options login = MAIL_LOGIN_OPTIONS_INIT;
+    mail_tls_context *own = mail_test_tls_context(cert, NULL);
+    guest g;
+    world w;
+    party p;
+
+    world_open(&w, kind, NULL);
+    login.delay = 1;
+    opts.login = &login;
+    assert_int_equal(mail_accounts_parse(&opts.accounts,
+                                         MAIL_SPAN("alice@a.example:{EXTERNAL}\nbob@a.example:*\n"),
+                                         "users", NULL, NULL),
+                     MAIL_OK);
+    engine.implicit_tls = true;
+    engine.auth_mechanisms = 1U << MAIL_SASL_EXTERNAL | 1U << MAIL_SASL_PLAIN;
+    engine.error_delay = -1;
+    assert_int_equal(tls_party_open_with(&p, &w, asking, &engine, &opts), MAIL_OK);
+    guest_begin_tls(&g, &w, guest_open(&p), own);
+    guest_hears_in_tls(&g, "220 mx.example");
+    guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
+    guest_asks_in_tls(&g, "AUTH EXTERNAL =\r\n", said);
+    guest_asks_in_tls(&g, "MAIL FROM:<a@client.example>\r\n", "250");
+    assert_string_equal(p.authenticated, user);
+    guest_close(&g);
+    world_until(&w, p.opened == 0);
+    party_close(&p);
+    world_close(&w);
+    mail_accounts_release(opts.accounts);
+    mail_tls_context_unref(own);
+}
+
+/* SX-012: only a certificate that can be believed, and that names somebody, makes EXTERNAL an offer. */
+static void lets_in_by_certificate(void **state)
+{
+    static const struct {
+        const char *name;
+        mail_test_cert_options cert;
+        bool by_authority;
+        const char *said;
+        const char *user;
+    } cases[] = {
+        {"good", {.address = "alice@A.example"}, true, "235 2.7.0", "alice@a.example"},
+        {"no account", {.address = "eve@a.example"}, true, "535 5.7.8", ""},
+        {"no login", {.address = "bob@a.example"}, true, "535 5.7.8", ""},
+        {"a host", {.dns_name = "alice@a.example"}, true, "504 5.5.4", ""},
+        {"expired", {.address = "alice@a.example", .until = -10}, true, "504 5.5.4", ""},
+        {"nobody's", {.address = "alice@a.example"}, false, "504 5.5.4", ""},
+    };
+    mail_test_cert authority;
+    mail_tls_context *asking;
+
+    (void)state;
+    mail_test_cert_make(&authority, &(mail_test_cert_options){.is_authority = true});
+    asking = mail_test_tls_asking_context(&shared.cert, &authority);
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_test_cert_options how = cases[i].cert;
+        mail_test_cert cert;
+
+        mail_test_case(cases[i].name);
+        how.issuer = cases[i].by_authority ? &authority : NULL;
+        mail_test_cert_make(&cert, &how);
+        for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+            shows_a_certificate(kind, asking, &cert, cases[i].said, cases[i].user);
+        }
+        mail_test_cert_free(&cert);
+    }
+    mail_tls_context_unref(asking);
+    mail_test_cert_free(&authority);
+}
+
 static void wants_a_certificate_before_it_listens_for_tls(void **state)
 {
     mail_smtp_service_options opts = MAIL_SMTP_SERVICE_OPTIONS_INIT;
@@ -331,6 +414,7 @@ int main(void)
         cmocka_unit_test(does_not_wait_for_handshakes_when_it_ends),
         cmocka_unit_test(a_new_certificate_serves_sessions_to_come),
         cmocka_unit_test(learns_who_the_client_is),
+        cmocka_unit_test(lets_in_by_certificate),
         cmocka_unit_test(wants_a_certificate_before_it_listens_for_tls),
     };
 

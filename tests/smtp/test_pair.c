@@ -226,6 +226,7 @@ static void lets_in_by_each_mechanism(void **state)
         MAIL_SASL_SCRAM_SHA_1,
         MAIL_SASL_PLAIN,
         MAIL_SASL_LOGIN,
+        MAIL_SASL_EXTERNAL,
     };
 
     (void)state;

@@ -80,9 +80,10 @@ static void says_what_is_wrong_and_where(void **state)
         {":x", "users:1: the name is neither an address nor a login name"},
         {"a b:{PLAIN}x", "users:1: the name is neither an address nor a login name"},
         {"a@b@c:{PLAIN}x", "users:1: the name is neither an address nor a login name"},
-        {"a:secret",
-         "users:1: the secret is neither a crypt(3) hash nor {PLAIN} nor {SCRAM-SHA-256}"},
-        {"a:", "users:1: the secret is neither a crypt(3) hash nor {PLAIN} nor {SCRAM-SHA-256}"},
+        {"a:secret", "users:1: the secret is neither a crypt(3) hash nor {PLAIN}, {SCRAM-SHA-256} "
+                     "or {EXTERNAL}"},
+        {"a:", "users:1: the secret is neither a crypt(3) hash nor {PLAIN}, {SCRAM-SHA-256} or "
+               "{EXTERNAL}"},
         {"a:{PLAIN}", "users:1: an empty password"},
         {"a:{PLAIN}x:", "users:1: the path of the mailbox is empty or too long"},
         {"a:$0$x", "users:1: not a hash that crypt(3) knows here"},
@@ -123,7 +124,8 @@ static void checks_passwords_of_every_kind(void **state)
 
     (void)state;
     memset(long_password, 'p', sizeof(long_password));
-    snprintf(text, sizeof(text), "plain:{PLAIN}se cret\nhash:%s\nscram:" SCRAM "\nnone:*\n",
+    snprintf(text, sizeof(text),
+             "plain:{PLAIN}se cret\nhash:%s\nscram:" SCRAM "\nnone:*\ncard:{EXTERNAL}\n",
              crypt_rn("geheim", "$6$rounds=1000$salt$", &data, sizeof(data)));
     accounts = parse(text);
     const struct {
@@ -148,6 +150,8 @@ static void checks_passwords_of_every_kind(void **state)
         {"scram", MAIL_SPAN("Pencil"), MAIL_EPERM},
         {"none", MAIL_SPAN("*"), MAIL_EPERM},
         {"none", MAIL_SPAN(""), MAIL_EPERM},
+        {"card", MAIL_SPAN("{EXTERNAL}"), MAIL_EPERM},
+        {"card", MAIL_SPAN(""), MAIL_EPERM},
         {"nobody", MAIL_SPAN("se cret"), MAIL_EPERM},
         {"not a name", MAIL_SPAN("se cret"), MAIL_EPERM},
         {"", MAIL_SPAN(""), MAIL_EPERM},
@@ -166,12 +170,12 @@ static void checks_passwords_of_every_kind(void **state)
 /* HOSTILE 9: measured in hashes, not in time: an unknown name costs one like a known one. */
 static void hashes_for_unknown_names_too(void **state)
 {
-    static const char *const names[] = {"alice", "nobody", "not a name", "none"};
+    static const char *const names[] = {"alice", "nobody", "not a name", "none", "card"};
     struct crypt_data data = {0};
     char text[256];
 
     (void)state;
-    snprintf(text, sizeof(text), "none:*\nalice:%s\nother:*\n",
+    snprintf(text, sizeof(text), "none:*\ncard:{EXTERNAL}\nalice:%s\nother:*\n",
              crypt_rn("geheim", "$6$rounds=1000$salt$", &data, sizeof(data)));
     for (size_t i = 0; i < MAIL_COUNT(names); i++) {
         const mail_account *account;

@@ -133,3 +133,18 @@ mail_tls_context *mail_test_tls_context(const mail_test_cert *shown, const mail_
     assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
     return context;
 }
+
+mail_tls_context *mail_test_tls_asking_context(const mail_test_cert *shown,
+                                               const mail_test_cert *authority)
+{
+    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+    mail_tls_pair pair = {mail_span_text(shown->certificate), mail_span_text(shown->key)};
+    mail_tls_context *context;
+
+    opts.pairs = &pair;
+    opts.pair_count = 1;
+    opts.ask_client_certificate = true;
+    opts.trust = mail_span_text(authority->certificate);
+    assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
+    return context;
+}

@@ -27,4 +27,8 @@ void mail_test_cert_free(mail_test_cert *cert);
 /* A context that shows `shown` (NULL: nothing) and trusts `trusted` (NULL: nobody). */
 mail_tls_context *mail_test_tls_context(const mail_test_cert *shown, const mail_test_cert *trusted);
 
+/* A server's context that shows `shown` and asks clients for certificates of `authority`. */
+mail_tls_context *mail_test_tls_asking_context(const mail_test_cert *shown,
+                                               const mail_test_cert *authority);
+
 #endif

@@ -38,10 +38,13 @@ static char *copy_of(const buffer *wire)
 /* Everybody's password. */
 #define PASSWORD MAIL_SPAN("secret")
 
-static int answer_auth(smtp_pair *pair)
+static int answer_auth(smtp_pair *pair, mail_sasl_mechanism mechanism)
 {
-    const mail_sasl_answer password = {.kind = MAIL_SASL_PASSWORD, .password = PASSWORD};
+    mail_sasl_answer password = {.kind = MAIL_SASL_PASSWORD, .password = PASSWORD};
 
+    if (mechanism == MAIL_SASL_EXTERNAL) {
+        password.kind = MAIL_SASL_ACCEPT;
+    }
     return mail_smtp_server_answer_auth(pair->server, NOW, &password);
 }
 
@@ -52,7 +55,7 @@ static void answer(smtp_pair *pair, const mail_smtp_event *ev)
                    memcmp(ev->path->text, "no", 2) == 0;
 
     int code = ev->type == MAIL_SMTP_EV_AUTH
-                   ? answer_auth(pair)
+                   ? answer_auth(pair, ev->auth->mechanism)
                    : mail_smtp_server_answer(pair->server, NOW, refuses ? &no : NULL);
 
     if (code != MAIL_OK) {
@@ -117,8 +120,12 @@ static bool step_server(smtp_pair *pair)
 
 static void authenticate(smtp_pair *pair)
 {
-    const mail_smtp_credentials credentials = {.user = MAIL_SPAN("ann"), .password = PASSWORD};
+    unsigned offered = mail_smtp_client_offer(pair->client)->auth;
+    mail_smtp_credentials credentials = {.user = MAIL_SPAN("ann"), .password = PASSWORD};
 
+    if (offered == 1U << MAIL_SASL_EXTERNAL) {
+        credentials.password = MAIL_SPAN("");
+    }
     mail_smtp_client_authenticate(pair->client, NOW, &credentials);
 }
 
@@ -202,7 +209,10 @@ static bool step_tls(smtp_pair *pair)
         return false;
     }
     pair->wants_tls = false;
-    mail_smtp_server_tls_started(pair->server, NOW, mail_span_of(binding, sizeof(binding)));
+    if (mail_smtp_server_tls_started(pair->server, NOW, mail_span_of(binding, sizeof(binding)),
+                                     MAIL_SPAN("ann")) != MAIL_OK) {
+        abort();
+    }
     mail_smtp_client_tls_started(pair->client, NOW, mail_span_of(binding, sizeof(binding)), true);
     return true;
 }

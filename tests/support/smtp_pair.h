@@ -12,7 +12,8 @@
  * move in slices of the size that `slice` says, in both directions and into the body.
  *
  * The server takes everything, but for recipients whose address begins with `no`. TLS
- * begins where both want it, and is not done; a client that must authenticate is `ann`.
+ * begins where both want it, and is not done; a client that must authenticate is `ann`, by
+ * certificate if nothing else is offered.
  */
 typedef struct smtp_pair {
     mail_smtp_client *client;

@@ -295,10 +295,11 @@ static void shut_down(adapter *ad, mail_span text, bool force)
 }
 
 /* RFC 9266: as good as any that a TLS session would have. */
-static void start_tls(adapter *ad, mail_time now)
+static int start_tls(adapter *ad, mail_time now, mail_span identity)
 {
     assert_true(mail_smtp_server_awaits_tls(ad->srv));
-    mail_smtp_server_tls_started(ad->srv, now, MAIL_SPAN("0123456789abcdef0123456789abcdef"));
+    return mail_smtp_server_tls_started(ad->srv, now, MAIL_SPAN("0123456789abcdef0123456789abcdef"),
+                                        identity);
 }
 
 static int answer_auth(adapter *ad, mail_time now, mail_sasl_answer_kind how, mail_span password)
@@ -326,8 +327,8 @@ static int adapter_act(void *engine, mail_time now, mail_span text)
         return MAIL_OK;
     }
     if (takes_word(&text, "tls")) {
-        start_tls(ad, now);
-        return MAIL_OK;
+        (void)takes_word(&text, " ");
+        return start_tls(ad, now, text); /* the rest is who the client's certificate names */
     }
     if (takes_word(&text, "user is ")) {
         mail_span user = mail_smtp_server_user(ad->srv);
