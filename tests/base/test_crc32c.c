@@ -32,11 +32,34 @@ static void sums_pieces_as_the_whole(void **state)
     }
 }
 
+/* Of all lengths about those that are taken at once, from places that are not aligned. */
+static void sums_long_runs_as_the_portable_one(void **state)
+{
+    enum {
+        PIECES = 3 * 256
+    };
+    unsigned char data[3 * PIECES + 16];
+    uint32_t noise = 1;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(data); i++) {
+        noise = noise * 1664525 + 1013904223;
+        data[i] = (unsigned char)(noise >> 24);
+    }
+    for (size_t length = PIECES - 9; length <= sizeof(data) - 7; length += 5) {
+        const unsigned char *at = data + length % 7;
+
+        assert_int_equal(crc32c(0, at, length), crc32c_portable(0, at, length));
+        assert_int_equal(crc32c(noise, at, length), crc32c_portable(noise, at, length));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_the_published_sums),
         cmocka_unit_test(sums_pieces_as_the_whole),
+        cmocka_unit_test(sums_long_runs_as_the_portable_one),
     };
 
     return mail_test_run(tests);
