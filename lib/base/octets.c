@@ -3,47 +3,44 @@
 
 #include <string.h>
 
-/* One vector register; where there is none, the compiler makes do with words. */
-typedef unsigned char octets16 __attribute__((vector_size(16)));
+/* Two vector registers, or one where the processor has such; else the compiler makes do with words. */
+typedef unsigned char octets32 __attribute__((vector_size(32)));
 
-#define WIDTH sizeof(octets16)
+#define WIDTH sizeof(octets32)
 #define BLOCK (4 * WIDTH)
 
-static octets16 load(const char *at)
-{
-    octets16 v;
+/* Each function that goes through octets is made twice, for wide registers and without. */
+#define BOTH_WAYS static inline __attribute__((always_inline))
 
-    memcpy(&v, at, sizeof(v));
-    return v;
+BOTH_WAYS void load(octets32 *v, const char *at)
+{
+    memcpy(v, at, sizeof(*v));
 }
 
-/* All bits of each octet that is `c`. */
-static octets16 equals(octets16 v, char c)
+/* Adds all bits of each octet that is a lone CR or LF; `v` lies at `at`. */
+BOTH_WAYS void add_bare(octets32 *found, const octets32 *v, const char *at)
 {
-    return (octets16)(v == (unsigned char)c);
+    octets32 before;
+
+    load(&before, at - 1);
+    *found |= (octets32)((before == '\r') ^ (*v == '\n'));
 }
 
-static octets16 bare_at(const char *at)
+BOTH_WAYS void add_dot_line(octets32 *found, const octets32 *v, const char *at)
 {
-    return equals(load(at - 1), '\r') ^ equals(load(at), '\n');
+    octets32 before;
+
+    load(&before, at - 1);
+    *found |= (octets32)((before == '\n') & (*v == '.'));
 }
 
-static octets16 dot_line_at(const char *at)
+/* The OR of its words. */
+BOTH_WAYS uint64_t fold(const octets32 *v)
 {
-    return equals(load(at - 1), '\n') & equals(load(at), '.');
-}
+    uint64_t words[4];
 
-/* The OR of its octets. */
-static unsigned char fold(octets16 v)
-{
-    uint64_t half[2];
-
-    memcpy(half, &v, sizeof(v));
-    half[0] |= half[1];
-    half[0] |= half[0] >> 32;
-    half[0] |= half[0] >> 16;
-    half[0] |= half[0] >> 8;
-    return (unsigned char)half[0];
+    memcpy(words, v, sizeof(words));
+    return (words[0] | words[1]) | (words[2] | words[3]);
 }
 
 static void look_at_one(char before, char c, octets_sight *sight)
@@ -53,48 +50,109 @@ static void look_at_one(char before, char c, octets_sight *sight)
     sight->has_bare |= (before == '\r') != (c == '\n');
 }
 
+/* As much as has the registers' width; returns how much. The octet before `at` can be read. */
+BOTH_WAYS size_t look_wide(const char *at, size_t length, octets_sight *sight)
+{
+    octets32 high = {0};
+    octets32 nul = {0};
+    octets32 bare = {0};
+    size_t i = 0;
+
+    for (; length - i >= WIDTH; i += WIDTH) {
+        octets32 v;
+
+        load(&v, at + i);
+        high |= v;
+        nul |= (octets32)(v == '\0');
+        add_bare(&bare, &v, at + i);
+    }
+    sight->has_8bit |= (fold(&high) & 0x8080808080808080U) != 0;
+    sight->has_nul |= fold(&nul) != 0;
+    sight->has_bare |= fold(&bare) != 0;
+    return i;
+}
+
+BOTH_WAYS size_t plain_wide(const char *at, size_t length)
+{
+    size_t i = 0;
+
+    for (; length - i >= BLOCK; i += BLOCK) {
+        octets32 found = {0};
+
+        for (size_t k = i; k < i + BLOCK; k += WIDTH) {
+            octets32 v;
+
+            load(&v, at + k);
+            add_bare(&found, &v, at + k);
+            add_dot_line(&found, &v, at + k);
+        }
+        if (fold(&found) != 0) {
+            break;
+        }
+    }
+    return i;
+}
+
+#if defined(__x86_64__)
+
+#define WITH_AVX2 __attribute__((target("avx2"))) static
+
+WITH_AVX2 size_t look_avx2(const char *at, size_t length, octets_sight *sight)
+{
+    return look_wide(at, length, sight);
+}
+
+WITH_AVX2 size_t plain_avx2(const char *at, size_t length)
+{
+    return plain_wide(at, length);
+}
+
+static size_t look(const char *at, size_t length, octets_sight *sight)
+{
+    return __builtin_cpu_supports("avx2") ? look_avx2(at, length, sight)
+                                          : look_wide(at, length, sight);
+}
+
+static size_t plain(const char *at, size_t length)
+{
+    return __builtin_cpu_supports("avx2") ? plain_avx2(at, length) : plain_wide(at, length);
+}
+
+#else
+
+static size_t look(const char *at, size_t length, octets_sight *sight)
+{
+    return look_wide(at, length, sight);
+}
+
+static size_t plain(const char *at, size_t length)
+{
+    return plain_wide(at, length);
+}
+
+#endif
+
 void octets_look(mail_span bytes, char before, octets_sight *sight)
 {
-    octets16 high = {0};
-    octets16 nul = {0};
-    octets16 bare = {0};
-    size_t i = 1;
+    size_t i;
 
     if (bytes.length == 0) {
         return;
     }
     look_at_one(before, bytes.data[0], sight);
-    for (; bytes.length - i >= WIDTH; i += WIDTH) {
-        octets16 v = load(bytes.data + i);
-
-        high |= v;
-        nul |= equals(v, '\0');
-        bare |= bare_at(bytes.data + i);
-    }
+    i = 1 + look(bytes.data + 1, bytes.length - 1, sight);
     for (; i < bytes.length; i++) {
         look_at_one(bytes.data[i - 1], bytes.data[i], sight);
     }
-    sight->has_8bit |= fold(high) > 127;
-    sight->has_nul |= fold(nul) != 0;
-    sight->has_bare |= fold(bare) != 0;
 }
 
 size_t octets_plain(mail_span bytes)
 {
-    size_t i = 1;
+    size_t i;
 
     if (bytes.length < 1 + BLOCK || bytes.data[0] == '\n') {
         return 0;
     }
-    for (; bytes.length - i >= BLOCK; i += BLOCK) {
-        octets16 found = {0};
-
-        for (size_t k = 0; k < BLOCK; k += WIDTH) {
-            found |= bare_at(bytes.data + i + k) | dot_line_at(bytes.data + i + k);
-        }
-        if (fold(found) != 0) {
-            break;
-        }
-    }
+    i = 1 + plain(bytes.data + 1, bytes.length - 1);
     return bytes.data[i - 1] == '\r' ? i - 1 : i;
 }
