@@ -19,8 +19,12 @@
 #define KEEP_BYTES ((size_t)64 << 10)  /* a larger block is not kept for the next message */
 #define KEEP_SINKS 16
 
-/* A large body sets out for the disk in pieces of so much, while more of it arrives. */
-#define SET_OUT ((uint64_t)2 << 20)
+/*
+ * A large body goes to its file in pieces of so much: what begins and ends with pages, and many of
+ * them at a time, costs the system least. It sets out for the disk while more of it arrives.
+ */
+#define PIECE   ((size_t)128 << 10)
+#define SET_OUT (16 * PIECE)
 
 static bool is_large(const queue_sink *sink)
 {
@@ -52,26 +56,25 @@ static void free_block(queue_sink *sink)
     sink->record.capacity = 0;
 }
 
-/* Writes what has gathered, then `more`, to the large body's file. */
-static int write_out(queue_sink *sink, mail_span more)
+/* Writes the first `length` octets of what has gathered, and `more`, to the large body's file. */
+static int write_out(queue_sink *sink, size_t length, mail_span more)
 {
     const mail_files *files = sink->intake->queue->opts.files;
-    struct iovec parts[2] = {
-        {sink->record.data + sink->length - gathered(sink), gathered(sink)},
-        {(void *)(uintptr_t)more.data, more.length},
-    };
-    size_t length = gathered(sink) + more.length;
+    char *body = sink->record.data + QUEUE_RECORD_SIZE + sink->head_length;
+    struct iovec parts[2] = {{body, length}, {(void *)(uintptr_t)more.data, more.length}};
+    uint64_t end = sink->written + length + more.length;
     int code;
 
     code = file_write_all(files, sink->record.large_fd, parts, 2, sink->written);
     if (code < 0) {
         return mail_error_from_errno(-code);
     }
-    if (sink->written / SET_OUT != (sink->written + length) / SET_OUT) {
+    if (sink->written / SET_OUT != end / SET_OUT) {
         files->ops->begin_sync(files, sink->record.large_fd);
     }
-    sink->written += length;
-    sink->length -= gathered(sink);
+    sink->written = end;
+    memmove(body, body + length, gathered(sink) - length);
+    sink->length -= length;
     return MAIL_OK;
 }
 
@@ -86,7 +89,21 @@ static int spill(queue_sink *sink)
     if (code != MAIL_OK) {
         return code;
     }
-    return write_out(sink, mail_span_of(NULL, 0));
+    return write_out(sink, gathered(sink) - gathered(sink) % PIECE, mail_span_of(NULL, 0));
+}
+
+/* Writes whole pieces; what is left of `bytes` waits for more. */
+static int write_pieces(queue_sink *sink, mail_span *bytes)
+{
+    int code = MAIL_OK;
+
+    while (code == MAIL_OK && gathered(sink) + bytes->length >= PIECE) {
+        size_t lacking = PIECE - gathered(sink);
+
+        code = write_out(sink, gathered(sink), mail_span_first(*bytes, lacking));
+        *bytes = mail_span_from(*bytes, lacking);
+    }
+    return code;
 }
 
 static bool must_spill(const queue_sink *sink, size_t more)
@@ -137,10 +154,10 @@ static int sink_write(mail_sink *base, mail_span bytes)
     }
     sink->body_crc = crc32c(sink->body_crc, bytes.data, bytes.length);
     queue_content_scan(&sink->content, bytes);
-    if (is_large(sink) && gathered(sink) + bytes.length > QUEUE_SPILL_MIN) {
-        return write_out(sink, bytes);
+    code = is_large(sink) ? write_pieces(sink, &bytes) : MAIL_OK;
+    if (code == MAIL_OK) {
+        code = reserve(sink, sink->length + bytes.length);
     }
-    code = reserve(sink, sink->length + bytes.length);
     if (code != MAIL_OK) {
         return code;
     }
@@ -153,7 +170,7 @@ static int sink_write(mail_sink *base, mail_span bytes)
 static int finish_large(queue_sink *sink)
 {
     const mail_files *files = sink->intake->queue->opts.files;
-    int code = write_out(sink, mail_span_of(NULL, 0));
+    int code = write_out(sink, gathered(sink), mail_span_of(NULL, 0));
 
     if (code == MAIL_OK && sink->promised > sink->written) {
         code = files->ops->truncate(files, sink->record.large_fd, sink->written);

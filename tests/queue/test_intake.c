@@ -139,12 +139,52 @@ static void sets_a_large_body_out_for_the_disk_while_it_arrives(void **state)
     tear_down(&b);
 }
 
+static const mail_files_ops *below;
+static unsigned odd_writes;
+
+static ssize_t note_odd_write(const mail_files *fs, int fd, const struct iovec *parts, int count,
+                              uint64_t offset)
+{
+    ssize_t n = below->write(fs, fd, parts, count, offset);
+
+    odd_writes += offset % 4096 != 0 || n % 4096 != 0;
+    return n;
+}
+
+/* Whatever comes at a time: a page that is written in two parts costs twice. */
+static void writes_a_large_body_by_whole_pages(void **state)
+{
+    static char body[1000];
+    mail_files_ops ops;
+    mail_files *files;
+    mail_sink *sink;
+    bench b;
+
+    (void)state;
+    set_up(&b, 64 << 10);
+    files = (mail_files *)(uintptr_t)fault_files_table(b.disk);
+    below = files->ops;
+    ops = *files->ops;
+    ops.write = note_odd_write;
+    assert_int_equal(kit_begin(&b.k, "a@x.example", "b@y.example", 0, &sink), MAIL_OK);
+    files->ops = &ops;
+    odd_writes = 0;
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(mail_sink_write(sink, mail_span_of(body, sizeof(body))), MAIL_OK);
+    }
+    assert_int_equal(odd_writes, 0);
+    files->ops = below;
+    mail_sink_abort(sink);
+    tear_down(&b);
+}
+
 static void takes_any_length_in_any_pieces(void **state)
 {
-    static const size_t lengths[] = {0, 1, 7, 8, 9, 4095, 16383, 16384, 16385, 100000};
-    static const size_t pieces[] = {1, 1000, 100000};
-    static char body[100000];
-    static char back[100000];
+    static const size_t lengths[] = {0,     1,     7,      8,      9,      4095,   16383,
+                                     16384, 16385, 100000, 131071, 131072, 131073, 300000};
+    static const size_t pieces[] = {1, 1000, 100000, 200000};
+    static char body[300000];
+    static char back[300000];
 
     (void)state;
     for (size_t i = 0; i < sizeof(body); i++) {
@@ -302,6 +342,7 @@ int main(void)
         cmocka_unit_test(has_no_room_while_the_disk_is_behind),
         cmocka_unit_test(keeps_large_messages_out_of_memory),
         cmocka_unit_test(sets_a_large_body_out_for_the_disk_while_it_arrives),
+        cmocka_unit_test(writes_a_large_body_by_whole_pages),
         cmocka_unit_test(takes_any_length_in_any_pieces),
         cmocka_unit_test(leaves_nothing_of_what_is_aborted),
         cmocka_unit_test(refuses_a_large_message_that_can_not_be_kept),
