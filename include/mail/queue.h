@@ -75,8 +75,8 @@ MAIL_API void mail_queue_close(mail_queue *queue);
 typedef struct mail_intake mail_intake;
 
 /**
- * Opens a door. `wake` is called from the writer thread when `mail_intake_poll` has
- * something to do (once until it is called): ring a bell of your loop with it.
+ * Opens a door. `wake` is called when `mail_intake_poll` has something to do (once until it is
+ * called), from the writer thread or, within `finish`, from this one: ring a bell of your loop with it.
  */
 MAIL_API int mail_intake_open(mail_intake **out, mail_queue *queue, mail_wake_fn *wake, void *arg);
 

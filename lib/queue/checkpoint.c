@@ -43,7 +43,7 @@ static bool submit(queue_log *log, queue_record *record)
         return false;
     }
     memset(record->data + QUEUE_RECORD_SIZE + record->header.head_length, 0, QUEUE_RECORD_ALIGN);
-    log->base.ops->submit(&log->base, record);
+    queue_submit(&log->base, record);
     return true;
 }
 

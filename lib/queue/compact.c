@@ -38,7 +38,7 @@ static void submit(queue_log *log, queue_record *record)
     size_t length = QUEUE_RECORD_SIZE + record->header.head_length + record->header.body_length;
 
     memset(record->data + length, 0, QUEUE_RECORD_ALIGN);
-    log->base.ops->submit(&log->base, record);
+    queue_submit(&log->base, record);
 }
 
 /* What the last outcome says of a recipient, into `out`. It is for people: if it can't be read, nothing. */

@@ -16,6 +16,8 @@ int mail_intake_open(mail_intake **out, mail_queue *queue, mail_wake_fn *wake, v
     intake->wake = wake;
     intake->wake_arg = arg;
     list_init(&intake->blocked);
+    list_init(&intake->gathered);
+    intake->gathered_count = 0;
     list_init(&intake->idle);
     list_init(&intake->done);
     pthread_mutex_lock(&queue->lock);
@@ -72,6 +74,45 @@ int mail_intake_begin(mail_intake *intake, const mail_envelope *envelope, uint64
     return MAIL_OK;
 }
 
+static void submit_gathered(mail_intake *intake)
+{
+    if (intake->gathered_count > 0) {
+        intake->gathered_count = 0;
+        intake->queue->store->ops->submit(intake->queue->store, &intake->gathered);
+    }
+}
+
+/* Has `mail_intake_poll` called in the next round of this thread's loop. */
+static void ask_for_poll(mail_intake *intake)
+{
+    mail_queue *queue = intake->queue;
+    bool is_told;
+
+    pthread_mutex_lock(&queue->lock);
+    is_told = intake->is_told;
+    intake->is_told = true;
+    pthread_mutex_unlock(&queue->lock);
+    if (!is_told) {
+        intake->wake(intake->wake_arg);
+    }
+}
+
+/*
+ * Messages that end in one round of the loop go to the writer together: woken by the first, it
+ * would sync that one by itself. A quarter of all that are on their way in is enough, so
+ * that some are synced while others come in.
+ */
+void queue_intake_gather(mail_intake *intake, queue_record *record)
+{
+    list_push_back(&intake->gathered, &record->link);
+    intake->gathered_count++;
+    if (intake->gathered_count >= intake->begun / 4) {
+        submit_gathered(intake);
+    } else if (intake->gathered_count == 1) {
+        ask_for_poll(intake);
+    }
+}
+
 static void tell(queue_sink *sink)
 {
     mail_finish_fn *finished = sink->finished;
@@ -110,6 +151,7 @@ void mail_intake_poll(mail_intake *intake)
     list done;
     list *link;
 
+    submit_gathered(intake);
     pthread_mutex_lock(&queue->lock);
     list_take_all(&done, &intake->done);
     intake->is_told = false;

@@ -16,8 +16,10 @@ struct mail_intake {
     mail_queue *queue;
     mail_wake_fn *wake;
     void *wake_arg;
-    list blocked; /* sinks without room */
-    list idle;    /* sinks kept for the next messages */
+    list blocked;  /* sinks without room */
+    list gathered; /* records that are whole and wait for those of the same round */
+    size_t gathered_count;
+    list idle; /* sinks kept for the next messages */
     size_t idle_count;
     size_t begun; /* messages not settled yet */
     size_t owed;  /* those of them whose finish is to be told */
@@ -48,6 +50,9 @@ typedef struct queue_sink {
     mail_finish_fn *finished;
     void *finished_arg;
 } queue_sink;
+
+/* Takes a whole message's record, which is handed to the storage in this round of the loop or the next. */
+void queue_intake_gather(mail_intake *intake, queue_record *record);
 
 /* Makes everything for a message but its id known. Errors: MAIL_ENOMEM, MAIL_ELIMIT. */
 int queue_sink_begin(mail_intake *intake, const mail_envelope *envelope, uint64_t expected,

@@ -52,23 +52,31 @@ static int log_room(queue_store *base, uint64_t expected)
     return MAIL_OK;
 }
 
-static void log_submit(queue_store *base, queue_record *record)
+/* The lock is held. */
+static void take_record(queue_log *log, queue_record *record)
 {
-    queue_log *log = (queue_log *)base;
-    bool must_wake;
-
-    pthread_mutex_lock(&log->lock);
     log->submitted++;
     if (record->large_fd >= 0) {
         list_push_back(&log->large, &record->link);
         pthread_cond_signal(&log->syncing);
-        must_wake = false;
     } else {
         list_push_back(&log->pending, &record->link);
         log->is_stuck = false;
-        must_wake = log->writer_waits && !log->is_lent;
-        log->writer_waits = log->writer_waits && !must_wake;
     }
+}
+
+static void log_submit(queue_store *base, list *records)
+{
+    queue_log *log = (queue_log *)base;
+    bool must_wake;
+    list *link;
+
+    pthread_mutex_lock(&log->lock);
+    while ((link = list_pop_front(records)) != NULL) {
+        take_record(log, LIST_OWNER(link, queue_record, link));
+    }
+    must_wake = log->writer_waits && !log->is_lent && !list_is_empty(&log->pending);
+    log->writer_waits = log->writer_waits && !must_wake;
     pthread_mutex_unlock(&log->lock);
     if (must_wake) {
         pthread_cond_signal(&log->work);
@@ -85,7 +93,7 @@ static int log_submit_alone(queue_store *base, queue_record *record)
     if (queue_writer_lend((queue_log *)base, record, &code)) {
         return code;
     }
-    log_submit(base, record);
+    queue_submit(base, record);
     return MAIL_EAGAIN;
 }
 
@@ -314,9 +322,9 @@ static int init(queue_log *log, mail_queue *queue)
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&log->work, &attr);
+    pthread_cond_init(&log->making, &attr);
     pthread_condattr_destroy(&attr);
     pthread_cond_init(&log->settling, NULL);
-    pthread_cond_init(&log->making, NULL);
     pthread_cond_init(&log->syncing, NULL);
     log->free = mem_alloc(log->mem, QUEUE_FREE * sizeof(*log->free));
     return log->free != NULL ? MAIL_OK : MAIL_ENOMEM;

@@ -148,6 +148,9 @@ static inline int queue_code(int result)
     return result < 0 ? mail_error_from_errno(-result) : MAIL_OK;
 }
 
+/* worker.c. `work` or `making`, with the lock held, for so long; false: nothing has come. */
+bool queue_log_wait(queue_log *log, pthread_cond_t *cond, mail_duration at_most);
+
 /* segment.c */
 #define QUEUE_SEGMENT_NAME 32
 void queue_segment_name(uint64_t serial, const char *suffix, char out[QUEUE_SEGMENT_NAME]);

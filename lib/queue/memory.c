@@ -37,14 +37,11 @@ static int memory_room(queue_store *base, uint64_t expected)
     return MAIL_OK;
 }
 
-static void memory_submit(queue_store *base, queue_record *record)
+static void keep(memory_store *store, queue_record *record)
 {
-    memory_store *store = (memory_store *)base;
     size_t length = (size_t)queue_header_total(&record->header);
     kept *copy = NULL;
-    list done;
 
-    list_init(&done);
     record->code = MAIL_OK;
     record->place = 0;
     queue_header_write(&record->header, record->data);
@@ -57,8 +54,16 @@ static void memory_submit(queue_store *base, queue_record *record)
         memcpy(copy->data, record->data, length);
         record->place = (uintptr_t)copy;
     }
-    list_push_back(&done, &record->link);
-    queue_settle(store->queue, &done);
+}
+
+static void memory_submit(queue_store *base, list *records)
+{
+    memory_store *store = (memory_store *)base;
+
+    for (list *at = records->next; at != records; at = at->next) {
+        keep(store, LIST_OWNER(at, queue_record, link));
+    }
+    queue_settle(store->queue, records);
 }
 
 static int memory_read(queue_store *base, queue_place place, uint64_t offset, void *to, size_t size)

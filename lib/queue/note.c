@@ -110,7 +110,7 @@ void queue_note_commit(mail_queue *queue, queue_record *note, queue_message *mes
     }
     length = QUEUE_RECORD_SIZE + note->header.head_length;
     memset(note->data + length, 0, QUEUE_RECORD_ALIGN);
-    queue->store->ops->submit(queue->store, note);
+    queue_submit(queue->store, note);
     queue_keep_soon(queue);
 }
 

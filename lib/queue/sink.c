@@ -200,25 +200,35 @@ static void complete_head(queue_sink *sink)
     memset(sink->record.data + sink->length, 0, QUEUE_RECORD_ALIGN); /* the padding */
 }
 
-/* If no other message is on its way in here, none would share the sync. */
-static int submit(queue_sink *sink)
+/* No other message is on its way in here: none would share the sync. */
+static int submit_alone(queue_sink *sink)
 {
     queue_store *store = sink->intake->queue->store;
-    int code = MAIL_EAGAIN;
+    int code = store->ops->submit_alone(store, &sink->record);
 
-    sink->intake->owed++;
-    if (sink->intake->begun > 1 || sink->intake->queue->opts.hand_over ||
-        store->ops->submit_alone == NULL) {
-        store->ops->submit(store, &sink->record);
-    } else {
-        code = store->ops->submit_alone(store, &sink->record);
-    }
     if (code == MAIL_OK) {
         sink->intake->owed--;
         sink->message = NULL; /* the index has it */
         queue_sink_release(sink);
     }
     return code;
+}
+
+static int submit(queue_sink *sink)
+{
+    mail_intake *intake = sink->intake;
+    mail_queue *queue = intake->queue;
+
+    intake->owed++;
+    if (queue->opts.hand_over) {
+        queue_submit(queue->store, &sink->record);
+        return MAIL_EAGAIN;
+    }
+    if (intake->begun == 1 && queue->store->ops->submit_alone != NULL) {
+        return submit_alone(sink);
+    }
+    queue_intake_gather(intake, &sink->record);
+    return MAIL_EAGAIN;
 }
 
 static int sink_finish(mail_sink *base, mail_finish_fn *fn, void *arg)

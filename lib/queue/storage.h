@@ -46,8 +46,8 @@ typedef struct queue_store queue_store;
 typedef struct queue_store_ops {
     /* Whether a message of so many octets could come in now. Any thread. */
     int (*room)(queue_store *store, uint64_t expected);
-    /* Takes a record and hands it to queue_settle once it is safe or has failed. Any thread. */
-    void (*submit)(queue_store *store, queue_record *record);
+    /* Takes all of `records` and hands each to queue_settle once it is safe or has failed. Any thread. */
+    void (*submit)(queue_store *store, list *records);
     /*
      * The same for a record that would share its sync with no other. MAIL_OK: the caller's own
      * thread has made it safe. MAIL_EAGAIN: it was submitted. NULL: always.
@@ -77,6 +77,15 @@ typedef struct queue_store_ops {
 struct queue_store {
     const queue_store_ops *ops;
 };
+
+static inline void queue_submit(queue_store *store, queue_record *record)
+{
+    list one;
+
+    list_init(&one);
+    list_push_back(&one, &record->link);
+    store->ops->submit(store, &one);
+}
 
 /* Everything in memory. */
 int queue_memory_open(queue_store **out, mail_queue *queue);

@@ -1,12 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 #include "queue/log.h"
 
+#include <time.h>
+
 #include "queue/large.h"
 
 /*
  * What must not hold up the writer: the maker has the next segment ready before it is
  * needed and frees old ones; the syncer brings large bodies to the disk.
  */
+
+bool queue_log_wait(queue_log *log, pthread_cond_t *cond, mail_duration at_most)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += at_most / MAIL_SECOND;
+    until.tv_nsec += (long)(at_most % MAIL_SECOND);
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    return pthread_cond_timedwait(cond, &log->lock, &until) == 0;
+}
 
 static bool lacks_segment(const queue_log *log)
 {

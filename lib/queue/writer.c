@@ -2,7 +2,6 @@
 #include "queue/log.h"
 
 #include <assert.h>
-#include <time.h>
 
 /*
  * The writer. It takes all that is pending, writes it with one call, syncs once, and says
@@ -21,7 +20,7 @@
  * again into a new segment, whose first record says how much of the old one counts.
  */
 
-#define LAZY_NS 50000000L
+#define LAZY (50 * MAIL_MILLISECOND)
 
 /*
  * What a sync may take for a disk to count as quick. How many must, after one that took more,
@@ -441,21 +440,13 @@ static void take_batch(queue_log *log, list *batch)
 static void wait_for_work(queue_log *log)
 {
     bool is_timed = !log->is_lent && (!list_is_empty(&log->unsynced) || log->is_stuck);
-    struct timespec until;
-    long wait = log->is_stuck ? 20 * LAZY_NS : LAZY_NS;
 
     log->writer_waits = true;
     if (!is_timed) {
         pthread_cond_wait(&log->work, &log->lock);
-    } else {
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += wait;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        if (pthread_cond_timedwait(&log->work, &log->lock, &until) != 0) {
-            log->wants_sync = true;
-            log->is_stuck = false;
-        }
+    } else if (!queue_log_wait(log, &log->work, log->is_stuck ? 20 * LAZY : LAZY)) {
+        log->wants_sync = true;
+        log->is_stuck = false;
     }
     log->writer_waits = false;
 }

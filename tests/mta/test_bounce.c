@@ -357,26 +357,29 @@ typedef struct lazy {
     queue_record *record;
 } lazy;
 
-static void lazy_submit(queue_store *store, queue_record *record)
+static void lazy_submit(queue_store *store, list *records)
 {
     lazy *lz = (lazy *)(uintptr_t)store->ops;
+    queue_record *first = LIST_OWNER(records->next, queue_record, link);
 
-    if (record->weight > 0 && lz->record == NULL) {
-        lz->record = record;
-    } else {
-        lz->normal->submit(store, record);
+    if (first->weight > 0 && lz->record == NULL) {
+        lz->record = first;
+        list_remove(&first->link);
     }
+    lz->normal->submit(store, records);
 }
 
 static void lazy_flush(queue_store *store)
 {
     lazy *lz = (lazy *)(uintptr_t)store->ops;
-    queue_record *record = lz->record;
+    list records;
 
-    lz->record = NULL;
-    if (record != NULL) {
-        lz->normal->submit(store, record);
+    list_init(&records);
+    if (lz->record != NULL) {
+        list_push_back(&records, &lz->record->link);
+        lz->normal->submit(store, &records);
     }
+    lz->record = NULL;
     lz->normal->flush(store);
 }
 

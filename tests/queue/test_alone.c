@@ -141,6 +141,80 @@ static void shares_the_sync_when_another_is_on_its_way_in(void **state)
     tear_down(&b);
 }
 
+static uint64_t syncs(bench *b)
+{
+    mail_queue_stats stats;
+
+    mail_queue_stats_read(b->k.queue, &stats);
+    return stats.syncs;
+}
+
+static int finish(bench *b, mail_sink *sink)
+{
+    return mail_sink_finish(sink, kit_finished, &b->k);
+}
+
+/* What ends in one round of the loop is synced at once, when the round is over. */
+static void goes_with_the_others_of_its_round(void **state)
+{
+    mail_sink *sinks[12];
+    uint64_t before;
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    get_to_know(&b);
+    for (size_t i = 0; i < MAIL_COUNT(sinks); i++) {
+        assert_int_equal(kit_begin(&b.k, "a@x.example", "b@y.example", 0, &sinks[i]), MAIL_OK);
+    }
+    before = syncs(&b);
+    b.k.wakes = 0;
+    b.k.finished = 0;
+    assert_int_equal(finish(&b, sinks[0]), MAIL_EAGAIN);
+    queue_step(b.k.queue);
+    assert_int_equal(finish(&b, sinks[1]), MAIL_EAGAIN);
+    queue_step(b.k.queue);
+    assert_int_equal(count(&b), 1);
+    assert_int_equal(b.k.wakes, 1);
+    mail_intake_poll(b.k.intake);
+    assert_int_equal(b.k.finished, 0);
+    assert_int_equal(settle(&b), MAIL_OK);
+    assert_int_equal(b.k.finished, 2);
+    assert_int_equal(syncs(&b), before + 1);
+    for (size_t i = 2; i < MAIL_COUNT(sinks); i++) {
+        assert_int_equal(finish(&b, sinks[i]), MAIL_EAGAIN);
+    }
+    mail_intake_settle(b.k.intake);
+    assert_int_equal(b.k.finished, 12);
+    assert_int_equal(count_after_reboot(&b), 13);
+    tear_down(&b);
+}
+
+/* Nor does a crowd wait for its last: some are synced while others come in. */
+static void does_not_wait_for_more_than_a_quarter(void **state)
+{
+    mail_sink *sinks[12];
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    get_to_know(&b);
+    for (size_t i = 0; i < MAIL_COUNT(sinks); i++) {
+        assert_int_equal(kit_begin(&b.k, "a@x.example", "b@y.example", 0, &sinks[i]), MAIL_OK);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(count(&b), 1);
+        assert_int_equal(finish(&b, sinks[i]), MAIL_EAGAIN);
+        queue_step(b.k.queue);
+    }
+    assert_int_equal(count(&b), 4);
+    for (size_t i = 3; i < MAIL_COUNT(sinks); i++) {
+        mail_sink_abort(sinks[i]);
+    }
+    assert_int_equal(settle(&b), MAIL_OK);
+    tear_down(&b);
+}
+
 static void goes_behind_what_is_to_be_written_already(void **state)
 {
     mail_lane *lane;
@@ -296,6 +370,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_safe_at_once_on_a_quick_disk),
         cmocka_unit_test(shares_the_sync_when_another_is_on_its_way_in),
+        cmocka_unit_test(goes_with_the_others_of_its_round),
+        cmocka_unit_test(does_not_wait_for_more_than_a_quarter),
         cmocka_unit_test(goes_behind_what_is_to_be_written_already),
         cmocka_unit_test(leaves_a_slow_disk_to_the_writer),
         cmocka_unit_test(hears_later_of_what_went_wrong),
