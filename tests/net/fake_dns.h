@@ -315,6 +315,15 @@ static inline void fake_dns_start(fake_dns *dns, mail_loop *loop, const char *zo
     loop->ops->watch_set(dns->tcp_watch, MAIL_READABLE);
 }
 
+/* Nobody hears questions any more; the port stays ours. A connected socket hears its peer alone. */
+static inline void fake_dns_deafen(fake_dns *dns)
+{
+    struct sockaddr_in nobody = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+
+    assert_int_equal(connect(dns->udp, (struct sockaddr *)&nobody, sizeof(nobody)), 0);
+}
+
 static inline void fake_dns_stop(fake_dns *dns)
 {
     while (dns->client_count > 0) {

@@ -90,7 +90,7 @@ static void on_verdict(const mail_mx_verdict *verdict, void *arg)
 
 static void run_until(world *w, unsigned verdicts)
 {
-    mail_time deadline = mail_loop_now(w->loop) + 20 * MAIL_SECOND;
+    mail_time deadline = mail_loop_now(w->loop) + MAIL_MINUTE;
 
     while (w->verdicts < verdicts) {
         assert_int_equal(mail_loop_poll_run_once(w->poll, MAIL_SECOND), MAIL_OK);
@@ -198,6 +198,8 @@ static void takes_any_case_when_told_so(void **state)
 static void asks_the_next_server_when_one_is_silent(void **state)
 {
     static const unsigned lies[] = {LIE_SILENT, LIE_SERVFAIL, LIE_TRUNCATE | LIE_CUT};
+    /* What the one that answers needs at most, however slow the machine. */
+    const mail_resolver_options opts = {.timeout = MAIL_SECOND};
     unsigned asked;
 
     (void)state;
@@ -206,8 +208,7 @@ static void asks_the_next_server_when_one_is_silent(void **state)
 
         world_begin(&w, lies[i]);
         world_add(&w, 0);
-        assert_int_equal(
-            world_create(&w, (mail_resolver_options){.timeout = 20 * MAIL_MILLISECOND}), MAIL_OK);
+        assert_int_equal(world_create(&w, opts), MAIL_OK);
         assert_string_equal(look_up(&w, "a.example"), a_hosts);
         asked = w.dns[0].udp_questions;
         assert_true(asked > 0);
@@ -240,8 +241,7 @@ static void says_so_when_nobody_listens(void **state)
     (void)state;
     world_begin(&w, 0);
     assert_int_equal(world_create(&w, (mail_resolver_options){0}), MAIL_OK);
-    fake_dns_stop(&w.dns[0]);
-    w.dns_count = 0;
+    fake_dns_deafen(&w.dns[0]);
     assert_string_equal(look_up(&w, "a.example"),
                         "451 4.4.3 Can't look up a.example: nobody listens there");
     world_end(&w);

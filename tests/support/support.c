@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/support.h"
 
+#include <arpa/inet.h>
 #include <ftw.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 void mail_test_case(const char *name)
@@ -38,6 +40,18 @@ char *mail_test_make_dir(void)
     snprintf(path, 4096, "%s/libmail-test.XXXXXX", base != NULL ? base : "/tmp");
     assert_non_null(mkdtemp(path));
     return path;
+}
+
+int mail_test_dead_port(uint16_t *port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &length), 0);
+    *port = ntohs(at.sin_port);
+    return fd;
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)

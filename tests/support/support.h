@@ -33,6 +33,12 @@ char *mail_test_make_dir(void);
 void mail_test_remove_dir(char *path);
 
 /*
+ * A port of 127.0.0.1 that refuses every connection, and is nobody else's until the descriptor that
+ * is returned is closed: bound, and nobody listens.
+ */
+int mail_test_dead_port(uint16_t *port);
+
+/*
  * An allocator that fails on purpose and counts what is out:
  *
  *     MAIL_TEST_WALK (walk) {
