@@ -15,6 +15,7 @@ import warnings
 import certificates
 
 POP3D = sys.argv.pop(1)
+PATIENCE = 180  # seconds, on a slow and busy machine
 
 
 def deliver(maildir, name, text):
@@ -58,7 +59,7 @@ class Pop3d(unittest.TestCase):
         self.last_port = int(ready.split()[-1].rsplit(":", 1)[1])
 
     def dial(self):
-        return poplib.POP3("127.0.0.1", self.port, timeout=30)
+        return poplib.POP3("127.0.0.1", self.port, timeout=PATIENCE)
 
     def log_in(self, name="alice@example.org", password="secret"):
         pop = self.dial()
@@ -68,12 +69,12 @@ class Pop3d(unittest.TestCase):
 
     def stop(self):
         self.server.send_signal(signal.SIGTERM)
-        self.assertEqual(self.server.wait(30), 0)
+        self.assertEqual(self.server.wait(PATIENCE), 0)
         self.assertEqual(self.server.stdout.read(), "")
         return self.server.stderr.read()
 
     def run_once(self, *args):
-        done = subprocess.run([POP3D, *args], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([POP3D, *args], capture_output=True, text=True, timeout=PATIENCE)
         return done.returncode, done.stdout, done.stderr
 
     def test_serves_a_mailbox(self):
@@ -159,11 +160,11 @@ class Pop3d(unittest.TestCase):
         return certificates.make(self.dir.name, name, *dns_names)
 
     def dial_tls(self):
-        return poplib.POP3_SSL("127.0.0.1", self.last_port, timeout=30, context=certificates.client_context())
+        return poplib.POP3_SSL("127.0.0.1", self.last_port, timeout=PATIENCE, context=certificates.client_context())
 
     def names_shown(self, name):
         """The names in the certificate that a client sees who asks for `name`."""
-        with socket.create_connection(("127.0.0.1", self.last_port), 30) as wire:
+        with socket.create_connection(("127.0.0.1", self.last_port), PATIENCE) as wire:
             with certificates.client_context().wrap_socket(wire, server_hostname=name) as tls:
                 return certificates.names_in(tls.getpeercert(True))
 
@@ -220,13 +221,13 @@ class Pop3d(unittest.TestCase):
             warnings.simplefilter("ignore", DeprecationWarning)
             context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
         with self.assertRaises(ssl.SSLError) as caught:
-            poplib.POP3_SSL("127.0.0.1", self.last_port, timeout=30, context=context)
+            poplib.POP3_SSL("127.0.0.1", self.last_port, timeout=PATIENCE, context=context)
         self.assertEqual(caught.exception.reason, "TLSV1_ALERT_PROTOCOL_VERSION")
 
     def test_believes_a_proxy_that_is_listed(self):
         """SX-040: its clients count as what they are: far away, and not let in without TLS."""
         self.start("--proxy-from", "127.0.0.1", "--log-level", "debug")
-        with socket.create_connection(("127.0.0.1", self.port), 30) as wire:
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as wire:
             wire.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.9 4660 110\r\n")
             reader = wire.makefile("rb")
             self.assertTrue(reader.readline().startswith(b"+OK"))
@@ -234,7 +235,7 @@ class Pop3d(unittest.TestCase):
             self.assertTrue(reader.readline().startswith(b"-ERR"))
             self.assertTrue(reader.readline().startswith(b"-ERR"))
             self.assertEqual(reader.read(), b"")
-        with socket.create_connection(("127.0.0.1", self.port), 30) as wire:
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as wire:
             wire.sendall(b"USER alice@example.org\r\n")
             self.assertEqual(wire.recv(100), b"")
         self.assertIn("client=192.0.2.1:4660", self.stop())
@@ -253,7 +254,7 @@ class Pop3d(unittest.TestCase):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, \
                 socket.create_server(("127.0.0.1", 0)) as listener:
             notify.bind(path)
-            notify.settimeout(30)
+            notify.settimeout(PATIENCE)
             self.server = subprocess.Popen(
                 ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", os.path.abspath(POP3D),
                  "--users", self.users, "--mail-dir", self.path("mail")],

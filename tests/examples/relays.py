@@ -13,7 +13,7 @@ import tempfile
 import time
 
 RELAY = os.path.abspath(sys.argv.pop(1))
-PATIENCE = 60  # seconds until what must happen has happened, on a slow and busy machine
+PATIENCE = 180  # seconds until what must happen has happened, on a slow and busy machine
 
 
 class Relay:

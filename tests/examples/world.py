@@ -21,7 +21,7 @@ STORIES = [ROOT / "examples/world/ordinary.txt", ROOT / "examples/world/outage.t
 
 
 def run(*args):
-    done = subprocess.run([WORLD, *map(str, args)], capture_output=True, timeout=60)
+    done = subprocess.run([WORLD, *map(str, args)], capture_output=True, timeout=300)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 

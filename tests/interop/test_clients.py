@@ -41,7 +41,7 @@ class Clients(World):
 
     @needs("swaks")
     def test_swaks_sends(self):
-        self.run_client(["swaks", "--server", self.host, "--port", self.port, "--from", "alice@a.example",
+        self.run_client(["swaks", "--timeout", f"{PATIENCE:.0f}s", "--server", self.host, "--port", self.port, "--from", "alice@a.example",
                          "--to", "bob@b.example", "--body", "from swaks"])
         stored, = self.wait_messages(self.box)
         self.assertIn(b"from swaks", body_of(stored))

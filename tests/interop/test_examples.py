@@ -30,7 +30,7 @@ class Examples(World):
     def test_quickstart(self):
         done = subprocess.run([str(ROOT / "examples/quickstart")], env=dict(os.environ, MAIL_BUILD=str(BUILD)),
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                              timeout=4 * PATIENCE)
+                              timeout=2 * PATIENCE)
         text = done.stdout.decode(errors="replace")
         self.assertEqual(done.returncode, 0, text)
         for part in ("mx2.b.example", "and that dot above arrived too", "Final-Recipient: rfc822; nobody@b.example",

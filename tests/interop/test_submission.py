@@ -47,7 +47,7 @@ class Submission(World):
         for service, tls in (("smtp", "--tls"), ("submission", "--tls"), ("submissions", "--tlsc")):
             host, port = self.server.address(service)
             for mechanism in ("PLAIN", "LOGIN"):
-                self.run_client(["swaks", "--server", host, "--port", port, tls, "--auth", mechanism,
+                self.run_client(["swaks", "--timeout", f"{PATIENCE:.0f}s", "--server", host, "--port", port, tls, "--auth", mechanism,
                                  "--auth-user", USER, "--auth-password", PASSWORD, "--from", USER,
                                  "--to", "bob@b.example", "--data", "From: %FROM_ADDRESS%\\n\\nby swaks\\n"])
                 count += 1

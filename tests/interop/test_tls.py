@@ -212,7 +212,7 @@ class Tls(World):
     def test_sendmail_says_who_it_is(self):
         sink = self.sink(self.pair)
         argv = [SENDMAIL, "--spool", self.dir / "spool", "--smarthost", sink.where, "--tls-out", "verify",
-                "--tls-ca", self.pair[0], "--wait=30", "-f", "a@here.example"]
+                "--tls-ca", self.pair[0], "--wait=100", "-f", "a@here.example"]
         sent = subprocess.run([*argv, "--auth-out", f"{sink.where}=ann,command:echo pencil", "b@there.example"],
                               input=MESSAGE, capture_output=True, timeout=PATIENCE)
         self.assertEqual((sent.returncode, sent.stderr), (0, b""))
