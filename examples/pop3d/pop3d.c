@@ -140,10 +140,10 @@ static int make_service(pop3d *pd)
     opts.auth_insecure = config->auth_insecure;
     opts.proxy_from = config->proxy_from.items;
     opts.proxy_count = config->proxy_from.count;
-    opts.max_sessions = config->max_sessions;
-    opts.max_sessions_per_client = config->max_sessions_per_client;
     opts.limits = config->limits;
-    opts.limit_loopback = config->limit_loopback;
+    opts.limits.sessions = config->max_sessions;
+    opts.limits.sessions_per_client = config->max_sessions_per_client;
+    opts.limits.includes_loopback = config->limit_loopback;
     code = mail_pop3_service_create(&pd->service, pd->loop, &opts);
     if (code == MAIL_OK && pd->tables.tls != NULL) {
         mail_pop3_service_set_tls(pd->service, pd->tables.tls);

@@ -185,10 +185,10 @@ static int make_receive(relay *rl)
     opts.engine.max_recipients = config->max_recipients;
     opts.engine.command_timeout = config->idle;
     opts.engine.data_timeout = config->idle;
-    opts.max_sessions = config->max_sessions;
-    opts.max_sessions_per_client = config->max_sessions_per_client;
     opts.limits = config->limits;
-    opts.limit_loopback = config->limit_loopback;
+    opts.limits.sessions = config->max_sessions;
+    opts.limits.sessions_per_client = config->max_sessions_per_client;
+    opts.limits.includes_loopback = config->limit_loopback;
     opts.engine.max_errors = config->max_errors;
     opts.engine.max_refused = config->max_unknown_recipients;
     opts.engine.min_data_rate = config->min_rate;

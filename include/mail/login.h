@@ -77,7 +77,7 @@ typedef struct mail_login_options {
     /* For that; past it "try again later". Hosts that have logged in to the name of late have a line of
      * their own, and first turn. Default 200. */
     uint32_t max_waiting;
-    bool limit_loopback; /* hold loopback to `max_failures` as well */
+    bool includes_loopback; /* hold loopback to `max_failures` as well */
     /* A lasting secret: what SCRAM shows of users that don't exist is made of it. Zeros: one is
      * made for as long as the service lives. */
     uint8_t disguise[32];

@@ -31,17 +31,13 @@ typedef struct mail_pop3_service_options {
     mail_store *store;       /* required; borrowed until destroy */
     mail_accounts *accounts; /* who may log in; held. NULL only where `login` asks the embedder */
     const mail_login_options *login; /* NULL: all defaults; copied */
-    const char *mail_dir;  /* below it mailboxes have their usual place; default `.`; copied */
-    bool auth_insecure;    /* passwords without TLS from everywhere, not only from loopback */
-    uint32_t max_sessions; /* then -ERR and close; default 10000 */
-    /* Of one IPv4 address or one IPv6 /64 network, then -ERR and close; default 200. */
-    uint32_t max_sessions_per_client;
-    bool limit_loopback;                /* hold loopback to that as well */
-    const struct mail_sockets *sockets; /* private to libmail's tests */
-    const mail_network *proxy_from;     /* as in mail_smtp_service_options */
+    const char *mail_dir; /* below it mailboxes have their usual place; default `.`; copied */
+    bool auth_insecure;   /* passwords without TLS from everywhere, not only from loopback */
+    mail_limits limits;   /* those of sessions and connections; past them -ERR and close */
+    const mail_network *proxy_from; /* as in mail_smtp_service_options */
     size_t proxy_count;
-    mail_limits limits;    /* those of sessions and connections; past them -ERR and close */
     mail_metrics *metrics; /* where limits that were met are counted; NULL: nowhere. Borrowed */
+    const struct mail_sockets *sockets; /* private to libmail's tests */
 } mail_pop3_service_options;
 
 #define MAIL_POP3_SERVICE_OPTIONS_INIT                                                             \

@@ -60,17 +60,14 @@ typedef struct mail_receive_options {
     bool auth_insecure; /* users may log in without TLS: who reads along knows their passwords */
     mail_smtp_server_options engine; /* for all listeners; names, `lmtp` and TLS are set here */
     uint32_t max_received;           /* Received fields before it must be a loop; default 100 */
-    uint32_t max_sessions;           /* as in mail_smtp_service_options */
-    uint32_t max_sessions_per_client;
+    mail_limits limits;              /* as in mail_smtp_service_options */
+    const mail_network *proxy_from;  /* likewise */
+    size_t proxy_count;
     mail_wall (*wall)(void *arg); /* NULL: CLOCK_REALTIME */
     void *wall_arg;
-    const struct mail_sockets *sockets; /* private to libmail's tests */
     mail_metrics *metrics;              /* where it counts; NULL: nowhere. Borrowed until destroy */
-    const mail_network *proxy_from;     /* as in mail_smtp_service_options */
-    size_t proxy_count;
-    const struct mail_files *files; /* private to libmail's tests: of `drop` */
-    mail_limits limits;             /* likewise */
-    bool limit_loopback;
+    const struct mail_sockets *sockets; /* private to libmail's tests */
+    const struct mail_files *files;     /* private to libmail's tests: of `drop` */
 } mail_receive_options;
 
 #define MAIL_RECEIVE_OPTIONS_INIT                                                                  \

@@ -57,16 +57,14 @@ typedef struct mail_smtp_service_options {
      * MAIL_ELIMIT, 451 4.3.0 otherwise. */
     const mail_reply *(*refusal)(mail_smtp_session *session, int code, void *arg);
     void *arg;
-    uint32_t max_sessions; /* then 421 4.3.2 and close; default 10000 */
-    /* Of one IPv4 address or one IPv6 /64 network, then 421 4.7.0 and close; default 200. */
-    uint32_t max_sessions_per_client;
-    bool limit_loopback; /* hold loopback to it as well */
-    bool share_ports;    /* more services of this user may listen on the ports, a thread each */
+    /* Past `sessions` 421 4.3.2 and close; past what a client or network may have 421 4.7.0 and
+     * close; past a rate of messages or recipients 450 4.7.1 to MAIL or RCPT. */
+    mail_limits limits;
+    bool share_ports; /* more services of this user may listen on the ports, a thread each */
     /* Peers of listeners that must say first for whom they speak (PROXY protocol, versions 1 and
      * 2): what they say is the `peer` from then on. Copied; default: nobody may. */
     const mail_network *proxy_from;
     size_t proxy_count;
-    mail_limits limits;      /* past a rate 421 4.7.0 and close, or 450 4.7.1 to MAIL or RCPT */
     mail_metrics *metrics;   /* where limits that were met are counted; NULL: nowhere. Borrowed */
     mail_accounts *accounts; /* who may log in by AUTH; held. NULL: see `login` */
     /* How logins are judged; copied. With neither this nor accounts EV_AUTH is the policy's; with

@@ -338,13 +338,10 @@ static int make_parts(mail_receive *rcv)
     service.arg = rcv;
     service.accounts = rcv->opts.accounts;
     service.login = rcv->opts.login;
-    service.max_sessions = rcv->opts.max_sessions;
-    service.max_sessions_per_client = rcv->opts.max_sessions_per_client;
     service.sockets = rcv->opts.sockets;
     service.proxy_from = rcv->opts.proxy_from;
     service.proxy_count = rcv->opts.proxy_count;
     service.limits = rcv->opts.limits;
-    service.limit_loopback = rcv->opts.limit_loopback;
     service.metrics = rcv->opts.metrics;
     return mail_smtp_service_create(&rcv->service, rcv->loop, &service);
 }

@@ -239,7 +239,7 @@ static int open_service(mail_server *server, mail_loop *loop, mail_error *err)
     service.on_event = on_event;
     service.refusal = refusal;
     service.arg = server;
-    service.max_sessions = opts->max_sessions > 0 ? opts->max_sessions : MAX_SESSIONS;
+    service.limits.sessions = opts->max_sessions > 0 ? opts->max_sessions : MAX_SESSIONS;
     engine.hostname =
         mail_span_text(opts->hostname != NULL ? opts->hostname : "localhost.localdomain");
     engine.lmtp = opts->lmtp;

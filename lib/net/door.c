@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/door.h"
 
-#define MAX_SESSIONS            10000
-#define MAX_SESSIONS_PER_CLIENT 200
+#define MAX_SESSIONS 10000
 
 static void on_unproxied(net_proxies *proxies, const mail_endpoint *proxy, const char *why)
 {
@@ -13,20 +12,18 @@ static void on_unproxied(net_proxies *proxies, const mail_endpoint *proxy, const
 
 int net_door_init(net_door *door, const net_door_options *opts)
 {
-    uint32_t per_client = opts->max_sessions_per_client != 0 ? opts->max_sessions_per_client
-                                                             : MAX_SESSIONS_PER_CLIENT;
     int code;
 
     *door = (net_door){.opts = *opts};
-    if (door->opts.max_sessions == 0) {
-        door->opts.max_sessions = MAX_SESSIONS;
+    if (door->opts.limits.sessions == 0) {
+        door->opts.limits.sessions = MAX_SESSIONS;
     }
     code = net_proxies_init(&door->proxies, opts->net, opts->loop, opts->mem, opts->proxy_from,
                             opts->proxy_count);
     door->proxies.proxied = opts->serve;
     door->proxies.unproxied = on_unproxied;
     if (code == MAIL_OK) {
-        code = net_quotas_init(&door->quotas, opts->mem, per_client, opts->limits);
+        code = net_quotas_init(&door->quotas, opts->mem, &opts->limits);
     }
     if (code == MAIL_OK) {
         code = net_limit_measure_init(&door->measure, opts->metrics);
@@ -49,7 +46,7 @@ void net_door_shut(net_door *door)
 /* The client of a proxy is counted once it is known; till then all that there are count. */
 static int await_proxy(net_door *door, int fd, const mail_endpoint *peer, void *arg)
 {
-    if (door->sessions + door->proxies.waiting_count >= door->opts.max_sessions) {
+    if (door->sessions + door->proxies.waiting_count >= door->opts.limits.sessions) {
         return MAIL_ELIMIT;
     }
     return net_proxies_await(&door->proxies, fd, peer, arg);
@@ -68,7 +65,8 @@ void net_door_pass(net_door *door, int fd, const mail_endpoint *peer, bool is_la
 
 static bool is_free(const net_door *door, const mail_endpoint *peer)
 {
-    return peer->ip.family == 0 || (mail_ip_is_loopback(&peer->ip) && !door->opts.limit_loopback);
+    return peer->ip.family == 0 ||
+           (mail_ip_is_loopback(&peer->ip) && !door->opts.limits.includes_loopback);
 }
 
 int net_door_admit(net_door *door, const mail_endpoint *peer, net_guest *guest, net_limit *limit)
@@ -77,7 +75,7 @@ int net_door_admit(net_door *door, const mail_endpoint *peer, net_guest *guest, 
 
     *guest = (net_guest){{NULL}};
     *limit = NET_LIMIT_NONE;
-    if (door->sessions >= door->opts.max_sessions || door->is_shut) {
+    if (door->sessions >= door->opts.limits.sessions || door->is_shut) {
         *limit = NET_LIMIT_SESSIONS;
     } else if (!is_free(door, peer)) {
         code = net_quotas_enter(&door->quotas, &peer->ip, mail_loop_now(door->opts.loop), guest,

@@ -19,11 +19,8 @@ typedef struct net_door_options {
     const mail_mem *mem;
     const mail_sockets *net;
     const mail_log *log;
-    mail_metrics *metrics;            /* NULL: nothing is counted */
-    uint32_t max_sessions;            /* default 10000 */
-    uint32_t max_sessions_per_client; /* default 200 */
-    bool limit_loopback;
-    const mail_limits *limits;
+    mail_metrics *metrics; /* NULL: nothing is counted */
+    mail_limits limits;
     const mail_network *proxy_from; /* copied */
     size_t proxy_count;
     net_serve_fn *serve;

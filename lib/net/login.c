@@ -514,7 +514,7 @@ static void init_try(net_login *login)
 {
     net_logins *ls = login->logins;
     bool counts_host =
-        ls->opts.limit_loopback || (!login->is_unix && !mail_ip_is_loopback(&login->client));
+        ls->opts.includes_loopback || (!login->is_unix && !mail_ip_is_loopback(&login->client));
 
     login_try_init(&login->try, &ls->guard, &login->client, counts_host, name_of(login));
 }

@@ -39,23 +39,20 @@ static void refuse(int fd, const mail_endpoint *peer, net_limit limit, void *arg
 static int make_door(mail_pop3_service *service)
 {
     const mail_pop3_service_options *opts = &service->opts;
+    const net_door_options door = {
+        .loop = service->loop,
+        .mem = service->mem,
+        .net = service->net,
+        .log = opts->log,
+        .metrics = opts->metrics,
+        .limits = opts->limits,
+        .proxy_from = opts->proxy_from,
+        .proxy_count = opts->proxy_count,
+        .serve = serve,
+        .refuse = refuse,
+    };
 
-    return net_door_init(&service->door,
-                         &(net_door_options){
-                             .loop = service->loop,
-                             .mem = service->mem,
-                             .net = service->net,
-                             .log = opts->log,
-                             .metrics = opts->metrics,
-                             .max_sessions = opts->max_sessions,
-                             .max_sessions_per_client = opts->max_sessions_per_client,
-                             .limit_loopback = opts->limit_loopback,
-                             .limits = &opts->limits,
-                             .proxy_from = opts->proxy_from,
-                             .proxy_count = opts->proxy_count,
-                             .serve = serve,
-                             .refuse = refuse,
-                         });
+    return net_door_init(&service->door, &door);
 }
 
 int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,

@@ -9,6 +9,7 @@
 /* Parties without a session that are remembered, 5 MB of them. */
 #define MAX_IDLE 65536
 
+#define SESSIONS_PER_CLIENT  200
 #define SESSIONS_PER_NETWORK 1000
 
 static const struct {
@@ -70,8 +71,7 @@ static int read_rate(mail_rate *rate, const mail_rate_options *given, uint32_t b
     return mail_rate_init(rate, &opts);
 }
 
-int net_quotas_init(net_quotas *quotas, const mail_mem *mem, uint32_t max_sessions_per_client,
-                    const mail_limits *limits)
+int net_quotas_init(net_quotas *quotas, const mail_mem *mem, const mail_limits *limits)
 {
     const struct {
         net_party party;
@@ -90,7 +90,8 @@ int net_quotas_init(net_quotas *quotas, const mail_mem *mem, uint32_t max_sessio
     int code = MAIL_OK;
 
     *quotas = (net_quotas){.mem = mem};
-    quotas->max_sessions[NET_CLIENT] = max_sessions_per_client;
+    quotas->max_sessions[NET_CLIENT] =
+        limits->sessions_per_client > 0 ? limits->sessions_per_client : SESSIONS_PER_CLIENT;
     quotas->max_sessions[NET_NETWORK] =
         limits->sessions_per_network > 0 ? limits->sessions_per_network : SESSIONS_PER_NETWORK;
     quotas->max_sessions[NET_ACCOUNT] = UINT32_MAX;

@@ -85,8 +85,7 @@ typedef struct net_guest {
 } net_guest;
 
 /* MAIL_EINVAL for a rate that mail_rate_init refuses. */
-int net_quotas_init(net_quotas *quotas, const mail_mem *mem, uint32_t max_sessions_per_client,
-                    const mail_limits *limits);
+int net_quotas_init(net_quotas *quotas, const mail_mem *mem, const mail_limits *limits);
 
 /* There may be no session. A zeroed struct will do. */
 void net_quotas_deinit(net_quotas *quotas);

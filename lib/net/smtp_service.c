@@ -38,23 +38,20 @@ static int make_logins(mail_smtp_service *service)
 static int make_door(mail_smtp_service *service)
 {
     const mail_smtp_service_options *opts = &service->opts;
+    const net_door_options door = {
+        .loop = service->loop,
+        .mem = service->mem,
+        .net = service->net,
+        .log = opts->log,
+        .metrics = opts->metrics,
+        .limits = opts->limits,
+        .proxy_from = opts->proxy_from,
+        .proxy_count = opts->proxy_count,
+        .serve = serve,
+        .refuse = refuse,
+    };
 
-    return net_door_init(&service->door,
-                         &(net_door_options){
-                             .loop = service->loop,
-                             .mem = service->mem,
-                             .net = service->net,
-                             .log = opts->log,
-                             .metrics = opts->metrics,
-                             .max_sessions = opts->max_sessions,
-                             .max_sessions_per_client = opts->max_sessions_per_client,
-                             .limit_loopback = opts->limit_loopback,
-                             .limits = &opts->limits,
-                             .proxy_from = opts->proxy_from,
-                             .proxy_count = opts->proxy_count,
-                             .serve = serve,
-                             .refuse = refuse,
-                         });
+    return net_door_init(&service->door, &door);
 }
 
 static void free_service(mail_smtp_service *service)

@@ -3,8 +3,6 @@
 
 #include "net/door.h"
 
-static const mail_limits no_limits;
-
 /* Connections that came to either of its callbacks. */
 typedef struct callers {
     unsigned served;
@@ -33,7 +31,6 @@ static net_door_options options_of(const world *w)
     return (net_door_options){
         .loop = w->loop,
         .net = &w->sockets,
-        .limits = &no_limits,
         .serve = serve,
         .refuse = refuse,
     };
@@ -51,7 +48,7 @@ static void admits_so_many_until_it_is_shut(void **state)
     (void)state;
     world_open(&w, WORLD_POLL, NULL);
     opts = options_of(&w);
-    opts.max_sessions = 1;
+    opts.limits.sessions = 1;
     assert_int_equal(net_door_init(&door, &opts), MAIL_OK);
     assert_int_equal(net_door_admit(&door, &far, &guests[0], &limit), MAIL_OK);
     assert_int_equal(net_door_admit(&door, &far, &guests[1], &limit), MAIL_ELIMIT);
@@ -73,7 +70,7 @@ static void counts_by_address_who_has_one(void **state)
     static const struct {
         const char *name;
         mail_ip ip;
-        bool limit_loopback;
+        bool includes_loopback;
         net_limit want; /* of the second of a client */
     } cases[] = {
         {"another host", {.family = 4, .bytes = {192, 0, 2, 1}}, false, NET_LIMIT_CLIENT_SESSIONS},
@@ -98,8 +95,8 @@ static void counts_by_address_who_has_one(void **state)
         mail_test_case(cases[i].name);
         world_open(&w, WORLD_POLL, NULL);
         opts = options_of(&w);
-        opts.max_sessions_per_client = 1;
-        opts.limit_loopback = cases[i].limit_loopback;
+        opts.limits.sessions_per_client = 1;
+        opts.limits.includes_loopback = cases[i].includes_loopback;
         assert_int_equal(net_door_init(&door, &opts), MAIL_OK);
         assert_int_equal(net_door_admit(&door, &peer, &guests[0], &limit), MAIL_OK);
         assert_int_equal(net_door_admit(&door, &peer, &guests[1], &limit),
@@ -129,7 +126,7 @@ static void tells_its_service_of_connections(void **state)
     (void)state;
     world_open(&w, WORLD_POLL, NULL);
     opts = options_of(&w);
-    opts.max_sessions = 1;
+    opts.limits.sessions = 1;
     opts.proxy_from = &proxies;
     opts.proxy_count = 1;
     assert_int_equal(net_door_init(&door, &opts), MAIL_OK);

@@ -716,7 +716,7 @@ static void spares_loopback_unless_it_is_to_be_limited(void **state)
     for (int limit = 0; limit < 2; limit++) {
         fixture fx;
 
-        opts.limit_loopback = limit == 1;
+        opts.includes_loopback = limit == 1;
         set_up(&fx, "alice:{PLAIN}secret\n", &opts);
         assert_int_equal(log_in(&fx, &loopback, "bob", "wrong"), OUT);
         assert_int_equal(log_in(&fx, &loopback, "alice", "secret"), limit ? LATER : IN);

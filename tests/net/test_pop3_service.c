@@ -331,8 +331,8 @@ static void trusts_no_password_from_afar_and_bars_who_guesses(void **state)
 static void turns_away_whom_it_has_no_place_for(void **state)
 {
     static const mail_pop3_service_options limits[] = {
-        {.max_sessions = 1},
-        {.max_sessions_per_client = 1, .limit_loopback = true},
+        {.limits = {.sessions = 1}},
+        {.limits = {.sessions_per_client = 1, .includes_loopback = true}},
     };
 
     (void)state;
@@ -375,11 +375,12 @@ static void connections_have_a_rate_and_networks_a_number(void **state)
     (void)state;
     for (int kind = 0; kind < WORLD_LOOPS; kind++) {
         for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
-            mail_pop3_service_options how = {.limits = cases[i].limits, .limit_loopback = true};
+            mail_pop3_service_options how = {.limits = cases[i].limits};
             fixture fx;
             int first;
             int second;
 
+            how.limits.includes_loopback = true;
             assert_int_equal(mail_metrics_create(&how.metrics, NULL), MAIL_OK);
             set_up(&fx, kind, &how);
             first = dial(&fx);
@@ -507,6 +508,8 @@ static void read_to_the_end(fixture *fx, int fd)
 
 static void survives_every_failed_allocation(void **state)
 {
+    static const mail_pop3_service_options counted = {.limits = {.includes_loopback = true}};
+
     (void)state;
     for (int kind = 0; kind < WORLD_LOOPS; kind++) {
         MAIL_TEST_WALK(walk)
@@ -519,8 +522,7 @@ static void survives_every_failed_allocation(void **state)
                                                  "users", NULL, NULL),
                              MAIL_OK);
             put(fx.store, "mail/alice", MAIL_SPAN("one\r\n"));
-            if (open_service(&fx, &walk.mem,
-                             &(mail_pop3_service_options){.limit_loopback = true}) == MAIL_OK) {
+            if (open_service(&fx, &walk.mem, &counted) == MAIL_OK) {
                 int fd = dial(&fx);
 
                 say(fd, LOGIN "RETR 1\r\nDELE 1\r\nQUIT\r\n");

@@ -217,8 +217,8 @@ static void limits_hold_for_the_clients_behind_it(void **state)
 
         opts.proxy_from = &here;
         opts.proxy_count = 1;
-        opts.max_sessions = 3;
-        opts.max_sessions_per_client = 1;
+        opts.limits.sessions = 3;
+        opts.limits.sessions_per_client = 1;
         assert_int_equal(world_open(&w, kind, NULL), MAIL_OK);
         assert_int_equal(party_open(&p, &w, NULL, NULL, &opts), MAIL_OK);
         fd[0] = guest_open(&p);

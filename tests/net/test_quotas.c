@@ -22,7 +22,7 @@ static net_limit enter(net_quotas *quotas, const char *address, mail_time now, n
 
 static void counts_sessions_by_client_and_by_network(void **state)
 {
-    static const mail_limits limits = {.sessions_per_network = 3};
+    static const mail_limits limits = {.sessions_per_client = 2, .sessions_per_network = 3};
     static const struct {
         const char *name;
         const char *first; /* which of the same client comes twice */
@@ -40,7 +40,7 @@ static void counts_sessions_by_client_and_by_network(void **state)
         net_guest guests[5];
 
         mail_test_case(cases[i].name);
-        assert_int_equal(net_quotas_init(&quotas, NULL, 2, &limits), MAIL_OK);
+        assert_int_equal(net_quotas_init(&quotas, NULL, &limits), MAIL_OK);
         assert_int_equal(enter(&quotas, cases[i].first, 0, &guests[0]), NET_LIMIT_NONE);
         assert_int_equal(enter(&quotas, cases[i].same, 0, &guests[1]), NET_LIMIT_NONE);
         assert_int_equal(enter(&quotas, cases[i].first, 0, &guests[2]), NET_LIMIT_CLIENT_SESSIONS);
@@ -67,7 +67,7 @@ static void counts_connections_beyond_a_session_and_not_for_ever(void **state)
     net_guest guest;
 
     (void)state;
-    assert_int_equal(net_quotas_init(&quotas, NULL, 9, &limits), MAIL_OK);
+    assert_int_equal(net_quotas_init(&quotas, NULL, &limits), MAIL_OK);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(enter(&quotas, "192.0.2.1", 0, &guest), NET_LIMIT_NONE);
         net_quotas_leave(&quotas, &guest);
@@ -107,7 +107,7 @@ static void an_account_is_counted_wherever_it_comes_from(void **state)
     net_guest b;
 
     (void)state;
-    assert_int_equal(net_quotas_init(&quotas, NULL, 9, &limits), MAIL_OK);
+    assert_int_equal(net_quotas_init(&quotas, NULL, &limits), MAIL_OK);
     assert_int_equal(enter(&quotas, "192.0.2.1", 0, &a), NET_LIMIT_NONE);
     assert_int_equal(enter(&quotas, "2001:db8::1", 0, &b), NET_LIMIT_NONE);
     assert_true(takes(&quotas, &a, 0));
@@ -140,7 +140,7 @@ static void whoever_is_not_counted_has_no_limit(void **state)
     net_quotas quotas;
 
     (void)state;
-    assert_int_equal(net_quotas_init(&quotas, NULL, 9, &limits), MAIL_OK);
+    assert_int_equal(net_quotas_init(&quotas, NULL, &limits), MAIL_OK);
     net_quotas_log_in(&quotas, &local, MAIL_SPAN("anna"));
     for (int i = 0; i < 10; i++) {
         assert_true(takes(&quotas, &local, 0));
@@ -160,7 +160,7 @@ static void many_addresses_take_so_much_memory_and_no_more(void **state)
     net_limit limit;
 
     (void)state;
-    assert_int_equal(net_quotas_init(&quotas, NULL, 9, &limits), MAIL_OK);
+    assert_int_equal(net_quotas_init(&quotas, NULL, &limits), MAIL_OK);
     for (unsigned i = 0; i < 200000; i++) {
         from.bytes[5] = (uint8_t)(i >> 16);
         from.bytes[6] = (uint8_t)(i >> 8);
@@ -179,7 +179,7 @@ static void refuses_bad_rates(void **state)
     net_quotas quotas;
 
     (void)state;
-    assert_int_equal(net_quotas_init(&quotas, NULL, 9, &limits), MAIL_EINVAL);
+    assert_int_equal(net_quotas_init(&quotas, NULL, &limits), MAIL_EINVAL);
     net_quotas_deinit(&quotas);
 }
 
@@ -223,7 +223,7 @@ static void fails_cleanly_without_memory(void **state)
         net_guest guest;
         net_limit limit;
 
-        assert_int_equal(net_quotas_init(&quotas, &walk.mem, 2, &limits), MAIL_OK);
+        assert_int_equal(net_quotas_init(&quotas, &walk.mem, &limits), MAIL_OK);
         if (net_quotas_enter(&quotas, &from, 0, &guest, &limit) == MAIL_OK) {
             assert_int_equal(limit, NET_LIMIT_NONE);
             net_quotas_log_in(&quotas, &guest, MAIL_SPAN("anna"));

@@ -15,7 +15,7 @@ static void open_limited(party *p, world *w, int kind, const mail_limits *limits
     mail_smtp_service_options opts = MAIL_SMTP_SERVICE_OPTIONS_INIT;
 
     opts.limits = *limits;
-    opts.limit_loopback = true;
+    opts.limits.includes_loopback = true;
     assert_int_equal(mail_metrics_create(&opts.metrics, NULL), MAIL_OK);
     assert_int_equal(world_open(w, kind, NULL), MAIL_OK);
     assert_int_equal(party_open(p, w, NULL, engine, &opts), MAIL_OK);

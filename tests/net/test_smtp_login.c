@@ -254,7 +254,7 @@ static void asks_to_come_later_when_too_many_were_wrong(void **state)
     (void)state;
     strict.delay = 1;
     strict.max_failures = 2;
-    strict.limit_loopback = true;
+    strict.includes_loopback = true;
     world_open(&w, WORLD_POLL, NULL);
     assert_int_equal(login_party_open(&p, &w, NULL, WEAK, &strict), MAIL_OK);
     fd = greet(&p);

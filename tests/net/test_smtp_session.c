@@ -199,7 +199,7 @@ static void more_sessions_than_allowed_are_refused(void **state)
         const char *name;
         uint32_t max;
         uint32_t max_per_client;
-        bool limit_loopback;
+        bool includes_loopback;
         const char *third;
     } cases[] = {
         {"in all", 2, 0, false, "421 4.3.2"},
@@ -216,9 +216,9 @@ static void more_sessions_than_allowed_are_refused(void **state)
             party p;
 
             mail_test_case(cases[i].name);
-            opts.max_sessions = cases[i].max;
-            opts.max_sessions_per_client = cases[i].max_per_client;
-            opts.limit_loopback = cases[i].limit_loopback;
+            opts.limits.sessions = cases[i].max;
+            opts.limits.sessions_per_client = cases[i].max_per_client;
+            opts.limits.includes_loopback = cases[i].includes_loopback;
             world_open(&w, kind, NULL);
             assert_int_equal(party_open(&p, &w, NULL, NULL, &opts), MAIL_OK);
             for (size_t k = 0; k < 3; k++) {
@@ -492,7 +492,7 @@ static void serves_a_socket_that_is_handed_to_it(void **state)
         int ours;
         int peer;
 
-        opts.max_sessions = 1;
+        opts.limits.sessions = 1;
         world_open(&w, kind, NULL);
         assert_int_equal(party_open(&p, &w, NULL, NULL, &opts), MAIL_OK);
         world_pair(&ours, &peer);

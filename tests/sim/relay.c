@@ -292,8 +292,8 @@ static int make_receive(sim_relay *rl)
     opts.sockets = &rl->host.sockets;
     opts.files = fault_files_table(rl->disk);
     opts.engine.max_message_bytes = rl->opts.max_message_bytes;
-    opts.max_sessions = rl->opts.max_sessions;
-    opts.max_sessions_per_client = rl->opts.max_sessions_per_client;
+    opts.limits.sessions = rl->opts.max_sessions;
+    opts.limits.sessions_per_client = rl->opts.max_sessions_per_client;
     code = mail_receive_create(&rl->receive, &rl->loop.loop, &opts);
     if (code == MAIL_OK && rl->opts.tls != NULL) {
         mail_receive_set_tls(rl->receive, rl->opts.tls);
@@ -330,8 +330,8 @@ static int make_pop3(sim_relay *rl)
     opts.accounts = rl->accounts;
     opts.mail_dir = "mail";
     opts.auth_insecure = true;
-    opts.max_sessions = rl->opts.max_sessions;
-    opts.max_sessions_per_client = rl->opts.max_sessions_per_client;
+    opts.limits.sessions = rl->opts.max_sessions;
+    opts.limits.sessions_per_client = rl->opts.max_sessions_per_client;
     opts.sockets = &rl->host.sockets;
     engine.hostname = mail_span_text(rl->name);
     code = mail_pop3_service_create(&rl->pop3, &rl->loop.loop, &opts);
