@@ -12,15 +12,11 @@
  * there are.
  */
 
-/* How far it goes; rows for a table of options stand below. */
+/* How far it goes. */
 typedef struct confine_options {
     const char *user; /* NULL: whoever we are */
     bool no_sandbox;
 } confine_options;
-
-#define CONFINE_USER_HELP "become this user once the ports are open, when started as root"
-#define CONFINE_SANDBOX_HELP                                                                       \
-    "see all files that the user may see, and leave core files: for debugging"
 
 /*
  * At the very start: nobody but us may read what we write, settings of strangers are forgotten

@@ -12,6 +12,8 @@
 /* One reading of command line and file. */
 typedef struct reading {
     const option_table *table;
+    option_row *rows; /* of all groups, their fields counted from `config` on */
+    size_t count;
     void *config;
     bool *given; /* a row each: it stood on the command line */
     const char *file;
@@ -50,11 +52,11 @@ static int exit_code_of(int code, int otherwise)
     return code == MAIL_ENOMEM ? EX_OSERR : otherwise;
 }
 
-static size_t find_row(const option_table *table, const char *name)
+static size_t find_row(const reading *rd, const char *name)
 {
     size_t i = 0;
 
-    while (i < table->count && strcmp(table->rows[i].name, name) != 0) {
+    while (i < rd->count && strcmp(rd->rows[i].name, name) != 0) {
         i++;
     }
     return i;
@@ -67,12 +69,12 @@ static int complain_line(const reading *rd, const config_line *line, const char 
 
 static int take_line(const reading *rd, const config_line *line, bool *seen)
 {
-    size_t i = find_row(rd->table, line->key);
-    const option_row *row = &rd->table->rows[i];
+    size_t i = find_row(rd, line->key);
+    const option_row *row = &rd->rows[i];
     const char *value = line->value;
     mail_error err;
 
-    if (i == rd->table->count) {
+    if (i == rd->count) {
         return complain_line(rd, line, "no such key");
     }
     if (value == NULL && row->argument != NULL) {
@@ -90,7 +92,7 @@ static int take_line(const reading *rd, const config_line *line, bool *seen)
 
 static int read_file(const reading *rd, char **text)
 {
-    bool *seen = calloc(rd->table->count, sizeof(*seen));
+    bool *seen = calloc(rd->count, sizeof(*seen));
     config_cursor cursor;
     config_line line;
     mail_error err;
@@ -151,12 +153,12 @@ static void print_option(FILE *out, const char *name, const char *argument, cons
     print_wrapped(out, help, column);
 }
 
-static void print_help(const option_table *table, FILE *out)
+static void print_help(const reading *rd, FILE *out)
 {
-    fprintf(out, "Usage: %s [OPTION]...\n%s\n\n", table->program, table->summary);
+    fprintf(out, "Usage: %s [OPTION]...\n%s\n\n", rd->table->program, rd->table->summary);
     print_option(out, "config", "FILE", "read options from FILE, one `name = value` a line");
-    for (size_t i = 0; i < table->count; i++) {
-        const option_row *row = &table->rows[i];
+    for (size_t i = 0; i < rd->count; i++) {
+        const option_row *row = &rd->rows[i];
 
         print_option(out, row->name, row->argument, row->help);
     }
@@ -164,9 +166,9 @@ static void print_help(const option_table *table, FILE *out)
     print_option(out, "version", NULL, "print the version and exit");
 }
 
-static struct option *make_getopt_table(const option_table *table)
+static struct option *make_getopt_table(const reading *rd)
 {
-    struct option *all = calloc(table->count + 4, sizeof(*all));
+    struct option *all = calloc(rd->count + 4, sizeof(*all));
 
     if (all == NULL) {
         return NULL;
@@ -174,8 +176,8 @@ static struct option *make_getopt_table(const option_table *table)
     all[0] = (struct option){"config", required_argument, NULL, CONFIG};
     all[1] = (struct option){"help", no_argument, NULL, HELP};
     all[2] = (struct option){"version", no_argument, NULL, VERSION};
-    for (size_t i = 0; i < table->count; i++) {
-        const option_row *row = &table->rows[i];
+    for (size_t i = 0; i < rd->count; i++) {
+        const option_row *row = &rd->rows[i];
 
         all[3 + i] = (struct option){row->name, row->argument != NULL, NULL, FIRST_ROW + (int)i};
     }
@@ -198,7 +200,7 @@ static int take_option(reading *rd, reading_pass pass, int which, FILE *out)
         rd->file = optarg;
         return OPTIONS_GO;
     case HELP:
-        print_help(rd->table, out);
+        print_help(rd, out);
         return EX_OK;
     case VERSION:
         fprintf(out, "%s %s\n", rd->table->program, rd->table->version);
@@ -211,9 +213,9 @@ static int take_option(reading *rd, reading_pass pass, int which, FILE *out)
         rd->given[which] = true;
         return OPTIONS_GO;
     }
-    code = set_field(rd, &rd->table->rows[which], optarg != NULL ? optarg : "yes", &err);
+    code = set_field(rd, &rd->rows[which], optarg != NULL ? optarg : "yes", &err);
     if (code != MAIL_OK) {
-        return complain(rd, exit_code_of(code, EX_USAGE), "--%s: %s", rd->table->rows[which].name,
+        return complain(rd, exit_code_of(code, EX_USAGE), "--%s: %s", rd->rows[which].name,
                         err.text);
     }
     return OPTIONS_GO;
@@ -272,21 +274,39 @@ static int read_all(reading *rd, int argc, char **argv, const struct option *all
     return code == OPTIONS_GO ? read_arguments(rd, SET, argc, argv, all, out) : code;
 }
 
+static option_row *gather_rows(const option_table *table, size_t *count)
+{
+    const option_group *groups = table->groups;
+    option_row *rows = calloc(groups[0].count + groups[1].count, sizeof(*rows));
+
+    *count = 0;
+    for (size_t i = 0; rows != NULL && i < MAIL_COUNT(table->groups); i++) {
+        for (size_t j = 0; j < groups[i].count; j++) {
+            rows[*count] = groups[i].rows[j];
+            rows[(*count)++].field += groups[i].at;
+        }
+    }
+    return rows;
+}
+
 int options_read(const option_table *table, int argc, char **argv, void *config, char **text,
                  const char **path, FILE *out, FILE *err)
 {
     reading rd = {.table = table, .config = config, .err = err};
-    struct option *all = make_getopt_table(table);
+    struct option *all;
     int code;
 
     *text = NULL;
-    rd.given = calloc(table->count, sizeof(*rd.given));
-    if (all == NULL || rd.given == NULL) {
+    rd.rows = gather_rows(table, &rd.count);
+    rd.given = calloc(rd.count, sizeof(*rd.given));
+    all = make_getopt_table(&rd);
+    if (rd.rows == NULL || rd.given == NULL || all == NULL) {
         code = complain(&rd, EX_OSERR, "%s", mail_strerror(MAIL_ENOMEM));
     } else {
         code = read_all(&rd, argc, argv, all, text, out);
     }
     *path = rd.file;
+    free(rd.rows);
     free(rd.given);
     free(all);
     return code;

@@ -30,12 +30,17 @@ typedef struct option_row {
     bool repeatable; /* may stand in the file more than once */
 } option_row;
 
+typedef struct option_group {
+    const option_row *rows;
+    size_t count;
+    size_t at; /* offset in the configuration of the struct whose members they set */
+} option_group;
+
 typedef struct option_table {
     const char *program;
     const char *version;
-    const char *summary; /* the first line of --help */
-    const option_row *rows;
-    size_t count;
+    const char *summary;    /* the first line of --help */
+    option_group groups[2]; /* the program's own, and those that others have too, if any */
 } option_table;
 
 /* What options_read returns when the program is to go on. */

@@ -49,36 +49,11 @@ static const option_row rows[] = {
     {"mailbox-format", "FORMAT", "of mailboxes: maildir", option_set_mailbox_format, 0, false},
     {"users", "FILE", "accounts, `NAME:SECRET[:MAILBOX]` a line; needed", option_set_text,
      FIELD(users), false},
-    {"tls-cert", "FILE", TLS_CERT_HELP, option_set_texts, FIELD(tls.certificates), true},
-    {"tls-key", "FILE", TLS_KEY_HELP, option_set_texts, FIELD(tls.keys), true},
     {"auth-insecure", NULL, "take passwords without TLS from everywhere, not only from loopback",
      option_set_switch, FIELD(auth_insecure), false},
-    {"proxy-from", "CIDR", "proxies that must say for whom they speak (PROXY protocol); repeatable",
-     option_set_networks, FIELD(proxy_from), true},
-    {"max-sessions", "N", "(10000)", option_set_count, FIELD(max_sessions), false},
-    {"max-sessions-per-client", "N", "(200; from loopback unlimited)", option_set_count,
-     FIELD(max_sessions_per_client), false},
-    {"max-sessions-per-network", "N", "of one IPv4 /24 or IPv6 /48 (1000)", option_set_count,
-     FIELD(limits.sessions_per_network), false},
-    {"max-connections-per-client", "N/TIME", "or none (1200/1m)", option_set_rate,
-     FIELD(limits.client_connections), false},
-    {"max-connections-per-network", "N/TIME", "or none (6000/1m)", option_set_rate,
-     FIELD(limits.network_connections), false},
-    {"limit-loopback", NULL, "hold clients on loopback to these limits too", option_set_switch,
-     FIELD(limit_loopback), false},
-    {"session-timeout", "TIME", "longest session (6h)", option_set_duration, FIELD(session_timeout),
-     false},
     {"min-rate", "N", "octets a second that a client takes, after a minute (100)", option_set_count,
      FIELD(min_rate), false},
     {"idle", "SECONDS", "longest wait for a client (600)", option_set_duration, FIELD(idle), false},
-    {"user", "NAME", CONFINE_USER_HELP, option_set_text, FIELD(confine.user), false},
-    {"no-sandbox", NULL, CONFINE_SANDBOX_HELP, option_set_switch, FIELD(confine.no_sandbox), false},
-    {"log-level", "LEVEL", "error, warn, info or debug (info)", option_set_log_level,
-     FIELD(log_level), false},
-    {"log-format", "FORMAT", "text or json (text)", option_set_log_format, FIELD(log_format),
-     false},
-    {"drain", "SECONDS", "longest wait for sessions under way at the end (10)", option_set_duration,
-     FIELD(drain), false},
 };
 
 static int complete(pop3d_config *config)
@@ -94,20 +69,18 @@ static int complete(pop3d_config *config)
 
 int pop3d_config_read(pop3d_config *config, int argc, char **argv)
 {
-    static const option_table table = {
+    const option_table table = {
         .program = "pop3d",
         .version = MAIL_VERSION,
         .summary = "Lets users pick up their mail by POP3.",
-        .rows = rows,
-        .count = MAIL_COUNT(rows),
+        .groups = {{rows, MAIL_COUNT(rows), 0}, server_option_group(FIELD(server))},
     };
     int code;
 
     *config = (pop3d_config){
         .mail_dir = "./mail",
         .idle = 600 * MAIL_SECOND,
-        .log_level = MAIL_LOG_INFO,
-        .drain = 10 * MAIL_SECOND,
+        .server = SERVER_OPTIONS_INIT,
     };
     code = options_read(&table, argc, argv, config, &config->text, &config->path, stdout, stderr);
     if (code != OPTIONS_GO) {
@@ -127,7 +100,6 @@ int pop3d_config_read(pop3d_config *config, int argc, char **argv)
 void pop3d_config_deinit(pop3d_config *config)
 {
     free(config->listeners.items);
-    tls_files_deinit(&config->tls);
-    option_networks_deinit(&config->proxy_from);
+    server_options_deinit(&config->server);
     free(config->text);
 }

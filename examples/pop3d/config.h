@@ -2,13 +2,9 @@
 #ifndef EXAMPLES_POP3D_CONFIG_H
 #define EXAMPLES_POP3D_CONFIG_H
 
-#include <mail/limits.h>
-#include <mail/log.h>
-
-#include "common/confine.h"
 #include "common/options.h"
 #include "common/server.h"
-#include "common/tls_files.h"
+#include "common/server_options.h"
 
 /* One of --listen and --pop3s, in the order given. */
 typedef struct pop3d_listener {
@@ -29,20 +25,10 @@ typedef struct pop3d_config {
     bool listen_is_default; /* none was asked for */
     const char *mail_dir;
     const char *users;
-    tls_files tls;
     bool auth_insecure;
-    option_networks proxy_from;
-    confine_options confine;
-    uint32_t max_sessions;            /* 0: the library's default */
-    uint32_t max_sessions_per_client; /* 0: likewise */
-    mail_limits limits;
-    bool limit_loopback;
-    mail_duration session_timeout;
     uint32_t min_rate;
     mail_duration idle;
-    mail_log_level log_level;
-    mail_log_format log_format;
-    mail_duration drain;
+    server_options server;
     char own_hostname[SERVER_HOSTNAME_SIZE];
     char *text;       /* of the file */
     const char *path; /* of the file; NULL: none */

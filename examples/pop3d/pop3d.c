@@ -60,7 +60,7 @@ static void on_stop(void *arg)
     pd->is_stopping = true;
     supervisor_tell(&pd->supervisor, "STOPPING=1");
     server_say(&pd->log, MAIL_LOG_INFO, "stopping", NULL);
-    pd->loop->ops->timer_set(pd->patience, mail_loop_now(pd->loop) + pd->config.drain);
+    pd->loop->ops->timer_set(pd->patience, mail_loop_now(pd->loop) + pd->config.server.drain);
     mail_pop3_service_drain(pd->service, on_drained, pd);
 }
 
@@ -88,7 +88,7 @@ static int read_tables(pop3d_tables *tables, const pop3d_config *config, mail_er
     *tables = (pop3d_tables){NULL};
     code = mail_accounts_load(&tables->accounts, config->users, NULL, err);
     if (code == MAIL_OK) {
-        code = tls_files_load(&config->tls, &tables->tls, err);
+        code = tls_files_load(&config->server.tls, &tables->tls, err);
     }
     if (code == MAIL_OK && tables->tls == NULL && wants_tls(config)) {
         code = mail_error_set(err, MAIL_EINVAL, "--pop3s needs --tls-cert and --tls-key");
@@ -138,12 +138,9 @@ static int make_service(pop3d *pd)
     opts.accounts = pd->tables.accounts;
     opts.mail_dir = config->mail_dir;
     opts.auth_insecure = config->auth_insecure;
-    opts.proxy_from = config->proxy_from.items;
-    opts.proxy_count = config->proxy_from.count;
-    opts.limits = config->limits;
-    opts.limits.sessions = config->max_sessions;
-    opts.limits.sessions_per_client = config->max_sessions_per_client;
-    opts.limits.includes_loopback = config->limit_loopback;
+    opts.proxy_from = config->server.proxy_from.items;
+    opts.proxy_count = config->server.proxy_from.count;
+    opts.limits = config->server.limits;
     code = mail_pop3_service_create(&pd->service, pd->loop, &opts);
     if (code == MAIL_OK && pd->tables.tls != NULL) {
         mail_pop3_service_set_tls(pd->service, pd->tables.tls);
@@ -173,7 +170,7 @@ static int listen_all(pop3d *pd, server_ready *ready)
     engine.hostname = mail_span_text(pd->config.hostname);
     engine.idle_timeout = pd->config.idle;
     engine.stls = true;
-    engine.session_timeout = pd->config.session_timeout;
+    engine.session_timeout = pd->config.server.session_timeout;
     engine.min_rate = pd->config.min_rate;
     for (size_t i = 0; i < pd->sockets.count; i++) {
         pop3d_socket *socket = &pd->sockets.items[i];
@@ -248,8 +245,8 @@ static int check(const pop3d_config *config)
     confine_user user;
     mail_error err;
 
-    return config->confine.user != NULL &&
-                   confine_find_user(&user, config->confine.user, &err) != MAIL_OK
+    return config->server.confine.user != NULL &&
+                   confine_find_user(&user, config->server.confine.user, &err) != MAIL_OK
                ? fail(EX_CONFIG, err.text)
                : EX_OK;
 }
@@ -275,7 +272,7 @@ int main(int argc, char **argv)
     int code = pop3d_config_read(&pd.config, argc, argv);
 
     if (code == OPTIONS_GO) {
-        server_log_init(&pd.log, pd.config.log_level, pd.config.log_format);
+        server_log_init(&pd.log, pd.config.server.log_level, pd.config.server.log_format);
         if (read_tables(&pd.tables, &pd.config, &err) != MAIL_OK) {
             code = fail(EX_CONFIG, err.text);
         } else {

@@ -66,9 +66,9 @@ static void limit_files(const pop3d_config *config, const mail_accounts *account
         confine_files_allow(&files, mail_accounts_at(accounts, i)->mailbox, true);
     }
     confine_files_allow(&files, config->users, false);
-    for (size_t i = 0; i < config->tls.certificates.count; i++) {
-        confine_files_allow(&files, config->tls.certificates.items[i], false);
-        confine_files_allow(&files, config->tls.keys.items[i], false);
+    for (size_t i = 0; i < config->server.tls.certificates.count; i++) {
+        confine_files_allow(&files, config->server.tls.certificates.items[i], false);
+        confine_files_allow(&files, config->server.tls.keys.items[i], false);
     }
     if (!confine_files_end(&files)) {
         server_say(log, MAIL_LOG_DEBUG, "files not limited", "the system has no Landlock");
@@ -82,8 +82,8 @@ int pop3d_settle(const pop3d_config *config, const mail_accounts *accounts, cons
     mail_error err;
     int exit_code;
 
-    if (config->confine.user != NULL &&
-        confine_find_user(&user, config->confine.user, &err) != MAIL_OK) {
+    if (config->server.confine.user != NULL &&
+        confine_find_user(&user, config->server.confine.user, &err) != MAIL_OK) {
         return fail(EX_CONFIG, err.text);
     }
     exit_code = open_sockets(config, sv, sockets);
@@ -93,7 +93,7 @@ int pop3d_settle(const pop3d_config *config, const mail_accounts *accounts, cons
     if (confine_become(&user, &err) != MAIL_OK) {
         return fail(EX_NOPERM, err.text);
     }
-    if (!config->confine.no_sandbox) {
+    if (!config->server.confine.no_sandbox) {
         confine_process();
         limit_files(config, accounts, log);
     }

@@ -211,8 +211,6 @@ static const option_row rows[] = {
      "who may send to domains that are not local (127.0.0.0/8 and ::1); repeatable; none for "
      "nobody",
      set_relay_from, FIELD(relay_from), true},
-    {"tls-cert", "FILE", TLS_CERT_HELP, option_set_texts, FIELD(tls.certificates), true},
-    {"tls-key", "FILE", TLS_KEY_HELP, option_set_texts, FIELD(tls.keys), true},
     {"tls-ca", "FILE", "whom to trust for what goes out, PEM (the system's list)", option_set_text,
      FIELD(tls_ca), false},
     {"tls-out", "LEVEL", "none, may, require or verify: TLS for what goes out (may)", set_tls_out,
@@ -225,8 +223,6 @@ static const option_row rows[] = {
      "command:COMMAND, token-file:PATH, token-command:COMMAND; before it \"unverified,\" or "
      "\"clear,\" to show it with less than verified TLS",
      set_auth_out, FIELD(auth_out), true},
-    {"proxy-from", "CIDR", "proxies that must say for whom they speak (PROXY protocol); repeatable",
-     option_set_networks, FIELD(proxy_from), true},
     {"auth-insecure", NULL, "let users log in without TLS", option_set_switch, FIELD(auth_insecure),
      false},
     {"bare-newline", "HOW", "reject or normalise lone CR and LF in messages (reject)",
@@ -235,33 +231,20 @@ static const option_row rows[] = {
      FIELD(max_message_size), false},
     {"max-recipients", "N", "of a message, 100 at least (1000)", set_max_recipients,
      FIELD(max_recipients), false},
-    {"max-sessions", "N", "(10000)", option_set_count, FIELD(max_sessions), false},
-    {"max-sessions-per-client", "N", "(200; from loopback unlimited)", option_set_count,
-     FIELD(max_sessions_per_client), false},
-    {"max-sessions-per-network", "N", "of one IPv4 /24 or IPv6 /48 (1000)", option_set_count,
-     FIELD(limits.sessions_per_network), false},
-    {"max-connections-per-client", "N/TIME", "or none (1200/1m)", option_set_rate,
-     FIELD(limits.client_connections), false},
-    {"max-connections-per-network", "N/TIME", "or none (6000/1m)", option_set_rate,
-     FIELD(limits.network_connections), false},
     {"max-messages-per-client", "N/TIME", "or none (30000/10m)", option_set_rate,
-     FIELD(limits.client_messages), false},
+     FIELD(server.limits.client_messages), false},
     {"max-recipients-per-client", "N/TIME", "or none (100000/10m)", option_set_rate,
-     FIELD(limits.client_recipients), false},
+     FIELD(server.limits.client_recipients), false},
     {"max-messages-per-account", "N/TIME", "or none (3000/1h)", option_set_rate,
-     FIELD(limits.account_messages), false},
+     FIELD(server.limits.account_messages), false},
     {"max-recipients-per-account", "N/TIME", "or none (10000/1h)", option_set_rate,
-     FIELD(limits.account_recipients), false},
-    {"limit-loopback", NULL, "hold clients on loopback to these limits too", option_set_switch,
-     FIELD(limit_loopback), false},
+     FIELD(server.limits.account_recipients), false},
     {"max-errors", "N", "bad commands of a session without a message (20)", option_set_count,
      FIELD(max_errors), false},
     {"max-unknown-recipients", "N", "refused in a session without a message (100)",
      option_set_count, FIELD(max_unknown_recipients), false},
     {"min-rate", "N", "octets a second of a message, after a minute (100)", option_set_count,
      FIELD(min_rate), false},
-    {"session-timeout", "TIME", "longest session (6h)", option_set_duration, FIELD(session_timeout),
-     false},
     {"allow-early-talk", NULL, "bear clients that speak before the greeting", option_set_switch,
      FIELD(allow_early_talk), false},
     {"max-out-per-destination", "N", "parallel connections (20)", option_set_count,
@@ -278,16 +261,8 @@ static const option_row rows[] = {
      false},
     {"capture", NULL, "deliver any recipient into --mail-dir and send nothing out",
      option_set_switch, FIELD(capture), false},
-    {"user", "NAME", CONFINE_USER_HELP, option_set_text, FIELD(confine.user), false},
-    {"no-sandbox", NULL, CONFINE_SANDBOX_HELP, option_set_switch, FIELD(confine.no_sandbox), false},
-    {"log-level", "LEVEL", "error, warn, info or debug (info)", option_set_log_level,
-     FIELD(log_level), false},
-    {"log-format", "FORMAT", "text or json (text)", option_set_log_format, FIELD(log_format),
-     false},
     {"metrics", "ADDR", "show numbers by HTTP at /metrics; repeatable", option_set_endpoints,
      FIELD(metrics), true},
-    {"drain", "SECONDS", "longest wait for what is under way at the end (10)", option_set_duration,
-     FIELD(drain), false},
 };
 
 /* What stands in for options that were not given and whose default is not "nothing". */
@@ -330,7 +305,7 @@ static const char *missing_for(const relay_config *config, mail_receive_kind kin
     if (submits && config->users == NULL) {
         return "--users: who may log in?";
     }
-    if (submits && config->tls.certificates.count == 0 &&
+    if (submits && config->server.tls.certificates.count == 0 &&
         (kind == MAIL_RECEIVE_SUBMISSIONS || !config->auth_insecure)) {
         return "--tls-cert and --tls-key";
     }
@@ -365,12 +340,11 @@ const char *relay_listener_name(mail_receive_kind kind)
 
 int relay_config_read(relay_config *config, int argc, char **argv)
 {
-    static const option_table table = {
+    const option_table table = {
         .program = "relay",
         .version = MAIL_VERSION,
         .summary = "Takes mail by SMTP and LMTP, keeps it safe, and brings it where it belongs.",
-        .rows = rows,
-        .count = MAIL_COUNT(rows),
+        .groups = {{rows, MAIL_COUNT(rows), 0}, server_option_group(FIELD(server))},
     };
     int code;
 
@@ -378,9 +352,8 @@ int relay_config_read(relay_config *config, int argc, char **argv)
         .spool = "./spool",
         .mail_dir = "./mail",
         .idle = 300 * MAIL_SECOND,
-        .log_level = MAIL_LOG_INFO,
         .give_up = 5 * MAIL_DAY,
-        .drain = 10 * MAIL_SECOND,
+        .server = SERVER_OPTIONS_INIT,
     };
     code = options_read(&table, argc, argv, config, &config->text, &config->path, stdout, stderr);
     if (code == OPTIONS_GO && complete(config) != MAIL_OK) {
@@ -401,11 +374,10 @@ void relay_config_deinit(relay_config *config)
     option_texts_deinit(&config->routes);
     option_endpoints_deinit(&config->resolvers);
     option_endpoints_deinit(&config->metrics);
-    tls_files_deinit(&config->tls);
+    server_options_deinit(&config->server);
     option_texts_deinit(&config->tls_policies);
     option_texts_deinit(&config->auth_out);
     free(config->listeners.items);
     option_networks_deinit(&config->relay_from.list);
-    option_networks_deinit(&config->proxy_from);
     free(config->text);
 }

@@ -5,15 +5,12 @@
 #include <mail/accounts.h>
 #include <mail/aliases.h>
 #include <mail/credentials.h>
-#include <mail/limits.h>
-#include <mail/log.h>
 #include <mail/receive.h>
 #include <mail/route.h>
 #include <mail/tls_policy.h>
 
-#include "common/confine.h"
 #include "common/options.h"
-#include "common/tls_files.h"
+#include "common/server_options.h"
 
 /* One of --listen, --submission, --submissions and --lmtp, in the order given. */
 typedef struct relay_listener {
@@ -52,9 +49,7 @@ typedef struct relay_config {
     uint16_t smtp_port;
     bool allow_private_mx;
     relay_networks relay_from;
-    option_networks proxy_from;
     option_endpoints metrics; /* where they are shown */
-    tls_files tls;
     bool auth_insecure;
     const char *tls_ca; /* NULL: the system's */
     mail_tls_level tls_out;
@@ -63,15 +58,10 @@ typedef struct relay_config {
     mail_bare_newline bare_newline;
     uint64_t max_message_size;
     uint32_t max_recipients;
-    uint32_t max_sessions;
-    uint32_t max_sessions_per_client;
-    mail_limits limits;
-    bool limit_loopback;
     bool allow_early_talk;
     uint32_t max_errors;
     uint32_t max_unknown_recipients;
     uint32_t min_rate;
-    mail_duration session_timeout;
     uint32_t max_out_per_destination;
     mail_duration idle;
     mail_duration out_timeout;
@@ -79,10 +69,7 @@ typedef struct relay_config {
     mail_duration give_up;
     mail_duration warn_after;
     bool capture;
-    confine_options confine;
-    mail_log_level log_level;
-    mail_log_format log_format;
-    mail_duration drain;
+    server_options server;
 } relay_config;
 
 /* Reads the command line and the file it names: OPTIONS_GO or the exit code. */

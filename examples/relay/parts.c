@@ -170,8 +170,8 @@ static int make_receive(relay *rl)
     opts.local_count = config->local.count;
     opts.relay_from = config->relay_from.list.items;
     opts.relay_count = config->relay_from.list.count;
-    opts.proxy_from = config->proxy_from.items;
-    opts.proxy_count = config->proxy_from.count;
+    opts.proxy_from = config->server.proxy_from.items;
+    opts.proxy_count = config->server.proxy_from.count;
     opts.metrics = rl->metrics;
     opts.accept_all = config->capture;
     opts.has_user = has_user;
@@ -185,14 +185,11 @@ static int make_receive(relay *rl)
     opts.engine.max_recipients = config->max_recipients;
     opts.engine.command_timeout = config->idle;
     opts.engine.data_timeout = config->idle;
-    opts.limits = config->limits;
-    opts.limits.sessions = config->max_sessions;
-    opts.limits.sessions_per_client = config->max_sessions_per_client;
-    opts.limits.includes_loopback = config->limit_loopback;
+    opts.limits = config->server.limits;
     opts.engine.max_errors = config->max_errors;
     opts.engine.max_refused = config->max_unknown_recipients;
     opts.engine.min_data_rate = config->min_rate;
-    opts.engine.session_timeout = config->session_timeout;
+    opts.engine.session_timeout = config->server.session_timeout;
     opts.engine.allow_early_talk = config->allow_early_talk;
     code = mail_receive_create(&rl->receive, rl->loop, &opts);
     free(domains);

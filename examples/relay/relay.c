@@ -34,7 +34,7 @@ static void on_stop(void *arg)
     supervisor_tell(&rl->supervisor, "STOPPING=1");
     rl->draining = 2;
     server_say(&rl->log, MAIL_LOG_INFO, "stopping", NULL);
-    rl->loop->ops->timer_set(rl->drain_timer, mail_loop_now(rl->loop) + rl->config.drain);
+    rl->loop->ops->timer_set(rl->drain_timer, mail_loop_now(rl->loop) + rl->config.server.drain);
     mail_receive_drain(rl->receive, on_drained, rl);
     mail_deliver_drain(rl->deliver, on_drained, rl);
 }
@@ -139,8 +139,8 @@ static int check(const relay_config *config)
         return relay_fail(EX_CONFIG, err.text, NULL);
     }
     relay_tables_deinit(&tables);
-    if (config->confine.user != NULL &&
-        confine_find_user(&user, config->confine.user, &err) != MAIL_OK) {
+    if (config->server.confine.user != NULL &&
+        confine_find_user(&user, config->server.confine.user, &err) != MAIL_OK) {
         return relay_fail(EX_CONFIG, err.text, NULL);
     }
     return confine_check_dir(config->spool, &err) == MAIL_OK
@@ -161,7 +161,7 @@ static int serve(relay *rl)
     server_raise_limits();
     /* Workers wait for the disk, not for the processor: more of them share its flushes. */
     setenv("UV_THREADPOOL_SIZE", "16", 0);
-    server_log_init(&rl->log, rl->config.log_level, rl->config.log_format);
+    server_log_init(&rl->log, rl->config.server.log_level, rl->config.server.log_format);
     exit_code = relay_settle(rl);
     if (exit_code != EX_OK) {
         relay_tables_deinit(&rl->tables);

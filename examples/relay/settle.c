@@ -140,8 +140,8 @@ static void limit_files(const relay *rl)
     confine_files_allow(&files, config->path, false);
     confine_files_allow(&files, config->users, false);
     confine_files_allow(&files, config->aliases, false);
-    allow_all(&config->tls.certificates, &files);
-    allow_all(&config->tls.keys, &files);
+    allow_all(&config->server.tls.certificates, &files);
+    allow_all(&config->server.tls.keys, &files);
     confine_files_allow(&files, config->tls_ca, false);
     allow_secrets(&config->auth_out, &files);
     if (!confine_files_end(&files)) {
@@ -166,7 +166,7 @@ static int give_up_rights(const relay *rl, const confine_user *user)
     if (confine_become(user, &err) != MAIL_OK) {
         return relay_fail(EX_NOPERM, err.text, NULL);
     }
-    if (!rl->config.confine.no_sandbox) {
+    if (!rl->config.server.confine.no_sandbox) {
         confine_process();
         if (relay_runs_commands(&rl->config)) { /* and who knows what they need */
             server_say(&rl->log, MAIL_LOG_INFO, "files not limited", "--auth-out has a command");
@@ -183,8 +183,8 @@ int relay_settle(relay *rl)
     mail_error err;
     int exit_code;
 
-    if (rl->config.confine.user != NULL &&
-        confine_find_user(&user, rl->config.confine.user, &err) != MAIL_OK) {
+    if (rl->config.server.confine.user != NULL &&
+        confine_find_user(&user, rl->config.server.confine.user, &err) != MAIL_OK) {
         return relay_fail(EX_CONFIG, err.text, NULL);
     }
     if (relay_tables_read(&rl->tables, &rl->config, &err) != MAIL_OK) {

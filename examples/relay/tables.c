@@ -163,7 +163,7 @@ int relay_tables_read(relay_tables *tables, const relay_config *config, mail_err
         code = read_aliases(&tables->aliases, config, err);
     }
     if (code == MAIL_OK) {
-        code = tls_files_load(&config->tls, &tables->tls, err);
+        code = tls_files_load(&config->server.tls, &tables->tls, err);
     }
     if (code == MAIL_OK) {
         code = read_outgoing(tables, config, err);
