@@ -33,3 +33,20 @@ int exit_code_of_error(int code)
         return EX_OSERR;
     }
 }
+
+/* RFC 3463, section 3.2, and RFC 7505, section 4.2 (null MX). */
+int exit_code_of_refusal(const mail_reply *reply)
+{
+    bool is_of_address = reply->status[1] == 1;
+
+    if (mail_reply_is_transient(reply)) {
+        return EX_TEMPFAIL;
+    }
+    if (is_of_address && reply->status[2] == 1) {
+        return EX_NOUSER;
+    }
+    if (is_of_address && (reply->status[2] == 2 || reply->status[2] == 10)) {
+        return EX_NOHOST;
+    }
+    return EX_UNAVAILABLE;
+}

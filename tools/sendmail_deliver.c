@@ -13,6 +13,8 @@
 #include <mail/resolver.h>
 #include <mail/route.h>
 
+#include "exit_code.h"
+
 /* How long is tried when nobody waits for the outcome. */
 #define BUDGET (2 * MAIL_SECOND)
 
@@ -54,16 +56,11 @@ static void on_due(void *arg)
 
 static int exit_code_of(const mail_delivery *delivery)
 {
-    const uint16_t *status = delivery->reply.status;
-
     switch (delivery->kind) {
     case MAIL_OUTCOME_ACCEPTED:
         return EX_OK;
     case MAIL_OUTCOME_PERMANENT:
-        if (status[1] == 1 && status[2] == 1) {
-            return EX_NOUSER;
-        }
-        return status[1] == 1 && (status[2] == 2 || status[2] == 10) ? EX_NOHOST : EX_UNAVAILABLE;
+        return exit_code_of_refusal(&delivery->reply);
     default:
         return EX_TEMPFAIL;
     }
@@ -218,9 +215,6 @@ static void close_attempt(attempt *at)
     }
     if (at->timer != NULL) {
         mail_loop_poll_loop(at->loop)->ops->untimer(at->timer);
-    }
-    if (at->opts->auth_out != NULL) {
-        (void)mail_loop_poll_run(at->loop); /* a worker may still be after the secret */
     }
     mail_loop_poll_destroy(at->loop);
 }

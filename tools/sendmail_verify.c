@@ -9,6 +9,7 @@
 #include <mail/loop_poll.h>
 #include <mail/resolver.h>
 
+#include "exit_code.h"
 #include "sendmail_deliver.h"
 #include "sendmail_message.h"
 
@@ -17,11 +18,6 @@ typedef struct finding {
     char text[400];
     int exit_code;
 } finding;
-
-static int exit_code_of(const mail_reply *reply)
-{
-    return mail_reply_is_transient(reply) ? EX_TEMPFAIL : EX_NOHOST;
-}
 
 static void on_verdict(const mail_mx_verdict *verdict, void *arg)
 {
@@ -35,9 +31,9 @@ static void on_verdict(const mail_mx_verdict *verdict, void *arg)
         return;
     }
     mail_reply_print(&verdict->reply, reply, sizeof(reply));
-    found->exit_code = exit_code_of(&verdict->reply);
+    found->exit_code = exit_code_of_refusal(&verdict->reply);
     snprintf(found->text, sizeof(found->text), "%s: %.300s",
-             found->exit_code == EX_NOHOST ? "undeliverable" : "not known now", reply);
+             found->exit_code == EX_TEMPFAIL ? "not known now" : "undeliverable", reply);
 }
 
 static int look_up(const sendmail_options *opts, const mail_submission *submission,
