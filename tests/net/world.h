@@ -269,7 +269,7 @@ static inline void world_hear(world *w, int fd, size_t count, char *to, size_t s
         size_t most = count - have < sizeof(bytes) ? count - have : sizeof(bytes);
         ssize_t n = read(fd, bytes, most);
 
-        assert_true(n > 0 || errno == EAGAIN);
+        assert_true(n > 0 || (n < 0 && errno == EAGAIN));
         for (ssize_t i = 0; i < n; i++) {
             if (have + (size_t)i < size) {
                 to[have + (size_t)i] = bytes[i];
