@@ -75,10 +75,15 @@ static int make_credentials(sendmail_tls *out, const sendmail_options *opts, mai
         mail_error_set(err, MAIL_ENOMEM, "out of memory");
         return EX_OSERR;
     }
-    return mail_credentials_table_add(out->credentials, mail_span_text(opts->auth_out), err) ==
-                   MAIL_OK
-               ? EX_OK
-               : EX_USAGE;
+    if (mail_credentials_table_add(out->credentials, mail_span_text(opts->auth_out), err) !=
+        MAIL_OK) {
+        return EX_USAGE;
+    }
+    if (mail_credentials_table_needs_certificate(out->credentials)) {
+        mail_error_set(err, MAIL_EINVAL, "there is no certificate to show");
+        return EX_USAGE;
+    }
+    return EX_OK;
 }
 
 int sendmail_tls_make(sendmail_tls *out, const sendmail_options *opts, mail_error *err)

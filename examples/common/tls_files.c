@@ -35,29 +35,22 @@ static void drop_pem(mail_span pem)
     }
 }
 
-static int make_context(const mail_tls_pair *pairs, size_t count, mail_tls_context **out,
-                        mail_error *err)
-{
-    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
-    int code;
-
-    opts.pairs = pairs;
-    opts.pair_count = count;
-    opts.no_trust = true; /* clients show no certificates */
-    code = mail_tls_context_create(out, &opts, err);
-    return code == MAIL_ENOMEM ? mail_error_set(err, code, "%s", mail_strerror(code)) : code;
-}
-
 /* A pair is tried by itself, where a mistake can be told with its place. */
 static int try_pair(const tls_files *files, size_t i, const mail_tls_pair *pair, mail_error *err)
 {
+    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
     mail_tls_context *trial;
     mail_error why;
-    int code = make_context(pair, 1, &trial, &why);
+    int code;
 
+    opts.pairs = pair;
+    opts.pair_count = 1;
+    opts.no_trust = true;
+    code = mail_tls_context_create(&trial, &opts, &why);
     if (code != MAIL_OK) {
         return mail_error_set(err, code, "%s with %s: %s", files->certificates.items[i],
-                              files->keys.items[i], why.text);
+                              files->keys.items[i],
+                              code == MAIL_ENOMEM ? mail_strerror(code) : why.text);
     }
     mail_tls_context_unref(trial);
     return MAIL_OK;
@@ -79,27 +72,51 @@ static int read_pairs(const tls_files *files, mail_tls_pair *pairs, mail_error *
     return code;
 }
 
-int tls_files_load(const tls_files *files, mail_tls_context **out, mail_error *err)
+/* An empty list would mean the system's. */
+static int read_trust(const tls_files *files, mail_span *out, mail_error *err)
+{
+    int code = files->trust != NULL ? read_pem(files->trust, out, err) : MAIL_OK;
+
+    return code == MAIL_OK && files->trust != NULL && out->length == 0
+               ? mail_error_set(err, MAIL_EINVAL, "%s: there is no certificate in it", files->trust)
+               : code;
+}
+
+/* What is wrong here is wrong with the trust: the pairs have been tried. */
+static int make_context(const tls_files *files, mail_tls_context_options *opts,
+                        mail_tls_context **out, mail_error *err)
+{
+    mail_error why;
+    int code = read_trust(files, &opts->trust, err);
+
+    if (code == MAIL_OK) {
+        code = mail_tls_context_create(out, opts, &why);
+        if (code == MAIL_ENOMEM) {
+            mail_error_set(err, code, "%s", mail_strerror(code));
+        } else if (code != MAIL_OK) {
+            mail_error_set(err, code, "%s: %s", files->trust != NULL ? files->trust : "TLS",
+                           why.text);
+        }
+    }
+    drop_pem(opts->trust);
+    return code;
+}
+
+static int load(const tls_files *files, mail_tls_context_options *opts, mail_tls_context **out,
+                mail_error *err)
 {
     size_t count = files->certificates.count;
-    mail_tls_pair *pairs;
+    mail_tls_pair *pairs = calloc(count + 1, sizeof(*pairs));
     int code;
 
-    *out = NULL;
-    if (count != files->keys.count) {
-        return mail_error_set(err, MAIL_EINVAL, "tls-cert and tls-key: %zu and %zu, not in pairs",
-                              count, files->keys.count);
-    }
-    if (count == 0) {
-        return MAIL_OK;
-    }
-    pairs = calloc(count, sizeof(*pairs));
     if (pairs == NULL) {
         return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
     }
     code = read_pairs(files, pairs, err);
     if (code == MAIL_OK) {
-        code = make_context(pairs, count, out, err);
+        opts->pairs = pairs;
+        opts->pair_count = count;
+        code = make_context(files, opts, out, err);
     }
     for (size_t i = 0; i < count; i++) {
         drop_pem(pairs[i].certificates);
@@ -107,4 +124,35 @@ int tls_files_load(const tls_files *files, mail_tls_context **out, mail_error *e
     }
     free(pairs);
     return code;
+}
+
+int tls_files_load(const tls_files *files, mail_tls_context **out, mail_error *err)
+{
+    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+    size_t count = files->certificates.count;
+
+    *out = NULL;
+    if (count != files->keys.count) {
+        return mail_error_set(err, MAIL_EINVAL, "tls-cert and tls-key: %zu and %zu, not in pairs",
+                              count, files->keys.count);
+    }
+    if (count == 0) {
+        return files->trust == NULL
+                   ? MAIL_OK
+                   : mail_error_set(err, MAIL_EINVAL, "tls-client-ca needs tls-cert and tls-key");
+    }
+    opts.no_trust = files->trust == NULL;
+    opts.ask_client_certificate = files->trust != NULL;
+    return load(files, &opts, out, err);
+}
+
+int tls_files_load_client(const tls_files *files, mail_tls_context **out, mail_error *err)
+{
+    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+
+    *out = NULL;
+    if (files->certificates.count > 1 || files->certificates.count != files->keys.count) {
+        return mail_error_set(err, MAIL_EINVAL, "tls-out-cert and tls-out-key: one of each");
+    }
+    return load(files, &opts, out, err);
 }

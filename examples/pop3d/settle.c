@@ -70,6 +70,7 @@ static void limit_files(const pop3d_config *config, const mail_accounts *account
         confine_files_allow(&files, config->server.tls.certificates.items[i], false);
         confine_files_allow(&files, config->server.tls.keys.items[i], false);
     }
+    confine_files_allow(&files, config->server.tls.trust, false);
     if (!confine_files_end(&files)) {
         server_say(log, MAIL_LOG_DEBUG, "files not limited", "the system has no Landlock");
     }

@@ -212,7 +212,10 @@ static const option_row rows[] = {
      "nobody",
      set_relay_from, FIELD(relay_from), true},
     {"tls-ca", "FILE", "whom to trust for what goes out, PEM (the system's list)", option_set_text,
-     FIELD(tls_ca), false},
+     FIELD(tls_outgoing.trust), false},
+    {"tls-out-cert", "FILE", "our certificate and its chain, PEM, for next hops that ask for one",
+     option_set_texts, FIELD(tls_outgoing.certificates), false},
+    {"tls-out-key", "FILE", "the key of it", option_set_texts, FIELD(tls_outgoing.keys), false},
     {"tls-out", "LEVEL", "none, may, require or verify: TLS for what goes out (may)", set_tls_out,
      FIELD(tls_out), false},
     {"tls-policy", "PATTERN=LEVEL",
@@ -221,7 +224,7 @@ static const option_row rows[] = {
     {"auth-out", "HOST:PORT=USER,SOURCE",
      "who we are to a next hop; repeatable. SOURCE, whose first line is the secret: file:PATH, "
      "command:COMMAND, token-file:PATH, token-command:COMMAND; before it \"unverified,\" or "
-     "\"clear,\" to show it with less than verified TLS",
+     "\"clear,\" to show it with less than verified TLS; or certificate, that of --tls-out-cert",
      set_auth_out, FIELD(auth_out), true},
     {"auth-insecure", NULL, "let users log in without TLS", option_set_switch, FIELD(auth_insecure),
      false},
@@ -375,6 +378,7 @@ void relay_config_deinit(relay_config *config)
     option_endpoints_deinit(&config->resolvers);
     option_endpoints_deinit(&config->metrics);
     server_options_deinit(&config->server);
+    tls_files_deinit(&config->tls_outgoing);
     option_texts_deinit(&config->tls_policies);
     option_texts_deinit(&config->auth_out);
     free(config->listeners.items);

@@ -51,7 +51,7 @@ typedef struct relay_config {
     relay_networks relay_from;
     option_endpoints metrics; /* where they are shown */
     bool auth_insecure;
-    const char *tls_ca; /* NULL: the system's */
+    tls_files tls_outgoing;
     mail_tls_level tls_out;
     option_texts tls_policies;
     option_texts auth_out;

@@ -142,7 +142,10 @@ static void limit_files(const relay *rl)
     confine_files_allow(&files, config->aliases, false);
     allow_all(&config->server.tls.certificates, &files);
     allow_all(&config->server.tls.keys, &files);
-    confine_files_allow(&files, config->tls_ca, false);
+    confine_files_allow(&files, config->server.tls.trust, false);
+    allow_all(&config->tls_outgoing.certificates, &files);
+    allow_all(&config->tls_outgoing.keys, &files);
+    confine_files_allow(&files, config->tls_outgoing.trust, false);
     allow_secrets(&config->auth_out, &files);
     if (!confine_files_end(&files)) {
         server_say(&rl->log, MAIL_LOG_DEBUG, "files not limited", "the system has no Landlock");

@@ -88,28 +88,23 @@ static int read_aliases(mail_aliases **out, const relay_config *config, mail_err
  * A file is read now, so that what is wrong with it is told; the system's list once somebody is to be
  * verified. A machine that can do no TLS sends in clear what may go so.
  */
-static int make_trust(relay_tables *tables, const relay_config *config, mail_error *err)
+static int make_tls_out(relay_tables *tables, const relay_config *config, mail_error *err)
 {
-    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
-    mail_error why;
-    char *text;
-    int code;
+    const tls_files *files = &config->tls_outgoing;
+    bool has_files = files->trust != NULL || files->certificates.count + files->keys.count > 0;
+    int code = tls_files_load_client(files, &tables->tls_out, err);
 
-    if (config->tls_ca == NULL) {
-        if (mail_tls_context_create(&tables->tls_out, &opts, NULL) != MAIL_OK) {
-            tables->tls_out = NULL;
-        }
-        return MAIL_OK;
-    }
-    code = config_file_load(config->tls_ca, &text, &why);
-    if (code == MAIL_OK) {
-        opts.trust = mail_span_text(text);
-        code = opts.trust.length > 0
-                   ? mail_tls_context_create(&tables->tls_out, &opts, &why)
-                   : mail_error_set(&why, MAIL_EINVAL, "there is no certificate in it");
-        free(text);
-    }
-    return code == MAIL_OK ? code : mail_error_set(err, code, "%s: %s", config->tls_ca, why.text);
+    return has_files ? code : MAIL_OK;
+}
+
+static int check_certificate(const relay_tables *tables, const relay_config *config,
+                             mail_error *err)
+{
+    return config->tls_outgoing.certificates.count == 0 &&
+                   mail_credentials_table_needs_certificate(tables->credentials)
+               ? mail_error_set(err, MAIL_EINVAL,
+                                "auth-out with a certificate needs tls-out-cert and tls-out-key")
+               : MAIL_OK;
 }
 
 /* What no policy is for has the level of --tls-out. */
@@ -143,7 +138,10 @@ static int read_outgoing(relay_tables *tables, const relay_config *config, mail_
         code = mail_credentials_table_add(tables->credentials,
                                           mail_span_text(config->auth_out.items[i]), err);
     }
-    return code == MAIL_OK ? make_trust(tables, config, err) : code;
+    if (code == MAIL_OK) {
+        code = check_certificate(tables, config, err);
+    }
+    return code == MAIL_OK ? make_tls_out(tables, config, err) : code;
 }
 
 int relay_tables_read(relay_tables *tables, const relay_config *config, mail_error *err)

@@ -27,7 +27,8 @@ MAIL_API void mail_credentials_table_destroy(mail_credentials_table *table);
  *     file:PATH   command:COMMAND   token-file:PATH   token-command:COMMAND
  *
  * whose first line is the password, or the token for OAUTHBEARER and XOAUTH2. COMMAND is run by
- * the shell, and has 30 seconds.
+ * the shell, and has 30 seconds. Or it is `certificate`: we are who the certificate says that is
+ * shown in TLS (EXTERNAL), acting as USER, or without USER as whom the host makes of it.
  *
  * The host must prove its name in TLS before it is told anything. Two words before SOURCE ask
  * for less: `USER,unverified,SOURCE`: any TLS will do; `USER,clear,SOURCE`: whoever reads along
@@ -37,6 +38,9 @@ MAIL_API void mail_credentials_table_destroy(mail_credentials_table *table);
  */
 MAIL_API int mail_credentials_table_add(mail_credentials_table *table, mail_span rule,
                                         mail_error *err);
+
+/** Whether a rule says `certificate`, so that TLS should have one to show. */
+MAIL_API bool mail_credentials_table_needs_certificate(const mail_credentials_table *table);
 
 /**
  * The same with the password itself, for `nexthop` (HOST:PORT).

@@ -97,6 +97,7 @@ typedef struct mail_tls_options {
     const uint8_t (*pins)[32]; /* copied */
     size_t pin_count;        /* at most 8 */
     mail_span resume;        /* client: what mail_tls_resumption gave; copied */
+    bool no_certificate;     /* client: shows none of the context's, even if it is asked to */
 } mail_tls_options;
 
 #define MAIL_TLS_OPTIONS_INIT                                                                      \

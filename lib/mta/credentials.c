@@ -118,6 +118,16 @@ static bool skip(mail_span *text, mail_span prefix)
     return true;
 }
 
+/* Nobody is told anything but what TLS has shown already. */
+static int set_certificate(credential *shown, mail_span *source, mail_error *err)
+{
+    shown->is_certificate = true;
+    source->length = 0;
+    return shown->needs != MAIL_TLS_LEVEL_NONE
+               ? MAIL_OK
+               : mail_error_set(err, MAIL_EINVAL, "a certificate is shown in TLS alone");
+}
+
 /* What follows USER: a word that asks for less, and where the secret is. */
 static int set_source(credential *shown, mail_span *source, mail_error *err)
 {
@@ -127,6 +137,9 @@ static int set_source(credential *shown, mail_span *source, mail_error *err)
     } else if (skip(source, MAIL_SPAN("clear,"))) {
         shown->needs = MAIL_TLS_LEVEL_NONE;
     }
+    if (mail_span_equal(*source, MAIL_SPAN("certificate"))) {
+        return set_certificate(shown, source, err);
+    }
     shown->is_token = skip(source, MAIL_SPAN("token-"));
     if (skip(source, MAIL_SPAN("file:"))) {
         shown->place.kind = SECRET_FILE;
@@ -135,7 +148,7 @@ static int set_source(credential *shown, mail_span *source, mail_error *err)
     } else {
         return mail_error_set(err, MAIL_EINVAL,
                               "the secret comes from none of file:PATH, command:COMMAND, "
-                              "token-file:PATH and token-command:COMMAND");
+                              "token-file:PATH, token-command:COMMAND and certificate");
     }
     return source->length > 0
                ? MAIL_OK
@@ -151,7 +164,9 @@ static bool has_nul(mail_span text)
 static int append(mail_credentials_table *table, entry *en, mail_span user, mail_span place,
                   mail_error *err)
 {
-    if (user.length == 0 || user.length > MAIL_SASL_NAME_MAX || has_nul(user) || has_nul(place)) {
+    bool is_missing = user.length == 0 && !en->shown.is_certificate;
+
+    if (is_missing || user.length > MAIL_SASL_NAME_MAX || has_nul(user) || has_nul(place)) {
         return mail_error_set(err, MAIL_EINVAL, "the user's name is missing, too long or odd");
     }
     en->user = mem_text(table->mem, user);
@@ -215,6 +230,16 @@ int mail_credentials_table_add_password(mail_credentials_table *table, mail_span
         free_entry(table->mem, en);
     }
     return code;
+}
+
+bool mail_credentials_table_needs_certificate(const mail_credentials_table *table)
+{
+    for (const list *link = table->entries.next; link != &table->entries; link = link->next) {
+        if (LIST_OWNER(link, entry, link)->shown.is_certificate) {
+            return true;
+        }
+    }
+    return false;
 }
 
 const credential *credentials_find(const mail_credentials_table *table, const char *name,

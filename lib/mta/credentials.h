@@ -12,6 +12,7 @@ typedef struct credential {
     const char *user;
     mail_tls_level needs; /* before the secret is shown: VERIFY, REQUIRE, or NONE */
     bool is_token;
+    bool is_certificate; /* shown in TLS: there is no secret */
     secret_place place;
 } credential;
 

@@ -160,11 +160,15 @@ static void name_place(session *ss)
 }
 
 /* Only a next hop that is written down is told who we are, never a host that the DNS names. */
+static bool is_named(const destination *dest, const host *hst)
+{
+    return dest->hop->kind != MAIL_NEXTHOP_MX && hst->at.ip.family != 0;
+}
+
 static const credential *credential_of(const destination *dest, const host *hst, const char *name)
 {
-    bool is_named = dest->hop->kind != MAIL_NEXTHOP_MX && hst->at.ip.family != 0;
-
-    return is_named ? credentials_find(dest->agent->credentials, name, hst->at.port) : NULL;
+    return is_named(dest, hst) ? credentials_find(dest->agent->credentials, name, hst->at.port)
+                               : NULL;
 }
 
 /* RFC 8314, section 7.3: TLS from the first octet, or nothing. */
@@ -214,7 +218,10 @@ static void on_secret(int code, mail_span secret, const char *why, void *arg)
     credentials.user = mail_span_text(who->user);
     credentials.host = mail_span_text(ss->name);
     credentials.in_clear = who->needs == MAIL_TLS_LEVEL_NONE;
-    if (who->is_token) {
+    if (who->is_certificate) {
+        credentials.authzid = credentials.user;
+        credentials.mechanisms = 1U << MAIL_SASL_EXTERNAL;
+    } else if (who->is_token) {
         credentials.token = secret;
     } else {
         credentials.password = secret;
@@ -230,7 +237,7 @@ static void on_auth(mail_smtp_connection *conn, void *arg)
     const credential *who = credential_of(ss->dest, ss->hst, ss->name);
     const mail_reply no_memory = MAIL_REPLY(451, 4, 3, 0, "Out of memory on our side");
 
-    if (who == NULL) {
+    if (who == NULL || who->is_certificate) {
         on_secret(MAIL_OK, MAIL_SPAN(""), NULL, ss);
     } else if (who->place.kind == SECRET_GIVEN) {
         on_secret(MAIL_OK, mail_span_text(who->place.text), NULL, ss);
@@ -263,6 +270,7 @@ static void fill_tls(session *ss, mail_smtp_connection_options *opts)
     opts->session.name = mail_span_text(ss->name);
     opts->session.verification = MAIL_TLS_VERIFY_PKIX;
     opts->session.is_lenient = ss->level != MAIL_TLS_LEVEL_VERIFY;
+    opts->session.no_certificate = !is_named(ss->dest, ss->hst);
 }
 
 static int connect_to(session *ss)

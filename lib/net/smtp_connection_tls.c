@@ -113,7 +113,7 @@ void smtp_connection_forget_tls(mail_smtp_connection *conn)
     mem_free(conn->mem, conn->name, conn->opts.session.name.length + 1);
 }
 
-/* Sessions are resumed with the same host, of which the same is demanded. */
+/* Sessions are resumed with the same host, of which the same is demanded, and which knows the same. */
 static size_t cache_key(const mail_smtp_connection *conn, char *out, size_t size)
 {
     const mail_tls_options *session = &conn->opts.session;
@@ -121,8 +121,8 @@ static size_t cache_key(const mail_smtp_connection *conn, char *out, size_t size
     int length;
 
     mail_endpoint_print(&conn->to, at);
-    length = snprintf(out, size, "%s %.*s %d %d", at, (int)session->name.length, conn->name,
-                      (int)session->verification, session->is_lenient);
+    length = snprintf(out, size, "%s %.*s %d %d %d", at, (int)session->name.length, conn->name,
+                      (int)session->verification, session->is_lenient, session->no_certificate);
     return (size_t)length < size ? (size_t)length : size - 1;
 }
 

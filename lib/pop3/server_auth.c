@@ -239,8 +239,7 @@ int pop3_on_auth(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
     if (message.length == 0) {
         return follow(srv, mail_sasl_server_step(srv->auth.sasl, NULL));
     }
-    /* `=` is an empty message. */
-    return take_message(srv, mail_span_equal(message, MAIL_SPAN("=")) ? MAIL_SPAN("") : message);
+    return take_message(srv, message);
 }
 
 int pop3_auth_line(mail_pop3_server *srv, mail_span line)

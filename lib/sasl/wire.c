@@ -41,6 +41,10 @@ bool sasl_step_base64(mail_sasl_server *srv, mail_span text, mail_sasl_step *ste
     mail_span message;
     size_t length;
 
+    /* RFC 4954, section 4, has it for the first message; curl says it later on too. */
+    if (mail_span_equal(text, MAIL_SPAN("="))) {
+        text.length = 0;
+    }
     if (text.length > SASL_LINE_MAX || mail_base64_decode(text, decoded, &length) != MAIL_OK) {
         return false;
     }

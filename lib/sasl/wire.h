@@ -26,7 +26,10 @@ unsigned sasl_offered(const sasl_offer *offer);
 /* Appends `prefix`, what the server says in base64, and CRLF. MAIL_ENOMEM. */
 int sasl_challenge_append(const mail_sasl_server *srv, mail_span prefix, buffer *out);
 
-/* Steps with the client's message, which is in base64. False: it is not, and no step was made. */
+/*
+ * Steps with the client's message, which is in base64, or `=` for an empty one. False: it is not, and no
+ * step was made.
+ */
 bool sasl_step_base64(mail_sasl_server *srv, mail_span text, mail_sasl_step *step);
 
 #endif

@@ -183,8 +183,7 @@ int smtp_server_on_auth(mail_smtp_server *srv, mail_span arg, mail_smtp_event *e
     if (arg.length == 0) {
         return follow(srv, mail_sasl_server_step(srv->sasl, NULL), ev);
     }
-    /* RFC 4954, section 4: `=` is an empty message. */
-    return take_message(srv, mail_span_equal(arg, MAIL_SPAN("=")) ? MAIL_SPAN("") : arg, ev);
+    return take_message(srv, arg, ev);
 }
 
 /* A line that passes the limit ends the exchange; where it ends itself is for the command step. */

@@ -64,7 +64,7 @@ static int retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *
     (void)info;
     named =
         gnutls_server_name_get(session, name, &length, &type, 0) == 0 && type == GNUTLS_NAME_DNS;
-    pair = tls_context_pair(context, named ? name : NULL);
+    pair = context != NULL ? tls_context_pair(context, named ? name : NULL) : NULL;
     *certificates = pair != NULL ? pair->certificates : NULL;
     *count = pair != NULL ? pair->count : 0;
     *key = pair != NULL ? pair->key : NULL;

@@ -149,7 +149,7 @@ static int set_up(mail_tls *tls, const mail_tls_options *opts)
         return MAIL_ENOMEM;
     }
     session = tls->session;
-    gnutls_session_set_ptr(session, tls->context);
+    gnutls_session_set_ptr(session, opts->no_certificate ? NULL : tls->context);
     gnutls_transport_set_ptr(session, tls);
     gnutls_transport_set_vec_push_function(session, push);
     gnutls_transport_set_pull_function(session, pull);

@@ -18,6 +18,28 @@ def make(folder, name, *dns_names):
     return ["--tls-cert", certificate, "--tls-key", key]
 
 
+def make_authority(folder, name="authority"):
+    """One that certifies others: NAME.pem and NAME.key; returns the former."""
+    make(folder, name, name)
+    return os.path.join(folder, name + ".pem")
+
+
+def certify(folder, name, alternative, authority="authority", *options):
+    """Writes NAME.pem and NAME.key, certified by `authority`, for `alternative`: `email:a@b.example`,
+    `IP:127.0.0.1`; returns both."""
+    certificate, key, request = (os.path.join(folder, name + end) for end in (".pem", ".key", ".csr"))
+    subprocess.run(
+        ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-subj", "/CN=" + name, "-addext", "subjectAltName=" + alternative, "-keyout", key, "-out", request],
+        check=True, capture_output=True)
+    subprocess.run(
+        ["openssl", "x509", "-req", "-in", request, "-CA", os.path.join(folder, authority + ".pem"), "-CAkey",
+         os.path.join(folder, authority + ".key"), "-days", "2", "-copy_extensions", "copy", "-out", certificate,
+         *options],
+        check=True, capture_output=True)
+    return certificate, key
+
+
 def client_context():
     """For a client that takes any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -79,7 +79,7 @@ static void reads_pairs_and_names_the_file_with_a_mistake(void **state)
 
     (void)state;
     for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
-        tls_files files = {{NULL, 0}, {NULL, 0}};
+        tls_files files = {.trust = NULL};
         mail_tls_context *context;
         mail_error err = {.text = ""};
         char certificates[64];
@@ -100,10 +100,64 @@ static void reads_pairs_and_names_the_file_with_a_mistake(void **state)
     }
 }
 
+/* Whom to believe: clients that show certificates, and servers that we come to. */
+static void reads_trust_and_says_what_is_wrong_with_it(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *certificates;
+        const char *keys;
+        const char *trust;
+        int of_server;
+        const char *why_server;
+        int of_client;
+        const char *why_client;
+    } cases[] = {
+        {"nobody", "one.pem", "one.key", NULL, MAIL_OK, "", MAIL_OK, ""},
+        {"somebody", "one.pem", "one.key", "two.pem", MAIL_OK, "", MAIL_OK, ""},
+        {"without a certificate", "", "", "two.pem", MAIL_EINVAL, "tls-client-ca needs tls-cert",
+         MAIL_OK, ""},
+        {"no such file", "one.pem", "one.key", "none", MAIL_ENOENT, "none: ", MAIL_ENOENT,
+         "none: "},
+        {"no PEM", "one.pem", "one.key", "text", MAIL_EINVAL, "text: bad trust list", MAIL_EINVAL,
+         "text: bad trust list"},
+        {"empty", "one.pem", "one.key", "empty", MAIL_EINVAL, "empty: there is no certificate",
+         MAIL_EINVAL, "empty: there is no certificate"},
+        {"two", "one.pem two.pem", "one.key two.key", NULL, MAIL_OK, "", MAIL_EINVAL,
+         "tls-out-cert and tls-out-key: one of each"},
+        {"no key", "one.pem", "", NULL, MAIL_EINVAL, "tls-cert and tls-key", MAIL_EINVAL,
+         "tls-out-cert and tls-out-key: one of each"},
+    };
+
+    (void)state;
+    write_file("empty", "");
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        tls_files files = {.trust = cases[i].trust};
+        mail_tls_context *context;
+        mail_error err = {.text = ""};
+        char words[2][64];
+
+        mail_test_case(cases[i].name);
+        snprintf(words[0], sizeof(words[0]), "%s", cases[i].certificates);
+        snprintf(words[1], sizeof(words[1]), "%s", cases[i].keys);
+        add(&files.certificates, words[0]);
+        add(&files.keys, words[1]);
+        assert_int_equal(tls_files_load(&files, &context, &err), cases[i].of_server);
+        assert_int_equal(strncmp(err.text, cases[i].why_server, strlen(cases[i].why_server)), 0);
+        mail_tls_context_unref(context);
+        assert_int_equal(tls_files_load_client(&files, &context, &err), cases[i].of_client);
+        assert_int_equal(strncmp(err.text, cases[i].why_client, strlen(cases[i].why_client)), 0);
+        assert_int_equal(context != NULL, cases[i].of_client == MAIL_OK);
+        mail_tls_context_unref(context);
+        tls_files_deinit(&files);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_pairs_and_names_the_file_with_a_mistake),
+        cmocka_unit_test(reads_trust_and_says_what_is_wrong_with_it),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -225,6 +225,7 @@ class Tls(World):
 
     def test_sendmail_refuses_what_is_wrong_before_it_stores_anything(self):
         for options, code in ((("--tls-out", "always"), 64), (("--auth-out", "x:25=ann"), 64),
+                              (("--auth-out", "x:25=ann,certificate"), 64),
                               (("--tls-ca", "/nonexistent"), 66), (("--smarthost", "nonsense"), 64),
                               (("--smarthost", "hold"), 64), (("--smarthost=x:25" + "x" * 600,), 64),
                               (("--resolver", "nonsense"), 64)):
@@ -243,6 +244,10 @@ class Tls(World):
                 (("--tls-out", "always"), 64, '--tls-out: "always" is none of none, may, require and verify'),
                 (("--tls-policy", "a.example"), 64, "--tls-policy: a TLS policy is PATTERN=LEVEL"),
                 (("--auth-out", "a.example:25=ann"), 64, "--auth-out: credentials are HOST:PORT=USER,SOURCE"),
+                (("--auth-out", "a.example:25=,certificate"), 78,
+                 "auth-out with a certificate needs tls-out-cert and tls-out-key"),
+                (("--tls-out-cert", self.pair[0]), 78, "tls-out-cert and tls-out-key: one of each"),
+                (("--tls-client-ca", self.pair[0]), 78, "tls-client-ca needs tls-cert and tls-key"),
                 (("--tls-ca", "/nonexistent"), 78, "/nonexistent: No such file or directory"),
                 (("--tls-ca", empty), 78, "there is no certificate in it")):
             with self.subTest(options):

@@ -35,12 +35,13 @@ typedef struct remote {
     const mail_reply *to_mail;  /* instead of 250 */
     bool is_slow;               /* leaves MAIL without an answer until remote_answer */
     mail_ticket ticket;
-    unsigned asked;     /* how often MAIL came */
-    char tls[16];       /* version of the last session's TLS; empty: in clear */
-    bool is_resumed;    /* its session */
-    char sni[100];      /* the name that was asked for in it */
-    char user[100];     /* who it was, as of the last MAIL */
-    const char *secret; /* everybody's password */
+    unsigned asked;       /* how often MAIL came */
+    char tls[16];         /* version of the last session's TLS; empty: in clear */
+    bool is_resumed;      /* its session */
+    char sni[100];        /* the name that was asked for in it */
+    char user[100];       /* who it was, as of the last MAIL */
+    bool saw_certificate; /* of a client, in it */
+    const char *secret;   /* everybody's password */
 } remote;
 
 static inline void remote_end(remote_message *msg)
@@ -119,14 +120,18 @@ static inline void remote_event(mail_smtp_session *session, mail_ticket ticket,
                                  r->allowed > 0 && r->open > r->allowed ? &busy : r->greeting);
         return;
     case MAIL_SMTP_EV_AUTH: {
-        const mail_sasl_answer answer = {.kind = MAIL_SASL_PASSWORD,
-                                         .password = mail_span_text(r->secret)};
+        mail_sasl_answer answer = {.kind = MAIL_SASL_PASSWORD,
+                                   .password = mail_span_text(r->secret)};
 
+        if (ev->auth->mechanism == MAIL_SASL_EXTERNAL) {
+            answer.kind = MAIL_SASL_ACCEPT;
+        }
         mail_smtp_service_answer_auth(ticket, &answer);
         return;
     }
     case MAIL_SMTP_EV_MAIL:
         snprintf(r->tls, sizeof(r->tls), "%s", session->tls != NULL ? session->tls->version : "");
+        r->saw_certificate = session->tls != NULL && session->tls->has_peer_certificate;
         r->is_resumed = session->tls != NULL && session->tls->resumed;
         snprintf(r->sni, sizeof(r->sni), "%s",
                  session->tls != NULL ? session->tls->server_name : "");

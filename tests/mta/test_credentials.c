@@ -31,11 +31,18 @@ static void reads_rules(void **state)
          true, SECRET_COMMAND, "a=b"},
         {"s.example:25=ann,token-file:x", "s.example", 25, "ann", MAIL_TLS_LEVEL_VERIFY, true,
          SECRET_FILE, "x"},
+        {"s.example:25=ann,file:certificate", "s.example", 25, "ann", MAIL_TLS_LEVEL_VERIFY, false,
+         SECRET_FILE, "certificate"},
+        {"s.example:25=ann@b.example,certificate", "s.example", 25, "ann@b.example",
+         MAIL_TLS_LEVEL_VERIFY, false, SECRET_GIVEN, ""},
+        {"s.example:25=,unverified,certificate", "s.example", 25, "", MAIL_TLS_LEVEL_REQUIRE, false,
+         SECRET_GIVEN, ""},
     };
 
     (void)state;
     for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
         mail_credentials_table *table = table_of(NULL);
+        bool is_certificate = cases[i].kind == SECRET_GIVEN;
         const credential *who;
 
         mail_test_case(cases[i].rule);
@@ -50,6 +57,8 @@ static void reads_rules(void **state)
         assert_int_equal(who->is_token, cases[i].is_token);
         assert_int_equal(who->place.kind, cases[i].kind);
         assert_string_equal(who->place.text, cases[i].place);
+        assert_int_equal(who->is_certificate, is_certificate);
+        assert_int_equal(mail_credentials_table_needs_certificate(table), is_certificate);
         mail_credentials_table_destroy(table);
     }
 }
@@ -69,7 +78,11 @@ static void refuses_bad_rules_with_a_reason(void **state)
         {"s.example:0=ann,file:x", "the next hop has no port from 1 to 65535"},
         {"s.example:25=,file:x", "the user's name is missing, too long or odd"},
         {"s.example:25=ann,secret", "the secret comes from none of file:PATH, command:COMMAND, "
-                                    "token-file:PATH and token-command:COMMAND"},
+                                    "token-file:PATH, token-command:COMMAND and certificate"},
+        {"s.example:25=ann,clear,certificate", "a certificate is shown in TLS alone"},
+        {"s.example:25=ann,token-certificate",
+         "the secret comes from none of file:PATH, command:COMMAND, token-file:PATH, "
+         "token-command:COMMAND and certificate"},
         {"s.example:25=ann,file:", "it is not said where the secret is"},
     };
     mail_credentials_table *table = table_of(NULL);

@@ -451,6 +451,89 @@ static void tells_no_mx_host_who_it_is(void **state)
     scene_close(&sc);
 }
 
+/* A context that shows a certificate for `address`. */
+static mail_tls_context *certified_context(const char *address)
+{
+    mail_test_cert_options how = {.address = address, .issuer = &shared.authority};
+    mail_tls_context *context;
+    mail_test_cert cert;
+
+    mail_test_cert_make(&cert, &how);
+    context = mail_test_tls_context(&cert, &shared.authority);
+    mail_test_cert_free(&cert);
+    return context;
+}
+
+/* SC-025: by certificate, which next hops that are written down are shown and no others. */
+static void shows_its_certificate_to_a_smart_host(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *by;
+        const char *how; /* NULL: no credentials */
+        const char *user;
+        bool shows;
+    } cases[] = {
+        {"as the certificate says", SMART, ",certificate", "me@here.example", true},
+        {"as oneself", SMART, "me@here.example,certificate", "me@here.example", true},
+        {"without AUTH", SMART, NULL, "", true},
+        {"with a password", SMART, "ann,command:echo pencil", "ann", true},
+        {"to a host that the DNS names", "mx", ",certificate", "", false},
+    };
+    mail_tls_context *asking = mail_test_tls_asking_context(&shared.cert, &shared.authority);
+    mail_tls_context *certified = certified_context("me@here.example");
+
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+            mail_smtp_server_options engine = engine_with(true);
+            scene sc;
+
+            mail_test_case(cases[i].name);
+            engine.auth_mechanisms = 1U << MAIL_SASL_EXTERNAL | 1U << MAIL_SASL_PLAIN;
+            scene_open(&sc, kind, engine, asking, cases[i].by);
+            sc.r.secret = "pencil";
+            mail_deliver_set_tls(sc.p.deliver, certified, NULL);
+            if (cases[i].how != NULL) {
+                mail_deliver_set_credentials(sc.p.deliver, credentials_of(&sc, cases[i].how));
+            }
+            for (unsigned n = 1; n <= 2; n++) { /* resumed, it is as well known */
+                SEND(&sc.p, "me@here.example", "a@one.example");
+                world_until(&sc.p.k.w, post_queued(&sc.p) == 0 && sc.r.open == 0);
+                assert_int_equal(sc.r.count, n);
+                assert_string_equal(sc.r.user, cases[i].user);
+                assert_int_equal(sc.r.saw_certificate, cases[i].shows);
+                assert_int_equal(sc.r.is_resumed, n == 2);
+            }
+            scene_close(&sc);
+        }
+    }
+    mail_tls_context_unref(certified);
+    mail_tls_context_unref(asking);
+}
+
+/* A host that does not ask for it, or does not believe it. */
+static void keeps_the_mail_when_its_certificate_is_of_no_use(void **state)
+{
+    mail_tls_context *certified = certified_context("me@here.example");
+
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_smtp_server_options engine = engine_with(true);
+        scene sc;
+
+        engine.auth_mechanisms = 1U << MAIL_SASL_EXTERNAL | 1U << MAIL_SASL_PLAIN;
+        scene_open(&sc, kind, engine, shared.server, SMART);
+        mail_deliver_set_tls(sc.p.deliver, certified, NULL);
+        mail_deliver_set_credentials(sc.p.deliver, credentials_of(&sc, ",certificate"));
+        try_once(&sc);
+        assert_int_equal(sc.r.count, 0);
+        assert_logged(&sc, "451 4.7.4 The host offers no authentication that we can use");
+        scene_close(&sc);
+    }
+    mail_tls_context_unref(certified);
+}
+
 /* The agent may go while a worker looks for a secret; what that holds is given back later. */
 static void may_be_destroyed_while_it_looks_for_a_secret(void **state)
 {
@@ -495,6 +578,8 @@ int main(void)
         cmocka_unit_test(says_who_it_is_to_a_smart_host),
         cmocka_unit_test(looks_the_secret_up_for_each_connection),
         cmocka_unit_test(tells_no_mx_host_who_it_is),
+        cmocka_unit_test(shows_its_certificate_to_a_smart_host),
+        cmocka_unit_test(keeps_the_mail_when_its_certificate_is_of_no_use),
         cmocka_unit_test(may_be_destroyed_while_it_looks_for_a_secret),
     };
 
