@@ -20,7 +20,6 @@ enum {
 };
 
 #define SERVERS_MAX 8
-#define DNS_PORT    53
 
 typedef struct settings {
     mail_endpoint servers[SERVERS_MAX];
@@ -44,8 +43,8 @@ static const char usage[] =
     "\n"
     "Shows which hosts take mail for each DOMAIN, in the order to try, or why none does.\n"
     "\n"
-    "  --resolver ADDR     ask this DNS server, HOST:PORT or [IPv6]:PORT (those of\n"
-    "                      /etc/resolv.conf); repeatable\n"
+    "  --resolver ADDR     ask this DNS server, at port 53 unless it says another, as in\n"
+    "                      192.0.2.1:5353 (those of /etc/resolv.conf); repeatable\n"
     "  --json              print one JSON object a line for each DOMAIN\n"
     "  --allow-private-mx  say nothing of hosts on loopback and private addresses\n"
     "  --help, --version   print this or the version, and exit\n"
@@ -312,21 +311,22 @@ static int run(const settings *set, char **domains, size_t count)
     return code;
 }
 
-/* HOST:PORT, or an address alone for port 53. */
-static bool add_server(settings *set, const char *text)
+static int add_server(settings *set, const char *text)
 {
-    mail_endpoint *server = &set->servers[set->server_count];
-
     if (set->server_count == SERVERS_MAX) {
-        return false;
+        fprintf(stderr, "mail-mx: --resolver: more than %d servers\n", SERVERS_MAX);
+        return EXIT_USAGE;
     }
-    if (mail_ip_parse(mail_span_text(text), &server->ip) == MAIL_OK) {
-        server->port = DNS_PORT;
-    } else if (mail_endpoint_parse(mail_span_text(text), server) != MAIL_OK || server->port == 0) {
-        return false;
+    if (mail_endpoint_parse_peer(mail_span_text(text), MAIL_RESOLVER_PORT,
+                                 &set->servers[set->server_count]) != MAIL_OK) {
+        fprintf(stderr,
+                "mail-mx: --resolver: \"%.100s\" is no address such as 192.0.2.1 or "
+                "192.0.2.1:5353\n",
+                text);
+        return EXIT_USAGE;
     }
     set->server_count++;
-    return true;
+    return EXIT_SUCCESS;
 }
 
 /* -1: go on; else the exit status. getopt_long words its own complaints, in one line. */
@@ -343,9 +343,7 @@ static int parse_options(settings *set, int argc, char **argv)
         case -1:
             return -1;
         case 'r':
-            if (!add_server(set, optarg)) {
-                fprintf(stderr, "mail-mx: --resolver: not an ADDRESS:PORT, or too many: %s\n",
-                        optarg);
+            if (add_server(set, optarg) != EXIT_SUCCESS) {
                 return EXIT_USAGE;
             }
             break;

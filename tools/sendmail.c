@@ -49,7 +49,7 @@ static const char help[] =
     "  --tls-ca FILE         whom to trust, PEM (the system's list)\n"
     "  --auth-out HOST:PORT=USER,SOURCE\n"
     "                        who we are to the smart host; SOURCE: file:PATH or command:COMMAND\n"
-    "  --resolver ADDR       DNS server, HOST:PORT; repeatable (those of the system)\n"
+    "  --resolver ADDR[:PORT] DNS server; repeatable (those of the system)\n"
     "  --smtp-port N         port of the recipients' hosts (25)\n"
     "  --allow-private-mx    hosts on loopback and private addresses may be used\n"
     "  --wait[=SECONDS]      wait (60); the exit code tells what became of the message\n"
@@ -369,6 +369,5 @@ int main(int argc, char **argv)
     if (code != EX_OK && err.text[0] != '\0') {
         fprintf(stderr, "sendmail: %s\n", err.text);
     }
-    sendmail_options_deinit(&opts);
     return code;
 }

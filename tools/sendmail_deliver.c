@@ -139,16 +139,9 @@ int sendmail_resolver_make(mail_resolver **out, mail_loop *loop, const sendmail_
                            const char *hostname, mail_error *err)
 {
     mail_resolver_options own = MAIL_RESOLVER_OPTIONS_INIT;
-    mail_endpoint servers[8];
 
+    own.servers = opts->resolvers;
     own.server_count = opts->resolver_count;
-    if (own.server_count > MAIL_COUNT(servers)) {
-        own.server_count = MAIL_COUNT(servers);
-    }
-    for (size_t i = 0; i < own.server_count; i++) {
-        (void)mail_endpoint_parse(mail_span_text(opts->resolvers[i]), &servers[i]);
-    }
-    own.servers = servers;
     own.allow_private = opts->allow_private_mx;
     own.own_hostname = mail_span_text(hostname);
     if (mail_resolver_create(out, loop, &own) != MAIL_OK) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <mail/address.h>
+#include <mail/resolver.h>
 #include <mail/route.h>
 
 typedef struct parser {
@@ -13,8 +13,6 @@ typedef struct parser {
     char **argv;
     int argc;
     int next; /* the next word to look at */
-    size_t resolver_count;
-    const char **resolvers;
     char *problem;
     sendmail_action action;
 } parser;
@@ -273,11 +271,18 @@ static void on_smart_host(parser *p, const char *text)
 
 static void on_resolver(parser *p, const char *text)
 {
-    mail_endpoint at;
+    size_t count = p->opts->resolver_count;
 
-    p->resolvers[p->resolver_count++] = text;
-    if (p->action != SENDMAIL_USAGE && mail_endpoint_parse(mail_span_text(text), &at) != MAIL_OK) {
-        refuse(p, "--resolver is not ADDRESS:PORT", text);
+    if (p->action == SENDMAIL_USAGE) {
+        return;
+    }
+    if (count == SENDMAIL_RESOLVERS_MAX) {
+        refuse(p, "--resolver: one too many", text);
+    } else if (mail_endpoint_parse_peer(mail_span_text(text), MAIL_RESOLVER_PORT,
+                                        &p->opts->resolvers[count]) != MAIL_OK) {
+        refuse(p, "--resolver: no address such as 192.0.2.1 or 192.0.2.1:5353", text);
+    } else {
+        p->opts->resolver_count++;
     }
 }
 
@@ -360,11 +365,6 @@ sendmail_action sendmail_options_parse(sendmail_options *opts, int argc, char **
 
     *opts = (sendmail_options){.wait_seconds = 60, .smtp_port = 25};
     p.action = action_of_name(argv[0]);
-    p.resolvers = calloc((size_t)argc + 1, sizeof(*p.resolvers));
-    if (p.resolvers == NULL) {
-        refuse(&p, "cannot begin", "out of memory");
-        return p.action;
-    }
     while (p.next < argc && has_options(p.action)) {
         char *word = argv[p.next++];
 
@@ -380,12 +380,5 @@ sendmail_action sendmail_options_parse(sendmail_options *opts, int argc, char **
     }
     opts->recipients = (const char *const *)argv;
     opts->recipient_count = (size_t)kept;
-    opts->resolvers = p.resolvers;
-    opts->resolver_count = p.resolver_count;
     return p.action;
-}
-
-void sendmail_options_deinit(sendmail_options *opts)
-{
-    free((void *)(uintptr_t)opts->resolvers);
 }

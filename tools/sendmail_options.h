@@ -6,8 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <mail/address.h>
+
 /* Room for `*=` and the smart host. */
 #define SENDMAIL_ROUTE_SIZE 600
+
+#define SENDMAIL_RESOLVERS_MAX 8
 
 /*
  * What a caller asked for. Texts lie in argv. Smart host and resolvers are checked: what is wrong
@@ -33,10 +37,10 @@ typedef struct sendmail_options {
     const char *envid;     /* -V */
     const char *spool;
     const char *smart_host;
-    const char *tls_out;          /* none, may, require, verify; NULL: may */
-    const char *tls_ca;           /* whom to trust; NULL: the system's */
-    const char *auth_out;         /* HOST:PORT=USER,SOURCE */
-    const char *const *resolvers; /* as often as given */
+    const char *tls_out;  /* none, may, require, verify; NULL: may */
+    const char *tls_ca;   /* whom to trust; NULL: the system's */
+    const char *auth_out; /* HOST:PORT=USER,SOURCE */
+    mail_endpoint resolvers[SENDMAIL_RESOLVERS_MAX];
     size_t resolver_count;
     uint16_t smtp_port;
     bool allow_private_mx;
@@ -59,11 +63,9 @@ typedef enum sendmail_action {
 /*
  * Reads the command line as scripts write it: glued and separate values,
  * clusters, options behind recipients, letters of other sendmails. Sorts `argv`
- * in place: recipients and resolvers are collected at its start.
+ * in place: recipients are collected at its start.
  */
 sendmail_action sendmail_options_parse(sendmail_options *opts, int argc, char **argv,
                                        char problem[200]);
-
-void sendmail_options_deinit(sendmail_options *opts);
 
 #endif

@@ -84,6 +84,7 @@ option_set_fn option_set_rate;           /* mail_rate_options: 600/1m, none */
 option_set_fn option_set_durations;      /* option_durations: 5m,10m,1h */
 option_set_fn option_set_networks;       /* option_networks: 192.0.2.0/24, 2001:db8::1 */
 option_set_fn option_set_endpoints;      /* option_endpoints: 127.0.0.1:25, [::1]:25 */
+option_set_fn option_set_resolvers;      /* option_endpoints: 127.0.0.1, [::1]:5353 */
 option_set_fn option_set_hostname;       /* const char *: a domain */
 option_set_fn option_set_log_level;      /* mail_log_level */
 option_set_fn option_set_log_format;     /* mail_log_format */

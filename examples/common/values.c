@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <mail/log.h>
+#include <mail/resolver.h>
 
 /* What a suffix multiplies with; the empty one comes first. */
 typedef struct unit {
@@ -102,22 +103,39 @@ void option_texts_deinit(option_texts *texts)
     *texts = (option_texts){0};
 }
 
-int option_set_endpoints(void *field, const char *value, mail_error *err)
+static int add_endpoint(option_endpoints *endpoints, const mail_endpoint *at, mail_error *err)
 {
-    option_endpoints *endpoints = field;
-    mail_endpoint *items;
-    mail_endpoint at;
+    mail_endpoint *items =
+        realloc(endpoints->items, (endpoints->count + 1) * sizeof(*endpoints->items));
 
-    if (mail_endpoint_parse(mail_span_text(value), &at) != MAIL_OK) {
-        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no address and port", value);
-    }
-    items = realloc(endpoints->items, (endpoints->count + 1) * sizeof(*items));
     if (items == NULL) {
         return no_memory(err);
     }
     endpoints->items = items;
-    endpoints->items[endpoints->count++] = at;
+    endpoints->items[endpoints->count++] = *at;
     return MAIL_OK;
+}
+
+int option_set_endpoints(void *field, const char *value, mail_error *err)
+{
+    mail_endpoint at;
+
+    if (mail_endpoint_parse(mail_span_text(value), &at) != MAIL_OK) {
+        return mail_error_set(err, MAIL_EINVAL,
+                              "\"%s\" is no address such as 127.0.0.1:9100 or [::1]:9100", value);
+    }
+    return add_endpoint(field, &at, err);
+}
+
+int option_set_resolvers(void *field, const char *value, mail_error *err)
+{
+    mail_endpoint at;
+
+    if (mail_endpoint_parse_peer(mail_span_text(value), MAIL_RESOLVER_PORT, &at) != MAIL_OK) {
+        return mail_error_set(err, MAIL_EINVAL,
+                              "\"%s\" is no address such as 192.0.2.1 or 192.0.2.1:5353", value);
+    }
+    return add_endpoint(field, &at, err);
 }
 
 void option_endpoints_deinit(option_endpoints *endpoints)

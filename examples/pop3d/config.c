@@ -12,7 +12,8 @@ static int add_listener(pop3d_listeners *listeners, const char *value, bool is_t
     pop3d_listener *items;
 
     if (mail_endpoint_parse(mail_span_text(value), &listener.at) != MAIL_OK) {
-        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no address and port", value);
+        return mail_error_set(err, MAIL_EINVAL,
+                              "\"%s\" is no address such as 127.0.0.1:2110 or [::1]:2110", value);
     }
     items = realloc(listeners->items, (listeners->count + 1) * sizeof(*items));
     if (items == NULL) {

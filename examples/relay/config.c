@@ -32,7 +32,8 @@ static int set_listener(relay_listeners *listeners, const char *value, mail_rece
     relay_listener listener = {.kind = kind, .fd = -1};
 
     if (mail_endpoint_parse(mail_span_text(value), &listener.at) != MAIL_OK) {
-        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no address and port", value);
+        return mail_error_set(err, MAIL_EINVAL,
+                              "\"%s\" is no address such as 127.0.0.1:2525 or [::1]:2525", value);
     }
     return add_listener(listeners, &listener, err);
 }
@@ -202,8 +203,9 @@ static const option_row rows[] = {
      "HOST:PORT[,HOST:PORT...], lmtp:HOST:PORT, lmtp:unix:PATH, local, discard, hold, "
      "error:CODE TEXT (*=mx)",
      set_route, FIELD(routes), true},
-    {"resolver", "ADDR", "a DNS server; repeatable (those of /etc/resolv.conf)",
-     option_set_endpoints, FIELD(resolvers), true},
+    {"resolver", "ADDR",
+     "a DNS server, port 53 unless it says another; repeatable (those of /etc/resolv.conf)",
+     option_set_resolvers, FIELD(resolvers), true},
     {"smtp-port", "N", "the port of MX hosts (25)", option_set_port, FIELD(smtp_port), false},
     {"allow-private-mx", NULL, "use MX hosts on loopback and private addresses", option_set_switch,
      FIELD(allow_private_mx), false},

@@ -147,6 +147,12 @@ MAIL_API bool mail_network_contains(const mail_network *network, const mail_ip *
 /** Parses `IPV4:PORT` or `[IPV6]:PORT`; port 0 is allowed. Errors: MAIL_EINVAL. */
 MAIL_API int mail_endpoint_parse(mail_span text, mail_endpoint *endpoint);
 
+/**
+ * Parses where somebody else listens: as above, but never at port 0; or an address alone, IPv6
+ * in brackets or without, that means `port`. Errors: MAIL_EINVAL.
+ */
+MAIL_API int mail_endpoint_parse_peer(mail_span text, uint16_t port, mail_endpoint *endpoint);
+
 /** Writes `127.0.0.1:25` or `[::1]:25` and returns its length. */
 MAIL_API size_t mail_endpoint_print(const mail_endpoint *endpoint, char out[MAIL_IP_TEXT_SIZE]);
 

@@ -20,6 +20,9 @@ typedef struct mail_resolver mail_resolver;
 struct mail_random;
 struct mail_sockets;
 
+/** Where a DNS server listens that is known by its address alone. */
+#define MAIL_RESOLVER_PORT 53
+
 typedef struct mail_resolver_options {
     size_t size; /* MAIL_RESOLVER_OPTIONS_INIT */
     const mail_mem *mem;

@@ -155,6 +155,26 @@ int mail_endpoint_parse(mail_span text, mail_endpoint *endpoint)
     return parse_port(mail_span_from(text, host.length + (in_brackets ? 3 : 1)), endpoint);
 }
 
+/* An address without its brackets, if it is one that has them. */
+static mail_span without_brackets(mail_span text)
+{
+    bool has_brackets = text.length > 2 && text.data[0] == '[' &&
+                        text.data[text.length - 1] == ']' &&
+                        memchr(text.data, ':', text.length) != NULL;
+
+    return has_brackets ? mail_span_of(text.data + 1, text.length - 2) : text;
+}
+
+int mail_endpoint_parse_peer(mail_span text, uint16_t port, mail_endpoint *endpoint)
+{
+    if (mail_ip_parse(without_brackets(text), &endpoint->ip) == MAIL_OK) {
+        endpoint->port = port;
+        return MAIL_OK;
+    }
+    return mail_endpoint_parse(text, endpoint) == MAIL_OK && endpoint->port != 0 ? MAIL_OK
+                                                                                 : MAIL_EINVAL;
+}
+
 size_t mail_endpoint_print(const mail_endpoint *endpoint, char out[MAIL_IP_TEXT_SIZE])
 {
     char text[MAIL_IP_TEXT_SIZE];

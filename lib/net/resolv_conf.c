@@ -5,7 +5,8 @@
 #include <net/if.h>
 #include <unistd.h>
 
-#define DNS_PORT     53
+#include <mail/resolver.h>
+
 #define TEXT_MAX     (64 * 1024)
 #define NAME_KEYWORD MAIL_SPAN("nameserver")
 
@@ -63,7 +64,7 @@ size_t resolv_conf_parse(mail_span text, mail_endpoint *servers, size_t max)
         text = mail_span_from(text, lf != NULL ? length + 1 : length);
         if (mail_span_equal(next_word(&line), NAME_KEYWORD) &&
             parse_server(next_word(&line), &servers[count].ip)) {
-            servers[count++].port = DNS_PORT;
+            servers[count++].port = MAIL_RESOLVER_PORT;
         }
     }
     return count;
@@ -95,6 +96,7 @@ size_t resolv_conf_load(const char *path, mail_endpoint *servers, size_t max)
     if (count > 0) {
         return count;
     }
-    servers[0] = (mail_endpoint){.ip = {.family = 4, .bytes = {127, 0, 0, 1}}, .port = DNS_PORT};
+    servers[0] =
+        (mail_endpoint){.ip = {.family = 4, .bytes = {127, 0, 0, 1}}, .port = MAIL_RESOLVER_PORT};
     return 1;
 }

@@ -38,7 +38,7 @@ static const option_row rows[] = {
     {"idle", "SECONDS", "longest wait", option_set_duration, FIELD(idle), false},
     {"retry", "LIST", "a help text that is so long that it has to be wrapped and goes on below",
      option_set_durations, FIELD(retry), false},
-    {"resolver", "ADDR", "servers", option_set_endpoints, FIELD(resolver), true},
+    {"resolver", "ADDR", "servers", option_set_resolvers, FIELD(resolver), true},
     {"hostname", "NAME", "name", option_set_hostname, FIELD(hostname), false},
 };
 
@@ -264,13 +264,23 @@ static void reads_names_and_addresses(void **state)
         const char *value;
         bool good;
     } cases[] = {
-        {"--resolver", "127.0.0.1:53", true},  {"--resolver", "[::1]:53", true},
-        {"--resolver", "localhost:53", false}, {"--resolver", "127.0.0.1", false},
-        {"--resolver", "::1:53", false},       {"--hostname", "mx.example.org", true},
-        {"--hostname", "mx example", false},   {"--hostname", "", false},
-        {"--log-level", "error", true},        {"--log-level", "debug", true},
-        {"--log-level", "loud", false},        {"--log-format", "json", true},
-        {"--log-format", "text", true},        {"--log-format", "xml", false},
+        {"--resolver", "127.0.0.1:53", true},
+        {"--resolver", "[::1]:53", true},
+        {"--resolver", "localhost:53", false},
+        {"--resolver", "127.0.0.1", true},
+        {"--resolver", "[::1]", true},
+        {"--resolver", "::1", true},
+        {"--resolver", "127.0.0.1:0", false},
+        {"--resolver", "[::1", false},
+        {"--hostname", "mx.example.org", true},
+        {"--hostname", "mx example", false},
+        {"--hostname", "", false},
+        {"--log-level", "error", true},
+        {"--log-level", "debug", true},
+        {"--log-level", "loud", false},
+        {"--log-format", "json", true},
+        {"--log-format", "text", true},
+        {"--log-format", "xml", false},
     };
     run r;
 

@@ -228,7 +228,8 @@ class Tls(World):
                               (("--auth-out", "x:25=ann,certificate"), 64),
                               (("--tls-ca", "/nonexistent"), 66), (("--smarthost", "nonsense"), 64),
                               (("--smarthost", "hold"), 64), (("--smarthost=x:25" + "x" * 600,), 64),
-                              (("--resolver", "nonsense"), 64)):
+                              (("--resolver", "nonsense"), 64), (("--resolver", "127.0.0.1:0"), 64),
+                              (("--resolver=::1",) * 9, 64)):
             with self.subTest(options):
                 spool = self.dir / "spool"
                 sent = subprocess.run([SENDMAIL, "--spool", spool, *options, "-f", "a@here.example",

@@ -116,12 +116,49 @@ static void reads_and_prints_endpoints(void **state)
     }
 }
 
+static void gives_a_peer_without_port_the_usual_one(void **state)
+{
+    static const struct {
+        const char *in;
+        const char *out; /* NULL: refused */
+    } rows[] = {
+        {"192.0.2.1", "192.0.2.1:53"},
+        {"192.0.2.1:5353", "192.0.2.1:5353"},
+        {"2001:db8::1", "[2001:db8::1]:53"},
+        {"[2001:db8::1]", "[2001:db8::1]:53"},
+        {"[::1]:5353", "[::1]:5353"},
+        {"192.0.2.1:0", NULL},
+        {"192.0.2.1:", NULL},
+        {"[192.0.2.1]", NULL},
+        {"[::1]:", NULL},
+        {"[::1", NULL},
+        {"[]", NULL},
+        {"localhost", NULL},
+        {"", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(rows); i++) {
+        char out[MAIL_IP_TEXT_SIZE];
+        mail_endpoint at;
+
+        mail_test_case(rows[i].in);
+        assert_int_equal(mail_endpoint_parse_peer(mail_span_text(rows[i].in), 53, &at),
+                         rows[i].out != NULL ? MAIL_OK : MAIL_EINVAL);
+        if (rows[i].out != NULL) {
+            mail_endpoint_print(&at, out);
+            assert_string_equal(out, rows[i].out);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_addresses_and_prints_them_in_one_form),
         cmocka_unit_test(reads_literals),
         cmocka_unit_test(reads_and_prints_endpoints),
+        cmocka_unit_test(gives_a_peer_without_port_the_usual_one),
     };
 
     return mail_test_run(tests);
