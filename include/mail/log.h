@@ -47,7 +47,9 @@ typedef enum mail_log_format { MAIL_LOG_TEXT, MAIL_LOG_JSON } mail_log_format;
 /**
  * Formats a line, newline included, into `out` of `size` bytes: `what key=value
  * key="value with blanks"` or one JSON object with `time`, `level`, `event` and
- * the fields. Control characters and broken UTF-8 are escaped; a line that does
+ * the fields. In JSON the values of `delay`, `messages`, `offset`, `recipients`, `removed`,
+ * `retrieved`, `size` and `tries` are numbers, and `delays` is a list of numbers (seconds), all
+ * others strings. Control characters and broken UTF-8 are escaped; a line that does
  * not fit is cut and still well formed. Returns its length.
  */
 MAIL_API size_t mail_log_print(char *out, size_t size, mail_log_format format, mail_wall now,

@@ -130,6 +130,77 @@ static void print_text(writer *w, mail_wall now, mail_log_level level, const cha
     }
 }
 
+/* Whose values are numbers: one, or several with slashes between. */
+static bool is_numeric(const char *key)
+{
+    static const char *const keys[] = {"delay",   "delays",    "messages", "offset", "recipients",
+                                       "removed", "retrieved", "size",     "tries"};
+
+    for (size_t i = 0; i < MAIL_COUNT(keys); i++) {
+        if (strcmp(key, keys[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Cuts off the next of the numbers, and the slash behind it. Empty: it is none, or none for JSON. */
+static mail_span cut_number(mail_span *rest)
+{
+    const char *slash = memchr(rest->data, '/', rest->length);
+    size_t length = slash != NULL ? (size_t)(slash - rest->data) : rest->length;
+    mail_span number = mail_span_first(*rest, length);
+    size_t dots = 0;
+
+    *rest = mail_span_from(*rest, slash != NULL ? length + 1 : length);
+    for (size_t i = 0; i < length; i++) {
+        bool is_dot = number.data[i] == '.' && i > 0 && i + 1 < length;
+
+        dots += is_dot ? 1 : 0;
+        if (!is_dot && !ascii_is_digit(number.data[i])) {
+            length = 0;
+        }
+    }
+    if (dots > 1 || (length > 1 && number.data[0] == '0' && number.data[1] != '.')) {
+        length = 0;
+    }
+    return mail_span_first(number, length);
+}
+
+static bool are_numbers(mail_span value)
+{
+    bool is_good = value.length > 0 && value.data[value.length - 1] != '/';
+
+    while (is_good && value.length > 0) {
+        is_good = cut_number(&value).length > 0;
+    }
+    return is_good;
+}
+
+/* `delays=0/0.01/0.20` is a list. */
+static void put_numbers(writer *w, mail_span value)
+{
+    bool is_list = memchr(value.data, '/', value.length) != NULL;
+
+    put_text(w, is_list ? "[" : "");
+    while (value.length > 0) {
+        mail_span number = cut_number(&value);
+
+        put(w, number.data, number.length);
+        put_text(w, value.length > 0 ? "," : "");
+    }
+    put_text(w, is_list ? "]" : "");
+}
+
+static void put_json_value(writer *w, const mail_log_field *field)
+{
+    if (is_numeric(field->key) && field->value.length + 2 <= w->room && are_numbers(field->value)) {
+        put_numbers(w, field->value);
+    } else {
+        put_quoted(w, field->value);
+    }
+}
+
 static void print_json(writer *w, mail_wall now, mail_log_level level, const char *what,
                        const mail_log_field *fields, size_t count)
 {
@@ -146,7 +217,7 @@ static void print_json(writer *w, mail_wall now, mail_log_level level, const cha
         put_text(w, ",\"");
         put_text(w, fields[i].key);
         put_text(w, "\":");
-        put_quoted(w, fields[i].value);
+        put_json_value(w, &fields[i]);
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mta/receive.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -73,17 +74,20 @@ static void log_end(const arrival *av, int code)
     const mail_log *log = av->rcv->log;
     mail_log_level level = code == MAIL_OK ? MAIL_LOG_INFO : MAIL_LOG_WARN;
     char number[24];
-    mail_log_field fields[7];
+    char size[24];
+    mail_log_field fields[8];
     size_t count = 0;
 
     if (log == NULL || level > log->level) {
         return;
     }
     snprintf(number, sizeof(number), "%zu", av->recipients);
+    snprintf(size, sizeof(size), "%" PRIu64, av->octets);
     fields[count++] = (mail_log_field){"queue_id", mail_span_text(av->id)};
     fields[count++] = (mail_log_field){"from", mail_span_text(av->sender)};
     fields[count++] = (mail_log_field){"peer", mail_span_text(av->peer)};
     fields[count++] = (mail_log_field){"recipients", mail_span_text(number)};
+    fields[count++] = (mail_log_field){"size", mail_span_text(size)};
     if (av->user[0] != '\0') {
         fields[count++] = (mail_log_field){"user", mail_span_text(av->user)};
     }
@@ -96,7 +100,7 @@ static void log_end(const arrival *av, int code)
     mail_log_line(log, level, code == MAIL_OK ? "accepted" : "not accepted", fields, count);
 }
 
-static void tell_end(const arrival *av, int code)
+static void tell_end(arrival *av, int code)
 {
     const receive_measure *measure = &av->rcv->measure;
 
@@ -107,6 +111,7 @@ static void tell_end(const arrival *av, int code)
         mail_metric_count(measure->failed, 1);
     }
     log_end(av, code);
+    av->is_told = true;
 }
 
 static void free_arrival(arrival *av)
@@ -268,6 +273,7 @@ int arrival_begin(arrival *av, const mail_envelope *envelope, const origin *from
         return code;
     }
     remember(av, envelope, from);
+    av->is_told = false;
     mail_scan_init(&av->scan);
     av->inner->on_room = on_room;
     av->inner->on_room_arg = av;

@@ -227,7 +227,8 @@ static void completes_headers_and_tells_how_they_came(void **state)
     assert_null(strstr(text, "secret"));
     assert_null(strstr(text, "Sender:"));
     assert_null(strstr(text, "anna"));
-    assert_non_null(strstr(d.k.log, " recipients=1 user=anna@example.org\n"));
+    assert_non_null(strstr(d.k.log, " recipients=1 size="));
+    assert_non_null(strstr(d.k.log, " user=anna@example.org\n"));
     free(text);
 
     text = submit(&d, &d.submission, "", "\r\nno header\r\n", "250");
