@@ -317,14 +317,14 @@ static const char *missing_for(const relay_config *config, mail_receive_kind kin
     return NULL;
 }
 
-static int check_listeners(const relay_config *config)
+static int check_listeners(const relay_config *config, FILE *err)
 {
     for (size_t i = 0; i < config->listeners.count; i++) {
         mail_receive_kind kind = config->listeners.items[i].kind;
         const char *missing = missing_for(config, kind);
 
         if (missing != NULL) {
-            fprintf(stderr, "relay: --%s needs %s\n", relay_listener_name(kind), missing);
+            fprintf(err, "relay: --%s needs %s\n", relay_listener_name(kind), missing);
             return config->check ? 78 : 64;
         }
     }
@@ -343,7 +343,7 @@ const char *relay_listener_name(mail_receive_kind kind)
     return names[kind];
 }
 
-int relay_config_read(relay_config *config, int argc, char **argv)
+int relay_config_read(relay_config *config, int argc, char **argv, FILE *err)
 {
     const option_table table = {
         .program = "relay",
@@ -360,12 +360,12 @@ int relay_config_read(relay_config *config, int argc, char **argv)
         .give_up = 5 * MAIL_DAY,
         .server = SERVER_OPTIONS_INIT,
     };
-    code = options_read(&table, argc, argv, config, &config->text, &config->path, stdout, stderr);
+    code = options_read(&table, argc, argv, config, &config->text, &config->path, stdout, err);
     if (code == OPTIONS_GO && complete(config) != MAIL_OK) {
-        fprintf(stderr, "relay: %s\n", mail_strerror(MAIL_ENOMEM));
+        fprintf(err, "relay: %s\n", mail_strerror(MAIL_ENOMEM));
         return 71;
     }
-    return code == OPTIONS_GO ? check_listeners(config) : code;
+    return code == OPTIONS_GO ? check_listeners(config, err) : code;
 }
 
 int relay_config_add_listener(relay_config *config, const relay_listener *listener)

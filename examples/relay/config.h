@@ -2,6 +2,8 @@
 #ifndef EXAMPLES_RELAY_CONFIG_H
 #define EXAMPLES_RELAY_CONFIG_H
 
+#include <stdio.h>
+
 #include <mail/accounts.h>
 #include <mail/aliases.h>
 #include <mail/credentials.h>
@@ -72,8 +74,8 @@ typedef struct relay_config {
     server_options server;
 } relay_config;
 
-/* Reads the command line and the file it names: OPTIONS_GO or the exit code. */
-int relay_config_read(relay_config *config, int argc, char **argv);
+/* Reads the command line and the file it names: OPTIONS_GO or the exit code, with a line in `err`. */
+int relay_config_read(relay_config *config, int argc, char **argv, FILE *err);
 void relay_config_deinit(relay_config *config);
 
 /* `smtp`, `submission` …: as the line says that tells where it listens. */

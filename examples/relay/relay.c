@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "relay.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
 static void on_drain_timeout(void *arg)
@@ -49,17 +51,35 @@ static bool keeps_users(const relay *rl, const relay_config *config, mail_error 
     return false;
 }
 
+/* What is wrong goes where all else goes, without our name in front. */
+static bool read_config_anew(const relay *rl, relay_config *config, mail_error *err)
+{
+    char *said = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&said, &length);
+    int code = relay_config_read(config, rl->argc, rl->argv, out != NULL ? out : stderr);
+    const char *colon = NULL;
+
+    if (out != NULL && fclose(out) == 0 && code != OPTIONS_GO) {
+        said[strcspn(said, "\n")] = '\0';
+        colon = strstr(said, ": ");
+    }
+    mail_error_set(err, MAIL_EINVAL, "%s", colon != NULL ? colon + 2 : "the configuration is bad");
+    free(said);
+    return code == OPTIONS_GO;
+}
+
 static void on_reload(void *arg)
 {
     relay *rl = arg;
     relay_config config;
     relay_tables tables;
-    mail_error err = {.text = "the configuration is bad"};
+    mail_error err;
     bool good;
 
     supervisor_tell_reloading(&rl->supervisor);
-    good = relay_config_read(&config, rl->argc, rl->argv) == OPTIONS_GO &&
-           keeps_users(rl, &config, &err) && relay_tables_read(&tables, &config, &err) == MAIL_OK;
+    good = read_config_anew(rl, &config, &err) && keeps_users(rl, &config, &err) &&
+           relay_tables_read(&tables, &config, &err) == MAIL_OK;
 
     if (good) {
         mail_deliver_set_routes(rl->deliver, tables.routes);
@@ -173,7 +193,7 @@ static int serve(relay *rl)
 int main(int argc, char **argv)
 {
     relay rl = {.argc = argc, .argv = argv};
-    int exit_code = relay_config_read(&rl.config, argc, argv);
+    int exit_code = relay_config_read(&rl.config, argc, argv, stderr);
 
     if (exit_code == OPTIONS_GO && rl.config.check) {
         exit_code = check(&rl.config);

@@ -6,6 +6,7 @@
 
 import json
 import os
+import pathlib
 import pwd
 import re
 import signal
@@ -331,6 +332,26 @@ def shows_the_certificate_that_is_asked_for():
                 assert shown_certificate(r, name) == [want], name
 
 
+def logs_what_is_wrong_with_a_file_that_is_read_anew():
+    with tempfile.TemporaryDirectory() as home:
+        path = os.path.join(home, "relay.conf")
+        pathlib.Path(path).write_text("log-format = json\n")
+        with relay(*ANY, "--config", path, home=home) as r:
+            for text, reason in (("log-format = json\nnonsense = 1\n", f"{path}:2: nonsense: no such key"),
+                                 ("route = a.test\n", "route"), ("submission = 127.0.0.1:0\n", "--users"),
+                                 (f"aliases = {home}/none\n", f"{home}/none: No such file")):
+                pathlib.Path(path).write_text(text)
+                r.process.send_signal(signal.SIGHUP)
+                until(lambda: any("not reloaded" in line and reason in line for line in r.lines()), reason)
+            with r.smtp() as client:
+                client.sendmail("a@b.test", ["c@mx.test"], "Subject: x\r\n\r\n")
+            until(lambda: any('"event":"delivered"' in line for line in r.lines()), "a delivery")
+            for line in map(json.loads, r.lines()):  # all of it
+                for key in ("recipients", "size", "delay", "tries"):
+                    assert isinstance(line.get(key, 0), int), line
+                assert all(isinstance(d, (int, float)) for d in line.get("delays", ())), line
+
+
 def reads_certificates_anew():
     with tempfile.TemporaryDirectory() as home:
         pair = certificates.make(home, "pair", "before.test")
@@ -514,6 +535,7 @@ TESTS = [
     takes_what_is_dropped,
     reads_its_tables_anew,
     shows_the_certificate_that_is_asked_for,
+    logs_what_is_wrong_with_a_file_that_is_read_anew,
     reads_certificates_anew,
     lets_users_submit_mail,
     reads_users_anew,
