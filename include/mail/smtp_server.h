@@ -77,9 +77,10 @@ typedef struct mail_smtp_rcpt {
  */
 typedef struct mail_smtp_event {
     mail_smtp_event_type type;
-    mail_span name;                 /* HELO: as received, checked (RFC 5321, 4.1.1.1) */
+    mail_span name;                 /* HELO: as received, checked (RFC 5321, 4.1.1.1);
+                                     * REFUSED: the verb, such as `MAIL`; empty: none that we know */
     bool esmtp;                     /* HELO: EHLO or LHLO */
-    const mail_path *path;          /* MAIL, RCPT */
+    const mail_path *path;          /* MAIL, RCPT; REFUSED: theirs, if it could be read */
     const mail_smtp_mail *mail;     /* MAIL */
     const mail_smtp_rcpt *rcpt;     /* RCPT */
     bool by_bdat;                   /* DATA: chunks, no 354 goes out (RFC 3030) */
@@ -88,6 +89,8 @@ typedef struct mail_smtp_event {
     size_t index;                   /* END in LMTP: which accepted recipient is asked for, from 0 */
     mail_span argument;             /* VRFY, EXPN */
     const mail_sasl_question *auth; /* AUTH; lends until the answer */
+    bool is_consequence;            /* REFUSED: only since what came before was refused too: the
+                                     * RCPT and DATA that were sent along with a refused MAIL */
     const mail_reply *reply;        /* REFUSED, CLOSE; may be NULL in CLOSE */
 } mail_smtp_event;
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "mta/refusal.h"
 #include "mta/submit.h"
 #include "mta/transaction.h"
 #include "net/socket.h"
@@ -59,6 +60,14 @@ static visit *visit_of(mail_receive *rcv, mail_smtp_session *session)
     return vs;
 }
 
+/* NULL: nothing has been begun. */
+static const mail_envelope *envelope_of(const mail_smtp_session *session)
+{
+    const visit *vs = session->user;
+
+    return vs != NULL ? &vs->envelope : NULL;
+}
+
 static void visit_end(mail_receive *rcv, mail_smtp_session *session)
 {
     visit *vs = session->user;
@@ -76,7 +85,7 @@ static const mail_reply NO_MEMORY = {451, {4, 3, 0}, {"Out of memory", 13}};
 static const mail_reply NO_ROOM = {452, {4, 3, 1}, {"No room for more messages now", 29}};
 static const mail_reply BROKEN = {451, {4, 3, 0}, {"Messages cannot be stored now", 29}};
 
-static const mail_reply *refusal_of(int code)
+static const mail_reply *reply_for(int code)
 {
     switch (code) {
     case MAIL_ENOSPC:
@@ -88,26 +97,18 @@ static const mail_reply *refusal_of(int code)
     }
 }
 
-static void tell_refusal(const mail_receive *rcv, const mail_smtp_session *session,
-                         mail_span sender, mail_span recipient, const mail_reply *reply)
+/*
+ * A client that sends several commands at once learns late that the first was refused. What is said
+ * to the others is no news.
+ */
+static void on_refused(const mail_receive *rcv, const mail_smtp_session *session,
+                       const mail_smtp_event *ev)
 {
-    char peer[MAIL_IP_TEXT_SIZE] = "unix";
-    char text[MAIL_REPLY_TEXT_SIZE];
-    size_t length = mail_reply_print(reply, text, sizeof(text));
-    size_t peer_length =
-        session->peer_is_unix ? strlen(peer) : mail_ip_print(&session->peer.ip, peer);
-    const mail_log_field fields[] = {
-        {"peer", {peer, peer_length}},
-        {"helo", session->helo},
-        {"from", sender},
-        {"to", recipient},
-        {"reply", {text, length}},
-        {"user", session->authenticated},
-    };
-    size_t count = MAIL_COUNT(fields) - (session->authenticated.length > 0 ? 0 : 1);
+    if (!ev->is_consequence) {
+        refusal what = refusal_of_command(envelope_of(session), ev);
 
-    receive_measure_refusal(&rcv->measure, reply);
-    mail_log_line(rcv->log, MAIL_LOG_INFO, "refused", fields, count);
+        refusal_tell(rcv, session, &what);
+    }
 }
 
 /* A message whose content ends its session (a bare CR or LF) gets no other word than the last. */
@@ -116,7 +117,9 @@ static void on_close(mail_receive *rcv, mail_smtp_session *session, const mail_s
     const visit *vs = session->user;
 
     if (vs != NULL && ev->reply != NULL && ev->reply->code == 550 && ev->reply->status[1] == 6) {
-        tell_refusal(rcv, session, mail_envelope_sender(&vs->envelope), MAIL_SPAN(""), ev->reply);
+        refusal what = refusal_of_message(envelope_of(session), MAIL_SPAN("DATA"), ev->reply);
+
+        refusal_tell(rcv, session, &what);
     }
     visit_end(rcv, session);
 }
@@ -134,17 +137,23 @@ static void on_mail(mail_receive *rcv, mail_smtp_session *session, mail_ticket t
     static const mail_reply not_yours = {550, {5, 7, 1}, {"You may not send as that address", 32}};
     visit *vs = visit_of(rcv, session);
     int code = vs != NULL ? mail_queue_has_room(rcv->opts.queue, ev->mail->size) : MAIL_ENOMEM;
+    const mail_reply *reply = NULL;
 
     if (!may_send_as(rcv, session, ev->path)) {
-        tell_refusal(rcv, session, mail_path_text(ev->path), MAIL_SPAN(""), &not_yours);
-        (void)mail_smtp_service_answer(ticket, &not_yours);
-        return;
-    }
-    if (code == MAIL_OK) {
+        reply = &not_yours;
+    } else if (code == MAIL_OK) {
         vs->size = ev->mail->size;
         code = transaction_begin(&vs->envelope, ev);
     }
-    (void)mail_smtp_service_answer(ticket, code == MAIL_OK ? NULL : refusal_of(code));
+    if (reply == NULL && code != MAIL_OK) {
+        reply = reply_for(code);
+    }
+    if (reply != NULL) {
+        refusal what = refusal_of_mail(ev, reply);
+
+        refusal_tell(rcv, session, &what);
+    }
+    (void)mail_smtp_service_answer(ticket, reply);
 }
 
 static origin origin_of(const mail_receive *rcv, const mail_smtp_session *session)
@@ -174,8 +183,9 @@ static void on_rcpt(mail_receive *rcv, mail_smtp_session *session, mail_ticket t
     mail_reply reply = recipient_add(rcv, &from, ev->path, &given, &vs->envelope);
 
     if (reply.code != 0) {
-        tell_refusal(rcv, session, mail_envelope_sender(&vs->envelope), mail_path_text(ev->path),
-                     &reply);
+        refusal what = refusal_of_rcpt(&vs->envelope, ev, &reply);
+
+        refusal_tell(rcv, session, &what);
     }
     (void)mail_smtp_service_answer(ticket, reply.code == 0 ? NULL : &reply);
 }
@@ -202,6 +212,15 @@ static mail_sink *sink_for(mail_receive *rcv, const mail_smtp_session *session, 
     return &vs->submit->sink;
 }
 
+static void refuse_data(const mail_receive *rcv, const mail_smtp_session *session,
+                        mail_ticket ticket, const mail_reply *reply)
+{
+    refusal what = refusal_of_message(envelope_of(session), MAIL_SPAN("DATA"), reply);
+
+    refusal_tell(rcv, session, &what);
+    (void)mail_smtp_service_answer(ticket, reply);
+}
+
 static void on_data(mail_receive *rcv, mail_smtp_session *session, mail_ticket ticket)
 {
     visit *vs = session->user;
@@ -211,13 +230,13 @@ static void on_data(mail_receive *rcv, mail_smtp_session *session, mail_ticket t
     char accepted[64];
 
     if (code != MAIL_OK) {
-        (void)mail_smtp_service_answer(ticket, refusal_of(code));
+        refuse_data(rcv, session, ticket, reply_for(code));
         return;
     }
     sink = sink_for(rcv, session, vs);
     if (sink == NULL) {
         mail_sink_abort(&vs->message->sink);
-        (void)mail_smtp_service_answer(ticket, &NO_MEMORY);
+        refuse_data(rcv, session, ticket, &NO_MEMORY);
         return;
     }
     snprintf(accepted, sizeof(accepted), "queued as %s", vs->message->id);
@@ -251,7 +270,7 @@ static void on_event(mail_smtp_session *session, mail_ticket ticket, const mail_
         (void)mail_smtp_service_answer(ticket, NULL);
         return;
     case MAIL_SMTP_EV_REFUSED:
-        tell_refusal(rcv, session, MAIL_SPAN(""), MAIL_SPAN(""), ev->reply);
+        on_refused(rcv, session, ev);
         return;
     case MAIL_SMTP_EV_CLOSE:
         on_close(rcv, session, ev);
@@ -265,19 +284,26 @@ static void on_event(mail_smtp_session *session, mail_ticket ticket, const mail_
     }
 }
 
-/* SS-047 */
-static const mail_reply *refusal(mail_smtp_session *session, int code, void *arg)
+/* SS-047. That the queue could not make a message safe is in the log already, as "not accepted". */
+static const mail_reply *on_refusal(mail_smtp_session *session, int code, void *arg)
 {
     static const mail_reply looping = {
         554, {5, 4, 6}, {"Too many hops, this message is looping", 38}};
     const visit *vs = session->user;
-    const mail_reply *of_header = submit_refusal(vs != NULL ? vs->submit : NULL);
+    const mail_reply *reply = submit_refusal(vs != NULL ? vs->submit : NULL);
 
-    if (of_header != NULL) {
-        tell_refusal(arg, session, mail_envelope_sender(&vs->envelope), MAIL_SPAN(""), of_header);
-        return of_header;
+    if (reply == NULL) {
+        reply = code == MAIL_ELIMIT ? &looping : reply_for(code);
     }
-    return code == MAIL_ELIMIT ? &looping : refusal_of(code);
+    if (vs == NULL || !vs->message->is_told) {
+        refusal what = refusal_of_message(envelope_of(session), MAIL_SPAN("DATA"), reply);
+
+        refusal_tell(arg, session, &what);
+        if (vs != NULL) {
+            vs->message->is_told = true; /* LMTP asks for each recipient */
+        }
+    }
+    return reply;
 }
 
 static void on_intake_bell(void *arg)
@@ -334,7 +360,7 @@ static int make_parts(mail_receive *rcv)
     service.mem = rcv->mem;
     service.log = rcv->log;
     service.on_event = on_event;
-    service.refusal = refusal;
+    service.refusal = on_refusal;
     service.arg = rcv;
     service.accounts = rcv->opts.accounts;
     service.login = rcv->opts.login;

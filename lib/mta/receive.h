@@ -85,6 +85,7 @@ typedef struct arrival {
     char user[MAIL_SASL_NAME_MAX + 1];
     size_t recipients;
     uint64_t octets; /* of the message, without our field */
+    bool is_told;    /* the log has how it ended */
     bool is_finishing;
     bool is_orphan; /* freed as soon as it is no longer finishing */
 } arrival;

@@ -173,7 +173,7 @@ void smtp_session_ask(smtp_session *ss, const mail_smtp_event *ev)
 }
 
 /* The client has had too much of what it asks for: the answer is ours. */
-static void refuse_more(smtp_session *ss, net_resource resource, mail_smtp_event_type question)
+static void refuse_more(smtp_session *ss, net_resource resource, const mail_smtp_event *ev)
 {
     static const struct {
         mail_reply reply;
@@ -185,10 +185,14 @@ static void refuse_more(smtp_session *ss, net_resource resource, mail_smtp_event
                             NET_LIMIT_RECIPIENTS},
     };
     const mail_reply *reply = &rows[resource].reply;
-    mail_smtp_event refused = {.type = MAIL_SMTP_EV_REFUSED, .reply = reply};
+    mail_smtp_event refused = {.type = MAIL_SMTP_EV_REFUSED,
+                               .name = ev->type == MAIL_SMTP_EV_MAIL ? MAIL_SPAN("MAIL")
+                                                                     : MAIL_SPAN("RCPT"),
+                               .path = ev->path,
+                               .reply = reply};
 
     mail_metric_count(ss->service->door.measure.met[rows[resource].limit], 1);
-    ss->question = question;
+    ss->question = ev->type;
     smtp_session_answer(ss, reply);
     tell_policy(ss, no_ticket, &refused);
 }
@@ -201,7 +205,7 @@ static void ask_within(smtp_session *ss, net_resource resource, const mail_smtp_
                         mail_loop_now(service->loop))) {
         smtp_session_ask(ss, ev);
     } else {
-        refuse_more(ss, resource, ev->type);
+        refuse_more(ss, resource, ev);
     }
 }
 

@@ -110,7 +110,8 @@ struct mail_smtp_server {
     bool has_binding : 1;
     bool told_dropped : 1; /* of input behind STARTTLS */
     bool is_authenticated : 1;
-    bool skips_auth : 1; /* the line that is skipped was AUTH's */
+    bool skips_auth : 1;  /* the line that is skipped was AUTH's */
+    bool was_refused : 1; /* what was answered last */
     bool shutdown_asked : 1;
     bool shutdown_forced : 1;
 

@@ -154,5 +154,6 @@ int mail_smtp_server_answer(mail_smtp_server *srv, mail_time now, const mail_rep
         return code;
     }
     srv->question = MAIL_SMTP_EV_NONE;
+    srv->was_refused = reply->code >= 400;
     return asked->answered(srv, reply);
 }

@@ -155,11 +155,32 @@ static const mail_reply *precondition_of(const mail_smtp_server *srv, const stru
     return NULL;
 }
 
+/* Runs a verb that is in order here; else says why it is not. */
+static int run_verb(mail_smtp_server *srv, const struct verb *verb, mail_span arg,
+                    mail_smtp_event *ev)
+{
+    const mail_reply *missing = precondition_of(srv, verb);
+
+    if (missing != NULL) {
+        return smtp_server_refuse(srv, missing, ev);
+    }
+    if ((verb->states & SMTP_IN(srv->state)) == 0) {
+        return smtp_server_refuse(srv, out_of_order(srv), ev);
+    }
+    if ((verb->flags & NO_ARGUMENT) != 0 && arg.length > 0) {
+        return smtp_server_refuse(srv, &NEEDS_NOTHING, ev);
+    }
+    if ((verb->flags & IS_JUNK) != 0 && !smtp_server_bears_junk(srv)) {
+        return smtp_server_hang_up(srv, &TOO_MUCH_JUNK);
+    }
+    return verb->run(srv, arg, ev);
+}
+
 static int run_line(mail_smtp_server *srv, mail_span line, mail_smtp_event *ev)
 {
-    const mail_reply *missing;
     const struct verb *verb;
     mail_span name;
+    int code;
 
     /* RFC 5321, section 4.1.1: white space at the end is tolerated. */
     while (line.length > 0 &&
@@ -177,20 +198,11 @@ static int run_line(mail_smtp_server *srv, mail_span line, mail_smtp_event *ev)
     if (verb == NULL) {
         return smtp_server_refuse(srv, &UNKNOWN, ev);
     }
-    missing = precondition_of(srv, verb);
-    if (missing != NULL) {
-        return smtp_server_refuse(srv, missing, ev);
+    code = run_verb(srv, verb, line, ev);
+    if (ev->type == MAIL_SMTP_EV_REFUSED) {
+        ev->name = mail_span_text(verb->name);
     }
-    if ((verb->states & SMTP_IN(srv->state)) == 0) {
-        return smtp_server_refuse(srv, out_of_order(srv), ev);
-    }
-    if ((verb->flags & NO_ARGUMENT) != 0 && line.length > 0) {
-        return smtp_server_refuse(srv, &NEEDS_NOTHING, ev);
-    }
-    if ((verb->flags & IS_JUNK) != 0 && !smtp_server_bears_junk(srv)) {
-        return smtp_server_hang_up(srv, &TOO_MUCH_JUNK);
-    }
-    return verb->run(srv, line, ev);
+    return code;
 }
 
 /* Swallows an over-long line, whose end may be far, and answers it once. */

@@ -106,6 +106,7 @@ static int refuse_all(mail_smtp_server *srv, mail_smtp_event *ev)
         }
     }
     smtp_server_end_transaction(srv);
+    ev->name = MAIL_SPAN("DATA");
     return smtp_server_refuse(srv, &smtp_too_big, ev);
 }
 

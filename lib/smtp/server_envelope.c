@@ -24,7 +24,7 @@ static bool takes_prefix(mail_span *arg, mail_span prefix)
     return true;
 }
 
-static const mail_reply *take_mail(mail_smtp_server *srv, mail_span arg)
+static const mail_reply *take_mail(mail_smtp_server *srv, mail_span arg, mail_smtp_event *ev)
 {
     const mail_reply *refusal;
 
@@ -33,10 +33,14 @@ static const mail_reply *take_mail(mail_smtp_server *srv, mail_span arg)
     }
     srv->mail = (mail_smtp_mail){.size = 0};
     refusal = smtp_server_take_path(srv, SMTP_MAIL, &arg);
-    return refusal != NULL ? refusal : smtp_server_take_params(srv, SMTP_MAIL, arg);
+    if (refusal != NULL) {
+        return refusal;
+    }
+    ev->path = &srv->path;
+    return smtp_server_take_params(srv, SMTP_MAIL, arg);
 }
 
-static const mail_reply *take_rcpt(mail_smtp_server *srv, mail_span arg)
+static const mail_reply *take_rcpt(mail_smtp_server *srv, mail_span arg, mail_smtp_event *ev)
 {
     const mail_reply *refusal;
 
@@ -49,29 +53,31 @@ static const mail_reply *take_rcpt(mail_smtp_server *srv, mail_span arg)
     }
     srv->rcpt = (mail_smtp_rcpt){.notify = 0};
     refusal = smtp_server_take_path(srv, SMTP_RCPT, &arg);
-    return refusal != NULL ? refusal : smtp_server_take_params(srv, SMTP_RCPT, arg);
+    if (refusal != NULL) {
+        return refusal;
+    }
+    ev->path = &srv->path;
+    return smtp_server_take_params(srv, SMTP_RCPT, arg);
 }
 
 int smtp_server_on_mail(mail_smtp_server *srv, mail_span arg, mail_smtp_event *ev)
 {
-    const mail_reply *refusal = take_mail(srv, arg);
+    const mail_reply *refusal = take_mail(srv, arg, ev);
 
     if (refusal != NULL) {
         return smtp_server_refuse(srv, refusal, ev);
     }
-    ev->path = &srv->path;
     ev->mail = &srv->mail;
     return smtp_server_ask(srv, MAIL_SMTP_EV_MAIL, ev);
 }
 
 int smtp_server_on_rcpt(mail_smtp_server *srv, mail_span arg, mail_smtp_event *ev)
 {
-    const mail_reply *refusal = take_rcpt(srv, arg);
+    const mail_reply *refusal = take_rcpt(srv, arg, ev);
 
     if (refusal != NULL) {
         return smtp_server_refuse(srv, refusal, ev);
     }
-    ev->path = &srv->path;
     ev->rcpt = &srv->rcpt;
     return smtp_server_ask(srv, MAIL_SMTP_EV_RCPT, ev);
 }

@@ -134,6 +134,8 @@ int smtp_server_refuse(mail_smtp_server *srv, const mail_reply *reply, mail_smtp
     }
     ev->type = MAIL_SMTP_EV_REFUSED;
     ev->reply = reply;
+    ev->is_consequence = srv->was_refused && reply->code == 503;
+    srv->was_refused = true;
     return code;
 }
 

@@ -48,6 +48,7 @@ int smtp_server_tls_step(mail_smtp_server *srv, mail_span in, size_t *used, mail
     if (!srv->told_dropped) {
         srv->told_dropped = true;
         ev->type = MAIL_SMTP_EV_REFUSED;
+        ev->name = MAIL_SPAN("STARTTLS");
         ev->reply = &DROPPED;
     }
     return MAIL_OK;

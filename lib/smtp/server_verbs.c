@@ -64,6 +64,7 @@ int smtp_server_on_rset(mail_smtp_server *srv, mail_span arg, mail_smtp_event *e
     if (srv->state != SMTP_EXPECT_HELO) {
         ev->type = smtp_server_end_transaction(srv);
     }
+    srv->was_refused = false;
     return smtp_server_say(srv, &OK);
 }
 

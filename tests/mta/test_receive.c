@@ -172,7 +172,7 @@ static void puts_a_message_with_its_trace_into_the_queue(void **state)
 {
     for (int kind = 0; kind < WORLD_LOOPS; kind++) {
         mail_receive_options opts = strict_options();
-        char want[256];
+        char want[1000];
         kit_listing ls;
         kit k;
         char *text;
@@ -404,6 +404,75 @@ static void refuses_a_message_that_has_been_everywhere(void **state)
     }
 }
 
+static size_t count_of(const char *text, const char *part)
+{
+    size_t count = 0;
+
+    for (text = strstr(text, part); text != NULL; text = strstr(text + 1, part)) {
+        count++;
+    }
+    return count;
+}
+
+static void logs_each_refusal_once_with_what_is_known_of_it(void **state)
+{
+    static const struct {
+        const char *said; /* at once; NULL: too big a message */
+        size_t replies;
+        const char *reply;
+        const char *line;
+    } cases[] = {
+        {"MAIL FROM:<a@b.example> SIZE=2000\r\nRCPT TO:<anna@example.org>\r\n"
+         "RCPT TO:<anna@example.org>\r\nDATA\r\nNOOP\r\n",
+         5, "250 2.0.0 OK\r\n",
+         "refused peer=127.0.0.1 helo=client.example from=a@b.example "
+         "reply=\"552 5.3.4 Message too big\" command=MAIL"},
+        {"MAIL FROM:<>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\nNOOP\r\n", 4, "250 2.0.0 OK\r\n",
+         "refused peer=127.0.0.1 helo=client.example from=\"\" to=bob@example.org "
+         "reply=\"550 5.1.1 No such user here\" command=RCPT"},
+        {"RCPT TO:<anna@example.org> X=Y\r\nNOOP\r\n", 2, "250 2.0.0 OK\r\n",
+         "refused peer=127.0.0.1 helo=client.example from=\"\" to=anna@example.org "
+         "reply=\"555 5.5.4 Parameter unknown or not offered\" command=RCPT"},
+        {"RSET\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<anna@example.org>\r\n"
+         "RCPT TO:<postmaster@example.org>\r\nDATA\r\n",
+         5, "354 End with <CRLF>.<CRLF>\r\n", NULL},
+        {NULL, 1, "552 5.3.4 Message too big\r\n",
+         "refused peer=127.0.0.1 helo=client.example from=a@b.example to=anna@example.org "
+         "recipients=2 reply=\"552 5.3.4 Message too big\" command=DATA"},
+        {"DATA\r\nRCPT TO:<x@y.example>\r\nNONSENSE\r\n", 3, "500 5.5.1 Command unknown\r\n",
+         "refused peer=127.0.0.1 helo=client.example reply=\"500 5.5.1 Command unknown\""},
+    };
+    mail_receive_options opts = strict_options();
+    kit k;
+    int fd;
+
+    (void)state;
+    opts.engine.max_message_bytes = 1000;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    fd = greet(&k);
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        char big[3000];
+
+        memset(big, 'x', sizeof(big));
+        memcpy(big + sizeof(big) - 6, "\r\n.\r\n", 6);
+        big[sizeof(big) - 1] = '\0';
+        mail_test_case(cases[i].said != NULL ? cases[i].said : "too big");
+        k.log[0] = '\0';
+        kit_says(&k, fd, cases[i].said != NULL ? cases[i].said : big);
+        for (size_t j = 1; j < cases[i].replies; j++) {
+            kit_hears(&k, fd, "");
+        }
+        kit_hears(&k, fd, cases[i].reply);
+        assert_int_equal(count_of(k.log, "refused "), cases[i].line != NULL ? 1 : 0);
+        if (cases[i].line != NULL && strstr(k.log, cases[i].line) == NULL) {
+            fail_msg("logged: %s", k.log);
+        }
+    }
+    close(fd);
+    kit_close(&k);
+}
+
 static void logs_and_counts_a_message_that_ends_its_session(void **state)
 {
     mail_receive_options opts = strict_options();
@@ -424,7 +493,8 @@ static void logs_and_counts_a_message_that_ends_its_session(void **state)
     world_until(&k.w, mail_receive_sessions(k.receive) == 0);
     assert_non_null(strstr(k.log,
                            "refused peer=127.0.0.1 helo=client.example from=a@client.example "
-                           "to=\"\" reply=\"550 5.6.0 Lone CR or LF in the message\""));
+                           "to=anna@example.org recipients=1 "
+                           "reply=\"550 5.6.0 Lone CR or LF in the message\" command=DATA"));
     mail_sink_memory_init(&out, NULL, 1 << 20);
     assert_int_equal(mail_metrics_print(opts.metrics, &out.sink), MAIL_OK);
     text = mail_sink_memory_bytes(&out);
@@ -763,6 +833,7 @@ int main(void)
         cmocka_unit_test(takes_an_alias_whole_or_not_at_all),
         cmocka_unit_test(hands_on_through_an_alias_what_its_sender_asked_for),
         cmocka_unit_test(refuses_a_message_that_has_been_everywhere),
+        cmocka_unit_test(logs_each_refusal_once_with_what_is_known_of_it),
         cmocka_unit_test(logs_and_counts_a_message_that_ends_its_session),
         cmocka_unit_test(keeps_nothing_of_a_message_that_breaks_off),
         cmocka_unit_test(ends_in_the_middle_of_anything),

@@ -226,7 +226,7 @@ static void translate(const adapter *ad, const mail_smtp_event *ev, transcript_e
             add(to, " index=%zu", ev->index);
         }
     } else if (ev->reply != NULL) {
-        add(to, " %u", ev->reply->code);
+        add(to, " %u%s", ev->reply->code, ev->is_consequence ? " of that" : "");
     }
     to->is_last = ev->type == MAIL_SMTP_EV_CLOSE;
 }
