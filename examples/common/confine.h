@@ -62,6 +62,9 @@ typedef struct confine_files {
 void confine_files_begin(confine_files *files);
 void confine_files_allow(confine_files *files, const char *path, bool to_write);
 
+/* To remove the file `path`, and others where it lies, but nothing else with them. */
+void confine_files_allow_removal(confine_files *files, const char *path);
+
 /* From now on there are no others; says whether that is so. Also what a library may need is allowed. */
 bool confine_files_end(confine_files *files);
 

@@ -25,6 +25,7 @@ enum {
 
 #define READ_FILE    (1ULL << 2)
 #define READ_DIR     (1ULL << 3)
+#define REMOVE_FILE  (1ULL << 5)
 #define RIGHTS_ABI_1 ((1ULL << 13) - 1)
 #define REFER        (1ULL << 13) /* from version 2 on */
 #define TRUNCATE     (1ULL << 14) /* 3 */
@@ -102,9 +103,9 @@ static int open_dir(const char *path)
     return fd;
 }
 
-void confine_files_allow(confine_files *files, const char *path, bool to_write)
+static void allow(confine_files *files, const char *path, uint64_t rights)
 {
-    path_beneath_attr attr = {.allowed_access = to_write ? files->all : READING};
+    path_beneath_attr attr = {.allowed_access = rights};
 
     if (files->ruleset < 0 || path == NULL) {
         return;
@@ -114,6 +115,16 @@ void confine_files_allow(confine_files *files, const char *path, bool to_write)
         (void)syscall(SYS_landlock_add_rule, files->ruleset, RULE_PATH_BENEATH, &attr, 0);
         close(attr.parent_fd);
     }
+}
+
+void confine_files_allow(confine_files *files, const char *path, bool to_write)
+{
+    allow(files, path, to_write ? files->all : READING);
+}
+
+void confine_files_allow_removal(confine_files *files, const char *path)
+{
+    allow(files, path, REMOVE_FILE);
 }
 
 /* Names, time, trust, chance, and what is loaded late. */
@@ -165,6 +176,12 @@ void confine_files_allow(confine_files *files, const char *path, bool to_write)
     (void)files;
     (void)path;
     (void)to_write;
+}
+
+void confine_files_allow_removal(confine_files *files, const char *path)
+{
+    (void)files;
+    (void)path;
 }
 
 bool confine_files_end(confine_files *files)

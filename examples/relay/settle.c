@@ -129,6 +129,14 @@ static void allow_secrets(const option_texts *rules, confine_files *files)
     }
 }
 
+/* Unix sockets go with us. */
+static void allow_sockets(const relay_listeners *listeners, confine_files *files)
+{
+    for (size_t i = 0; i < listeners->count; i++) {
+        confine_files_allow_removal(files, listeners->items[i].path);
+    }
+}
+
 static void limit_files(const relay *rl)
 {
     const relay_config *config = &rl->config;
@@ -147,6 +155,7 @@ static void limit_files(const relay *rl)
     allow_all(&config->tls_outgoing.keys, &files);
     confine_files_allow(&files, config->tls_outgoing.trust, false);
     allow_secrets(&config->auth_out, &files);
+    allow_sockets(&config->listeners, &files);
     if (!confine_files_end(&files)) {
         server_say(&rl->log, MAIL_LOG_DEBUG, "files not limited", "the system has no Landlock");
     }

@@ -124,6 +124,9 @@ void net_listener_deinit(net_listener *ls)
     }
     ls->loop->ops->unwatch(ls->watch);
     ls->loop->ops->untimer(ls->pause);
+    if (ls->net->ops->remove_unix != NULL) { /* while it is sure whose it is */
+        ls->net->ops->remove_unix(ls->net, ls->fd);
+    }
     ls->net->ops->close(ls->net, ls->fd);
     give_spare(ls);
     *ls = (net_listener){.fd = -1};

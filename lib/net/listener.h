@@ -31,7 +31,10 @@ typedef struct net_listener {
 int net_listener_init(net_listener *ls, const mail_sockets *net, mail_loop *loop, int fd,
                       net_accept_fn *fn, void *arg);
 
-/* Also from inside the callback, which the struct must outlive. Again, it does nothing. */
+/*
+ * A unix socket's file goes too, so that nobody waits at a door that is shut. Also from inside the
+ * callback, which the struct must outlive. Again, it does nothing.
+ */
 void net_listener_deinit(net_listener *ls);
 
 #endif

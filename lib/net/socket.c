@@ -159,6 +159,38 @@ static int bind_unix(int fd, const address *where)
     return bind(fd, &where->any, sizeof(where->un)) == 0 ? 0 : -errno;
 }
 
+/* The process that called listen(2) for whoever answers there; 0: nobody does. */
+static pid_t listener_at(const address *where)
+{
+    struct ucred peer = {.pid = 0};
+    socklen_t length = sizeof(peer);
+    int fd = open_socket(AF_UNIX, SOCK_STREAM);
+
+    if (fd < 0) {
+        return 0;
+    }
+    if (connect(fd, &where->any, sizeof(where->un)) != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
+        peer.pid = 0;
+    }
+    close(fd);
+    return peer.pid;
+}
+
+/* A socket that was handed over is its maker's, who finds it there again. */
+static void system_remove_unix(const mail_sockets *net, int listener)
+{
+    address where;
+    socklen_t length = sizeof(where);
+
+    (void)net;
+    memset(&where, 0, sizeof(where));
+    if (getsockname(listener, &where.any, &length) == 0 && where.any.sa_family == AF_UNIX &&
+        where.un.sun_path[0] != '\0' && listener_at(&where) == getpid()) {
+        unlink(where.un.sun_path);
+    }
+}
+
 static int system_listen_unix(const mail_sockets *net, const char *path, unsigned flags)
 {
     address where;
@@ -355,6 +387,7 @@ static bool system_peer_is_us(const mail_sockets *net, int fd)
 static const mail_sockets_ops system_ops = {
     .listen_tcp = system_listen_tcp,
     .listen_unix = system_listen_unix,
+    .remove_unix = system_remove_unix,
     .accept = system_accept,
     .connect_tcp = system_connect_tcp,
     .connect_unix = system_connect_unix,

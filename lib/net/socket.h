@@ -25,6 +25,11 @@ typedef struct mail_sockets_ops {
                       mail_endpoint *bound);
     /* A socket that nobody listens on any more is replaced. */
     int (*listen_unix)(const mail_sockets *net, const char *path, unsigned flags);
+    /*
+     * Removes the file of a unix socket that this process has begun to listen on, unless somebody
+     * else's is there by now; of any other socket nothing. NULL: sockets have no files.
+     */
+    void (*remove_unix)(const mail_sockets *net, int listener);
     /* The accepted descriptor; `peer->ip.family` is 0 for a unix socket. -EAGAIN: none waits. */
     int (*accept)(const mail_sockets *net, int listener, mail_endpoint *peer);
     /* A descriptor that becomes writable when connected; then connect_result. */

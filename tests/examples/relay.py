@@ -26,6 +26,20 @@ def says_where_it_listens_in_the_order_given():
         assert re.fullmatch(f"ready smtp={here} lmtp=unix:lmtp smtp={here} lmtp={here}", r.ready)
 
 
+def leaves_no_socket_behind():
+    with tempfile.TemporaryDirectory() as home:
+        sockets = [os.path.join(home, name) for name in ("lmtp", "spool/control")]
+        with relay(*ANY, "--lmtp", "unix:lmtp", home=home) as r:
+            assert all(map(os.path.exists, sockets))
+            r.stop(signal.SIGKILL)
+            assert all(map(os.path.exists, sockets))
+        with relay(*ANY, "--lmtp", "unix:lmtp", home=home) as r:  # replaces what is dead
+            taken = run("--listen", "127.0.0.1:0", "--lmtp", "unix:lmtp", "--spool", "other", home=home)
+            assert taken.returncode == 69 and "lmtp" in taken.stderr, taken
+            assert r.stop() == 0
+        assert not any(map(os.path.exists, sockets))
+
+
 def delivers_locally_and_returns_what_it_cannot():
     with tempfile.TemporaryDirectory() as home:
         with open(os.path.join(home, "users"), "w") as users:
@@ -522,6 +536,7 @@ def never_relays_for_strangers():
 
 TESTS = [
     says_where_it_listens_in_the_order_given,
+    leaves_no_socket_behind,
     delivers_locally_and_returns_what_it_cannot,
     relays_through_another_and_waits_for_it,
     believes_a_proxy_that_is_listed,

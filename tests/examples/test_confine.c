@@ -92,6 +92,8 @@ static int limit_to_some(const char *dir)
     confine_files_allow(&files, spool, true);
     confine_files_allow(&files, users, false);
     confine_files_allow(&files, later, true);
+    snprintf(later, sizeof(later), "%s/run/socket", dir);
+    confine_files_allow_removal(&files, later);
     if (!confine_files_end(&files)) {
         return SKIPPED;
     }
@@ -109,12 +111,14 @@ static int limit_to_some(const char *dir)
     CHECK(12, look("/etc", "passwd") == 0);
     CHECK(13, look("/dev", "urandom") == 0);
     CHECK(14, touch("/dev/shm", "libmail-confine-test") != 0);
+    CHECK(15, unlink(later) == 0);
+    CHECK(16, touch(dir, "run/socket") == -EACCES);
     return DONE;
 }
 
 static void only_the_files_that_are_allowed_are_left(void **state)
 {
-    static const char *const folders[] = {"spool", "spool/cur", "etc", "var", "secret"};
+    static const char *const folders[] = {"spool", "spool/cur", "etc", "var", "secret", "run"};
     char *dir = mail_test_make_dir();
     char path[512];
     int code;
@@ -127,6 +131,7 @@ static void only_the_files_that_are_allowed_are_left(void **state)
     assert_int_equal(touch(dir, "etc/users"), 0);
     assert_int_equal(touch(dir, "etc/aliases"), 0);
     assert_int_equal(touch(dir, "secret/key"), 0);
+    assert_int_equal(touch(dir, "run/socket"), 0);
     code = in_a_child(limit_to_some, dir);
     mail_test_remove_dir(dir);
     if (code == SKIPPED) {

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/wait.h>
 
 static const mail_sockets *net = &net_system_sockets;
 
@@ -176,6 +177,49 @@ static void a_dead_unix_socket_is_replaced(void **state)
     mail_test_remove_dir(dir);
 }
 
+/* As when the socket was made by a service manager. */
+static void remove_in_another_process(int listener)
+{
+    pid_t child = fork();
+    int status;
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        net->ops->remove_unix(net, listener);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void only_who_listens_removes_a_unix_socket(void **state)
+{
+    char *dir = mail_test_make_dir();
+    char path[100];
+    int listener;
+    FILE *file;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/lmtp", dir);
+    listener = net->ops->listen_unix(net, path, 0);
+    assert_true(listener >= 0);
+    remove_in_another_process(listener);
+    assert_int_equal(access(path, F_OK), 0);
+    net->ops->remove_unix(net, listener);
+    assert_int_equal(access(path, F_OK), -1);
+    net->ops->remove_unix(net, listener); /* it is gone */
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    net->ops->remove_unix(net, listener); /* what is no socket is never removed */
+    assert_int_equal(access(path, F_OK), 0);
+    net->ops->close(net, listener);
+    listener = net->ops->listen_tcp(net, &loopback, 0, NULL);
+    net->ops->remove_unix(net, listener);
+    net->ops->close(net, listener);
+    mail_test_remove_dir(dir);
+}
+
 static void a_name_too_long_for_a_unix_socket_is_refused(void **state)
 {
     char path[200];
@@ -285,6 +329,7 @@ int main(void)
         cmocka_unit_test(a_port_in_use_is_refused_unless_shared),
         cmocka_unit_test(a_refused_connection_says_so),
         cmocka_unit_test(a_dead_unix_socket_is_replaced),
+        cmocka_unit_test(only_who_listens_removes_a_unix_socket),
         cmocka_unit_test(a_name_too_long_for_a_unix_socket_is_refused),
         cmocka_unit_test(udp_ports_are_drawn_at_random_and_hear_only_their_peer),
         cmocka_unit_test(a_mapped_address_is_the_one_that_was_mapped),

@@ -90,6 +90,12 @@ static inline int world_listen_tcp(const mail_sockets *net, const mail_endpoint 
     return fails(net, CALL_LISTEN) ? failure_of(net) : SYSTEM(listen_tcp, at, flags, bound);
 }
 
+static inline void world_remove_unix(const mail_sockets *net, int listener)
+{
+    (void)net;
+    net_system_sockets.ops->remove_unix(&net_system_sockets, listener);
+}
+
 static inline int world_listen_unix(const mail_sockets *net, const char *path, unsigned flags)
 {
     return fails(net, CALL_LISTEN) ? failure_of(net) : SYSTEM(listen_unix, path, flags);
@@ -189,6 +195,7 @@ static inline int world_open(world *w, int kind, const mail_mem *mem)
     static const mail_sockets_ops ops = {
         .listen_tcp = world_listen_tcp,
         .listen_unix = world_listen_unix,
+        .remove_unix = world_remove_unix,
         .accept = world_accept,
         .connect_tcp = world_connect_tcp,
         .connect_unix = world_connect_unix,
