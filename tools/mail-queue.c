@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include <mail/address.h>
 #include <mail/drop.h>
 #include <mail/operator.h>
 #include <mail/version.h>
@@ -19,6 +20,7 @@ typedef struct settings {
     const char *spool;
     bool json;
     mail_queue_selector which;
+    mail_path sender;
 } settings;
 
 static const char usage[] =
@@ -53,28 +55,37 @@ static bool is_empty(const mail_queue_selector *which)
            which->sender.length == 0;
 }
 
+/* Tells of each id that there is no message of. */
+static int find_missing(mail_operator *op, const mail_queue_selector *which)
+{
+    int code = EX_OK;
+
+    for (size_t i = 0; i < which->id_count; i++) {
+        if (!mail_operator_has(op, which->ids[i])) {
+            fprintf(stderr, "mail-queue: %.60s: no such message\n", which->ids[i]);
+            code = EX_NOINPUT;
+        }
+    }
+    return code;
+}
+
 static int run_list(settings *set, const char *command)
 {
     mail_queue_format format = set->json ? MAIL_QUEUE_JSON : MAIL_QUEUE_TABLE;
-    bool is_show = strcmp(command, "show") == 0;
     mail_error err = {0};
-    uint64_t count = 0;
+    mail_operator *op;
+    int missing;
     int code;
 
-    if (is_show && set->which.id_count == 0) {
-        fputs("mail-queue: show which message? See mail-queue --help\n", stderr);
-        return EX_USAGE;
-    }
+    (void)command;
     set->which.all = is_empty(&set->which) || set->which.all;
-    code = mailq_list(set->spool, &set->which, format, &count, &err);
-    if (code != MAIL_OK) {
+    if (mail_operator_open(&op, set->spool, false, NULL, &err) != MAIL_OK) {
         return fail(&err);
     }
-    if (is_show && count < set->which.id_count) {
-        fputs("mail-queue: not all of these messages are in the queue\n", stderr);
-        return EX_NOINPUT;
-    }
-    return EX_OK;
+    missing = find_missing(op, &set->which);
+    code = mailq_list(op, &set->which, format, &err);
+    mail_operator_close(op);
+    return code != MAIL_OK ? fail(&err) : missing;
 }
 
 static int run_mailq(settings *set, const char *command)
@@ -82,7 +93,9 @@ static int run_mailq(settings *set, const char *command)
     mail_error err = {0};
 
     (void)command;
-    return mailq_print(set->spool, &err) != MAIL_OK ? fail(&err) : EX_OK;
+    return mailq_print(set->spool, set->json ? MAIL_QUEUE_JSON : MAIL_QUEUE_MAILQ, &err) != MAIL_OK
+               ? fail(&err)
+               : EX_OK;
 }
 
 static int run_body(settings *set, const char *command)
@@ -93,10 +106,6 @@ static int run_body(settings *set, const char *command)
     int code;
 
     (void)command;
-    if (set->which.id_count != 1) {
-        fputs("mail-queue: the body of which message? See mail-queue --help\n", stderr);
-        return EX_USAGE;
-    }
     file_sink_init(&out, stdout);
     code = mail_operator_open(&op, set->spool, false, NULL, &err);
     if (code != MAIL_OK) {
@@ -125,17 +134,15 @@ static int run_change(settings *set, const char *command)
     mail_operator *op;
     size_t action = 0;
     int64_t changed;
+    int missing;
 
     while (strcmp(command, actions[action].name) != 0) {
         action++;
     }
-    if (is_empty(&set->which)) {
-        fprintf(stderr, "mail-queue: %s which messages? See mail-queue --help\n", command);
-        return EX_USAGE;
-    }
     if (mail_operator_open(&op, set->spool, true, NULL, &err) != MAIL_OK) {
         return fail(&err);
     }
+    missing = find_missing(op, &set->which);
     changed = mail_operator_change(op, (mail_operator_action)action, &set->which, &err);
     mail_operator_close(op);
     if (changed < 0) {
@@ -147,7 +154,7 @@ static int run_change(settings *set, const char *command)
         printf("%" PRId64 " message%s %s\n", changed, changed == 1 ? "" : "s",
                actions[action].done);
     }
-    return EX_OK;
+    return missing;
 }
 
 static int run_stats(settings *set, const char *command)
@@ -199,14 +206,69 @@ static int run_check(settings *set, const char *command)
     return found.damaged > 0 ? EX_DATAERR : EX_OK;
 }
 
+/* What stands behind a command. */
+typedef enum argument {
+    NOTHING,
+    ONE_ID,
+    IDS,
+    ANY_SELECTION, /* all without one */
+    A_SELECTION
+} argument;
+
 static const struct command {
     const char *name;
     int (*run)(settings *set, const char *command);
+    argument argument;
 } commands[] = {
-    {"list", run_list},    {"show", run_list},   {"mailq", run_mailq},    {"body", run_body},
-    {"retry", run_change}, {"hold", run_change}, {"release", run_change}, {"remove", run_change},
-    {"check", run_check},  {"stats", run_stats},
+    {"list", run_list, ANY_SELECTION},    {"show", run_list, IDS},
+    {"mailq", run_mailq, NOTHING},        {"body", run_body, ONE_ID},
+    {"retry", run_change, A_SELECTION},   {"hold", run_change, A_SELECTION},
+    {"release", run_change, A_SELECTION}, {"remove", run_change, A_SELECTION},
+    {"check", run_check, NOTHING},        {"stats", run_stats, NOTHING},
 };
+
+static int complain(const char *what, const char *why)
+{
+    fprintf(stderr, "mail-queue: %.100s: %s\n", what, why);
+    return EX_USAGE;
+}
+
+static int set_domain(settings *set, const char *text)
+{
+    char ascii[MAIL_DOMAIN_SIZE];
+    mail_ip ip;
+
+    set->which.domain = mail_span_text(text);
+    return mail_domain_to_ascii(set->which.domain, ascii) == MAIL_OK ||
+                   mail_ip_parse_literal(set->which.domain, &ip) == MAIL_OK
+               ? -1
+               : complain("--domain", "that is no domain");
+}
+
+/* With or without brackets; nothing at all, or nothing between them, is the null sender. */
+static int set_sender(settings *set, const char *text)
+{
+    mail_span address = mail_span_text(text);
+
+    if (address.length >= 2 && text[0] == '<' && text[address.length - 1] == '>') {
+        address = mail_span_of(text + 1, address.length - 2);
+    }
+    if (address.length == 0) {
+        set->which.sender = MAIL_SPAN("<>");
+        return -1;
+    }
+    if (mail_path_from_text(address, MAIL_PATH_UTF8 | MAIL_PATH_BARE, &set->sender) != MAIL_OK) {
+        return complain("--sender", "that is no address");
+    }
+    set->which.sender = mail_path_text(&set->sender);
+    return -1;
+}
+
+static int set_spool(settings *set, const char *text)
+{
+    set->spool = text;
+    return *text != '\0' ? -1 : complain("--spool", "the name is empty");
+}
 
 /* -1: go on; else the exit status. getopt_long words its own complaints, in one line. */
 static int parse_options(settings *set, int argc, char **argv)
@@ -219,20 +281,22 @@ static int parse_options(settings *set, int argc, char **argv)
     };
 
     for (;;) {
+        int code = -1;
+
         switch (getopt_long(argc, argv, "", options, NULL)) {
         case -1:
             return -1;
         case 's':
-            set->spool = optarg;
+            code = set_spool(set, optarg);
             break;
         case 'j':
             set->json = true;
             break;
         case 'd':
-            set->which.domain = mail_span_text(optarg);
+            code = set_domain(set, optarg);
             break;
         case 'f':
-            set->which.sender = mail_span_text(optarg[0] != '\0' ? optarg : "<>");
+            code = set_sender(set, optarg);
             break;
         case 'a':
             set->which.all = true;
@@ -246,50 +310,89 @@ static int parse_options(settings *set, int argc, char **argv)
         default:
             return EX_USAGE;
         }
-    }
-}
-
-/* Words behind the command are ids; there is no meaning to `--all` together with a choice. */
-static int run(settings *set, char **words, size_t count)
-{
-    bool had_all = set->which.all;
-
-    set->which.all = false;
-    set->which.ids = (const char *const *)(words + 1);
-    set->which.id_count = count - 1;
-    if (had_all && !is_empty(&set->which)) {
-        fputs("mail-queue: --all, or which? See mail-queue --help\n", stderr);
-        return EX_USAGE;
-    }
-    set->which.all = had_all;
-    for (size_t i = 0; i < MAIL_COUNT(commands); i++) {
-        if (strcmp(words[0], commands[i].name) == 0) {
-            int code = commands[i].run(set, words[0]);
-
-            if (fflush(stdout) != 0 || ferror(stdout)) {
-                perror("mail-queue: standard output");
-                return EX_IOERR;
-            }
+        if (code >= 0) {
             return code;
         }
     }
-    fprintf(stderr, "mail-queue: no such command: %.60s. See mail-queue --help\n", words[0]);
-    return EX_USAGE;
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < MAIL_COUNT(commands); i++) {
+        if (strcmp(name, commands[i].name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+/* What is wrong with what stands behind a command; NULL: nothing. */
+static const char *fault_of(const settings *set, argument takes)
+{
+    const mail_queue_selector *which = &set->which;
+    bool has_choice = which->domain.length > 0 || which->sender.length > 0;
+    bool has_any = has_choice || which->id_count > 0;
+
+    if (which->all && has_any) {
+        return "either --all or ids, --domain and --sender";
+    }
+    switch (takes) {
+    case NOTHING:
+        return has_any || which->all ? "it takes no selection" : NULL;
+    case ONE_ID:
+        return which->id_count != 1 || has_choice || which->all ? "it needs one id" : NULL;
+    case IDS:
+        return which->id_count == 0 || has_choice || which->all ? "it needs ids" : NULL;
+    case ANY_SELECTION:
+        return NULL;
+    case A_SELECTION:
+        return has_any || which->all ? NULL
+                                     : "which messages? give ids, --domain, --sender or --all";
+    }
+    return NULL;
+}
+
+/* Words behind the command are ids. */
+static int run(settings *set, char **words, size_t count)
+{
+    const struct command *command = find_command(words[0]);
+    const char *fault;
+    int code;
+
+    if (command == NULL) {
+        return complain(words[0], "no such command, see mail-queue --help");
+    }
+    set->which.ids = (const char *const *)(words + 1);
+    set->which.id_count = count - 1;
+    fault = fault_of(set, command->argument);
+    if (fault != NULL) {
+        return complain(command->name, fault);
+    }
+    code = command->run(set, command->name);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("mail-queue: standard output");
+        return EX_IOERR;
+    }
+    return code;
 }
 
 int main(int argc, char **argv)
 {
+    static char name[] = "mail-queue";
     char spool[MAIL_SPOOL_PATH_SIZE];
     settings set = {.json = false};
-    int code = parse_options(&set, argc, argv);
     mail_error err = {0};
+    int code;
 
+    if (argc > 0) {
+        argv[0] = name; /* what getopt_long complains as */
+    }
+    code = parse_options(&set, argc, argv);
     if (code >= 0) {
         return code;
     }
     if (optind == argc) {
-        fputs("mail-queue: what? See mail-queue --help\n", stderr);
-        return EX_USAGE;
+        return complain("no command", "see mail-queue --help");
     }
     if (mail_spool_find(spool, set.spool, &err) != MAIL_OK) {
         return fail(&err);

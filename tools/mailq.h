@@ -14,16 +14,11 @@ typedef struct file_sink {
 
 void file_sink_init(file_sink *sink, FILE *file);
 
-/*
- * Prints the messages in `spool` that `which` means, and where it means all also those in `drop` that
- * no owner of the spool has taken yet; `*count`, which may be NULL: how many. The errors of
- * mail_operator_open (MAIL_ENOENT only where nothing was ever dropped either) and
- * mail_operator_list, and MAIL_EIO when standard output fails.
- */
-int mailq_list(const char *spool, const mail_queue_selector *which, mail_queue_format format,
-               uint64_t *count, mail_error *err);
+/* Prints the messages that `which` means. The errors of mail_operator_list, and MAIL_EIO for standard output. */
+int mailq_list(mail_operator *op, const mail_queue_selector *which, mail_queue_format format,
+               mail_error *err);
 
-/* Prints all as mailq does; where there is no spool yet it is empty. The same errors. */
-int mailq_print(const char *spool, mail_error *err);
+/* Prints all that is in `spool`; where there is no spool yet it is empty. Also the errors of mail_operator_open. */
+int mailq_print(const char *spool, mail_queue_format format, mail_error *err);
 
 #endif

@@ -322,7 +322,7 @@ static int list_queue(const sendmail_options *opts, mail_error *err)
 {
     char spool[MAIL_SPOOL_PATH_SIZE];
     int code = find_spool(spool, opts, err);
-    int listed = code == 0 ? mailq_print(spool, err) : MAIL_OK;
+    int listed = code == 0 ? mailq_print(spool, MAIL_QUEUE_MAILQ, err) : MAIL_OK;
 
     return listed == MAIL_OK ? code : exit_code_of_error(listed);
 }

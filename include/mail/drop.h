@@ -27,6 +27,9 @@ extern "C" {
  *
  * `sender` first, one `to` a recipient, the rest only where it says something; then an empty line
  * and the message as it is, with CRLF line ends.
+ *
+ * A file's name ends in `.part` while it is written, then in `.mail`; `.held` when an operator
+ * wants it to stay, and `.bad` is put behind that when the owner can do nothing with it (<mail/operator.h>).
  */
 
 /** The length of a dropped file's name with its final NUL. */
@@ -95,6 +98,9 @@ MAIL_API uint64_t mail_drop_size(const mail_drop *drop);
 
 /** The user that wrote the file. */
 MAIL_API uint32_t mail_drop_user(const mail_drop *drop);
+
+/** When it was written to last. */
+MAIL_API mail_wall mail_drop_time(const mail_drop *drop);
 
 /** Reads the message from where it was left. Ownership: lends until close; its `close` does nothing. */
 MAIL_API mail_source *mail_drop_body(mail_drop *drop);

@@ -14,12 +14,15 @@ extern "C" {
  * A spool as an operator has it in hand: through its owner's socket `control` when there is an
  * owner, else with the queue opened for the purpose. Looking never needs the owner nor the
  * spool's lock; changing needs one of them. All functions here block.
+ *
+ * What lies in `drop` (<mail/drop.h>) and is in the queue only once there is an owner belongs to it
+ * here: its id is the file's name up to the dot, which may stand behind it or not.
  */
 typedef struct mail_operator mail_operator;
 
 /**
  * Takes the spool in folder `dir` in hand, to look only or also `to_change`. Nothing is made
- * where there is no spool.
+ * where there is no spool; one in which mail was only dropped yet is one.
  *
  * Errors: MAIL_ENOENT no spool there; MAIL_EBUSY owned by a process that does not listen, and it
  * is to be changed; MAIL_EPERM not a spool, another user's, or on a read-only disk;
@@ -32,7 +35,9 @@ MAIL_API void mail_operator_close(mail_operator *op);
 /** Whether an owner does the work. */
 MAIL_API bool mail_operator_has_owner(const mail_operator *op);
 
-/** As mail_queue_list. Errors: also MAIL_ECONN, MAIL_ETIMEDOUT, MAIL_EPROTO of the owner. */
+/**
+ * As mail_queue_list; what was dropped comes last. Where `fn` stops a list, no other can be had
+ * from an owner. Errors: also MAIL_ECONN, MAIL_ETIMEDOUT, MAIL_EPROTO of the owner. */
 MAIL_API int mail_operator_list(mail_operator *op, const mail_queue_selector *which,
                                 bool (*fn)(const mail_queue_item *item, void *arg), void *arg,
                                 mail_error *err);
@@ -44,14 +49,22 @@ typedef enum mail_operator_action {
     MAIL_OPERATOR_REMOVE   /* without a report to anybody */
 } mail_operator_action;
 
-/** Says how many messages were changed. Errors: as mail_operator_list. */
+/** Whether there is a message `id`; or a file of that name that was set aside from `drop`. */
+MAIL_API bool mail_operator_has(mail_operator *op, const char *id);
+
+/**
+ * Says how many messages were changed. One that was dropped is changed as a whole: for a domain
+ * only if all its recipients are in it. What was set aside from `drop` is removed by id alone. What
+ * the owner is taking into the queue at this moment may slip through, as what is being delivered.
+ * Errors: as mail_operator_list.
+ */
 MAIL_API int64_t mail_operator_change(mail_operator *op, mail_operator_action action,
                                       const mail_queue_selector *which, mail_error *err);
 
 /** Writes the content of message `id` into `out`, which it does not end. Errors: MAIL_ENOENT; those of the sink. */
 MAIL_API int mail_operator_body(mail_operator *op, const char *id, mail_sink *out, mail_error *err);
 
-/** Counts since open are those of the owner, or without one nothing. */
+/** Counts since open are those of the owner, or without one nothing. `dropped` is counted here. */
 MAIL_API int mail_operator_stats(mail_operator *op, mail_queue_stats *out, mail_error *err);
 
 /** What a check has found. */

@@ -28,24 +28,25 @@ typedef struct mail_queue mail_queue;
 #define MAIL_QUEUE_ID_SIZE 20
 
 typedef struct mail_queue_options {
-    size_t size; /* MAIL_QUEUE_OPTIONS_INIT */
+    size_t size;         /* MAIL_QUEUE_OPTIONS_INIT */
     const mail_mem *mem; /* thread-safe */
     const mail_log *log; /* thread-safe; borrowed until close */
     bool in_memory;      /* keep everything in memory, nothing survives (tests, capture) */
     bool read_only;      /* for looking at a spool, owned by a process or not: takes no lock */
-    const mail_duration *retry; /* delays between tries, the last repeats; default 5m 10m 20m 30m 1h 2h 4h */
+    const mail_duration
+        *retry; /* delays between tries, the last repeats; default 5m 10m 20m 30m 1h 2h 4h */
     size_t retry_count;
-    mail_duration give_up;    /* default 5 days */
-    mail_duration warn_after; /* default 4 hours */
-    uint64_t segment_bytes;   /* default 64 MiB, a multiple of 4096 */
-    uint64_t large_bytes;     /* a body above it gets a file of its own; default 1 MiB */
-    uint64_t reserve_bytes;   /* refuse while the disk has less free; default 64 MiB */
+    mail_duration give_up;     /* default 5 days */
+    mail_duration warn_after;  /* default 4 hours */
+    uint64_t segment_bytes;    /* default 64 MiB, a multiple of 4096 */
+    uint64_t large_bytes;      /* a body above it gets a file of its own; default 1 MiB */
+    uint64_t reserve_bytes;    /* refuse while the disk has less free; default 64 MiB */
     void (*on_due)(void *arg); /* from any thread: messages have come, due_at may be earlier */
     void *on_due_arg;
     mail_time (*now)(void *arg);  /* monotonic; NULL: CLOCK_MONOTONIC. Thread-safe */
     mail_wall (*wall)(void *arg); /* NULL: CLOCK_REALTIME. Thread-safe */
     void *clock_arg;
-    const struct mail_files *files; /* private to libmail's tests: NULL is the system's files */
+    const struct mail_files *files;   /* private to libmail's tests: NULL is the system's files */
     const struct mail_random *random; /* private to libmail's tests: NULL is the system's chance */
     bool manual; /* private to libmail's tests: no threads; lib/queue/queue.h says more */
     void (*on_work)(void *arg); /* private to libmail's tests: with `manual`: a step is due */
@@ -251,7 +252,7 @@ typedef enum mail_queue_state {
     MAIL_QUEUE_WAITING,
     MAIL_QUEUE_ACTIVE,
     MAIL_QUEUE_ON_HOLD,
-    MAIL_QUEUE_DROPPED /* not in the queue yet: a file of <mail/drop.h>, whose name is the id */
+    MAIL_QUEUE_DROPPED /* not in the queue yet: a file of <mail/drop.h> */
 } mail_queue_state;
 
 /** A recipient as the list shows it. */
@@ -287,10 +288,11 @@ MAIL_API int mail_queue_read(mail_queue *queue, const char *id, mail_source **ou
 
 typedef struct mail_queue_stats {
     uint64_t messages, recipients, held, leased; /* all but the first count recipients */
-    uint64_t accepted, done, retried, removed; /* since open */
-    uint64_t syncs, bytes_written;             /* since open */
+    uint64_t accepted, done, retried, removed;   /* since open */
+    uint64_t syncs, bytes_written;               /* since open */
     uint64_t segments_live, segments_free, log_bytes_live;
     uint64_t damaged; /* set aside since open, which sees most of it */
+    uint64_t dropped; /* messages in `drop`: only mail_operator_stats looks there */
 } mail_queue_stats;
 
 MAIL_API void mail_queue_stats_read(mail_queue *queue, mail_queue_stats *out);

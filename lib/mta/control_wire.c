@@ -429,6 +429,7 @@ static const struct stat_name {
     {"segments_free", offsetof(mail_queue_stats, segments_free)},
     {"log_bytes_live", offsetof(mail_queue_stats, log_bytes_live)},
     {"damaged", offsetof(mail_queue_stats, damaged)},
+    {"dropped", offsetof(mail_queue_stats, dropped)},
 };
 
 const char *mail_queue_stats_name(size_t index)

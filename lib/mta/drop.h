@@ -12,8 +12,9 @@
 #define DROP_MAGIC   "libmail drop "
 #define DROP_VERSION "1"
 #define DROP_SUFFIX  ".mail"
+#define DROP_HELD    ".held" /* the same, but an operator wants it to stay */
 #define DROP_PARTIAL ".part" /* being written: not yet a message */
-#define DROP_BAD     ".bad"
+#define DROP_BAD     ".bad"  /* behind one of the others */
 
 /* Octets of an ENVID, decoded: no more than SMTP takes (RFC 3461, section 4.4). */
 #define DROP_ENVID_MAX 100
@@ -34,8 +35,15 @@ int drop_open(mail_drop **out, const mail_files *fs, const char *spool, const ch
               const mail_mem *mem, mail_error *err);
 int drop_list(const mail_files *fs, const char *spool, bool (*fn)(const char *name, void *arg),
               void *arg);
+/* The same for names that end in `suffix`. */
+int drop_list_suffix(const mail_files *fs, const char *spool, const char *suffix,
+                     bool (*fn)(const char *name, void *arg), void *arg);
+/* Whether the file still has its name: an operator may have changed his mind about it. */
+bool drop_is_there(const mail_files *fs, const char *spool, const char *name);
+/* Gives it another one. MAIL_ENOENT: it is gone. */
+int drop_rename(const mail_files *fs, const char *spool, const char *name, const char *other);
 int drop_remove(const mail_files *fs, const char *spool, const char *name);
-/* Makes last what was removed. */
+/* Makes last what was removed or renamed. */
 int drop_sync(const mail_files *fs, const char *spool);
 int drop_set_aside(const mail_files *fs, const char *spool, const char *name);
 

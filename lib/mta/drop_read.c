@@ -21,6 +21,7 @@ struct mail_drop {
     uint64_t offset; /* of what follows `bytes`, in the file */
     uint64_t size;   /* of the message */
     uint32_t user;
+    mail_wall time;
     mail_envelope envelope;
     size_t start; /* of what is held in `bytes` */
     size_t end;
@@ -273,6 +274,7 @@ static int check_file(mail_drop *drop)
     }
     drop->user = info.owner;
     drop->size = info.size;
+    drop->time = info.mtime;
     return info.is_file && info.links == 1 ? MAIL_OK : MAIL_EDAMAGED;
 }
 
@@ -356,12 +358,18 @@ uint32_t mail_drop_user(const mail_drop *drop)
     return drop->user;
 }
 
+mail_wall mail_drop_time(const mail_drop *drop)
+{
+    return drop->time;
+}
+
 mail_source *mail_drop_body(mail_drop *drop)
 {
     return &drop->source;
 }
 
 typedef struct listing {
+    const char *suffix;
     bool (*fn)(const char *name, void *arg);
     void *arg;
 } listing;
@@ -378,16 +386,16 @@ static int list_one(const char *name, void *arg)
 {
     listing *ls = arg;
 
-    if (!ends_in(name, DROP_SUFFIX) || strlen(name) >= MAIL_DROP_NAME_SIZE) {
+    if (!ends_in(name, ls->suffix) || strlen(name) >= MAIL_DROP_NAME_SIZE) {
         return 0;
     }
     return ls->fn(name, ls->arg) ? 0 : 1;
 }
 
-int drop_list(const mail_files *fs, const char *spool, bool (*fn)(const char *name, void *arg),
-              void *arg)
+int drop_list_suffix(const mail_files *fs, const char *spool, const char *suffix,
+                     bool (*fn)(const char *name, void *arg), void *arg)
 {
-    listing ls = {fn, arg};
+    listing ls = {suffix, fn, arg};
     int dir = drop_open_dir(fs, spool);
     int number;
 
@@ -397,6 +405,12 @@ int drop_list(const mail_files *fs, const char *spool, bool (*fn)(const char *na
     number = fs->ops->list(fs, dir, list_one, &ls);
     fs->ops->close(fs, dir);
     return number < 0 ? mail_error_from_errno(-number) : MAIL_OK;
+}
+
+int drop_list(const mail_files *fs, const char *spool, bool (*fn)(const char *name, void *arg),
+              void *arg)
+{
+    return drop_list_suffix(fs, spool, DROP_SUFFIX, fn, arg);
 }
 
 int mail_drop_list(const char *spool, bool (*fn)(const char *name, void *arg), void *arg)
@@ -434,19 +448,38 @@ int drop_sync(const mail_files *fs, const char *spool)
     return number < 0 ? mail_error_from_errno(-number) : MAIL_OK;
 }
 
-int drop_set_aside(const mail_files *fs, const char *spool, const char *name)
+bool drop_is_there(const mail_files *fs, const char *spool, const char *name)
 {
-    char aside[MAIL_DROP_NAME_SIZE + sizeof(DROP_BAD)];
+    int dir = drop_open_dir(fs, spool);
+    file_info info;
+    bool is_there = false;
+
+    if (dir >= 0) {
+        is_there = fs->ops->info_at(fs, dir, name, &info) != -ENOENT;
+        fs->ops->close(fs, dir);
+    }
+    return is_there;
+}
+
+int drop_rename(const mail_files *fs, const char *spool, const char *name, const char *other)
+{
     int dir = drop_open_dir(fs, spool);
     int number;
 
     if (dir < 0) {
         return mail_error_from_errno(-dir);
     }
-    snprintf(aside, sizeof(aside), "%s" DROP_BAD, name);
-    number = fs->ops->rename(fs, dir, name, dir, aside);
+    number = fs->ops->rename(fs, dir, name, dir, other);
     fs->ops->close(fs, dir);
     return number < 0 ? mail_error_from_errno(-number) : MAIL_OK;
+}
+
+int drop_set_aside(const mail_files *fs, const char *spool, const char *name)
+{
+    char aside[MAIL_DROP_NAME_SIZE + sizeof(DROP_BAD)];
+
+    snprintf(aside, sizeof(aside), "%s" DROP_BAD, name);
+    return drop_rename(fs, spool, name, aside);
 }
 
 int mail_drop_set_aside(const char *spool, const char *name)

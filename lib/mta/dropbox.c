@@ -197,10 +197,16 @@ static void skip(taking *tk, int code)
     leave(tk);
 }
 
+/* What an operator has removed or held meanwhile is not wanted any more; from here on it is too late. */
 static void end_copy(taking *tk)
 {
     int code;
 
+    if (!drop_is_there(tk->box->fs, tk->box->spool, tk->name)) {
+        mail_sink_abort(&tk->message->sink);
+        leave(tk);
+        return;
+    }
     tk->is_safe_soon = true;
     code = mail_sink_finish(&tk->message->sink, on_finished, tk);
     if (code != MAIL_EAGAIN) {

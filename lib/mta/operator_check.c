@@ -20,6 +20,11 @@ static void note(checking *ck, const char *fault)
     (void)buffer_append(&ck->faults, mail_span_of(fault, strlen(fault) + 1));
 }
 
+static void note_fault(const char *fault, void *arg)
+{
+    note(arg, fault);
+}
+
 /* What opening the queue has to say of its log. */
 static void on_log(void *arg, mail_log_level level, const char *what, const mail_log_field *fields,
                    size_t count)
@@ -145,6 +150,15 @@ int mail_operator_check(const char *dir, const mail_mem *mem,
         buffer_clear(&ck.faults, 0);
         ck.found = (mail_queue_check){0};
         code = read_once(&ck, dir, mem, err);
+    }
+    if (code == MAIL_ENOENT && operator_drop_is_there(dir)) {
+        code = MAIL_OK; /* it is no queue yet */
+    }
+    if (code == MAIL_OK) {
+        code = operator_drop_check(dir, mem, note_fault, &ck, &ck.found);
+        if (code != MAIL_OK) {
+            mail_error_set(err, code, "%.180s: %s", dir, mail_strerror(code));
+        }
     }
     if (code == MAIL_OK) {
         tell(&ck, fn, arg);

@@ -42,6 +42,25 @@ class Operator(World):
         self.assertEqual(self.ask("remove", "--all")[0]["messages"], 2)
         self.assertEqual(self.ask("list"), [])
 
+    def test_reaches_what_the_relay_has_not_taken(self):
+        other = self.dir / "other"
+        subprocess.run([str(SENDMAIL), "--spool", str(other), "-odq", "-f", "c@a.example", "x@d.example"],
+                       input=b"Subject: later\n\n", timeout=PATIENCE, check=True)
+        [file] = (other / "drop").glob("*.mail")
+        drop = self.server.spool / "drop"
+        drop.mkdir(mode=0o700, exist_ok=True)
+        file.rename(drop / f"{file.stem}.held")
+        [held] = self.ask("list", "--sender", "c@a.example")
+        self.assertEqual((held["queue_name"], held["queue_id"]), ("hold", file.stem))
+        self.assertEqual(self.ask("stats")[0]["dropped"], 1)
+        self.assertEqual(self.ask("retry", file.stem)[0]["messages"], 0)
+        self.assertEqual(self.ask("release", file.stem)[0]["messages"], 1)
+        wait_for(lambda: not list(drop.iterdir()), "the relay to take it")
+        wait_for(lambda: self.ask("stats")[0]["messages"] == 3, "the third message")
+        [taken] = self.ask("list", "--sender", "c@a.example")
+        self.assertNotEqual(taken["queue_id"], file.stem)
+        self.assertEqual(self.ask("remove", "--all")[0]["messages"], 3)
+
     def test_shows_numbers(self):
         for line in ("libmail_accepted_total 2", "libmail_queue_messages 2",
                      'libmail_deliveries_total{outcome="deferred"} 2'):

@@ -22,6 +22,7 @@ typedef struct stubborn {
     unsigned refusals;
     int open_error;           /* of that file; 0: it opens */
     uint64_t unreadable_from; /* 0: all can be read */
+    const char *unwanted;     /* the path of that file: an operator removes it as it is read */
     int fd;                   /* of that file, last opened */
 } stubborn;
 
@@ -58,6 +59,9 @@ static ssize_t stubborn_read(const mail_files *fs, int fd, void *to, size_t size
 
     if (self->unreadable_from > 0 && fd == self->fd && offset >= self->unreadable_from) {
         return -EIO;
+    }
+    if (self->unwanted != NULL && fd == self->fd) {
+        unlink(self->unwanted);
     }
     return file_system.ops->read(fs, fd, to, size, offset);
 }
@@ -180,6 +184,33 @@ static void goes_on_with_others_when_nothing_can_be_done_about_one(void **state)
         kit_close(&k);
         mail_test_remove_dir(spool);
     }
+}
+
+static void takes_nothing_that_an_operator_has_just_removed(void **state)
+{
+    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+    char *spool = mail_test_make_dir();
+    char path[600];
+    stubborn fs;
+    kit k;
+
+    (void)state;
+    stubborn_init(&fs, "00");
+    opts.files = &fs.files;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    drop_named(spool, "00.mail", 100000);
+    snprintf(path, sizeof(path), "%s/drop/00.mail", spool);
+    fs.unwanted = path;
+    assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
+    world_until(&k.w, access(path, F_OK) != 0);
+    drop_named(spool, NULL, 10);
+    world_until(&k.w, kit_list(&k).count == 1);
+    world_idle(&k.w);
+    assert_int_equal(kit_list(&k).count, 1);
+    assert_int_equal(lines_with(&k, "file=00.mail"), 0);
+    kit_close(&k);
+    mail_test_remove_dir(spool);
 }
 
 /* What fails for want of something else than a sound file is no verdict on it. */
@@ -361,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(goes_on_with_others_when_nothing_can_be_done_about_one),
+        cmocka_unit_test(takes_nothing_that_an_operator_has_just_removed),
         cmocka_unit_test(keeps_what_it_cannot_open_for_now),
         cmocka_unit_test(removes_for_good_what_it_has_taken),
         cmocka_unit_test(tries_what_is_on_the_shelf_less_and_less_often),

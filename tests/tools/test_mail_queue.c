@@ -234,15 +234,34 @@ static void refuses_what_makes_no_sense(void **state)
         int exit_code;
         const char *text;
     } cases[] = {
-        {"no command", "", 64, "mail-queue: what?"},
-        {"unknown command", "frobnicate", 64, "mail-queue: no such command: frobnicate."},
-        {"unknown option", "--frobnicate list", 64, "frobnicate"},
-        {"nothing selected", "remove", 64, "mail-queue: remove which messages?"},
-        {"both", "remove --all --domain x", 64, "mail-queue: --all, or which?"},
-        {"no id", "body", 64, "mail-queue: the body of which message?"},
-        {"nothing to show", "show", 64, "mail-queue: show which message?"},
-        {"unknown id", "body 06HZ2V0000000", 66, "mail-queue: "},
-        {"unknown id to show", "show 06HZ2V0000000", 66, "not all of these messages"},
+        {"no command", "", 64, "mail-queue: no command: see mail-queue --help\n"},
+        {"unknown command", "frobnicate", 64, "mail-queue: frobnicate: no such command"},
+        {"unknown option", "--frobnicate list", 64, "mail-queue: unrecognized option"},
+        {"nothing selected", "remove", 64, "mail-queue: remove: which messages? give ids, "},
+        {"both", "remove --all --domain x", 64, "mail-queue: remove: either --all or ids, "},
+        {"both, with an id", "hold --all 06HZ2V0000000", 64, "mail-queue: hold: either --all or"},
+        {"no id", "body", 64, "mail-queue: body: it needs one id"},
+        {"two ids", "body 06HZ2V0000000 06HZ2V0000001", 64, "mail-queue: body: it needs one id"},
+        {"body of a domain", "body --domain x", 64, "mail-queue: body: it needs one id"},
+        {"nothing to show", "show", 64, "mail-queue: show: it needs ids"},
+        {"to show all", "show --all", 64, "mail-queue: show: it needs ids"},
+        {"check what", "check 06HZ2V0000000", 64, "mail-queue: check: it takes no selection"},
+        {"stats of what", "stats --all", 64, "mail-queue: stats: it takes no selection"},
+        {"mailq of what", "mailq --domain x", 64, "mail-queue: mailq: it takes no selection"},
+        {"no domain", "list --domain", 64, "mail-queue: option '--domain' requires an argument"},
+        {"an empty domain", "list --domain=", 64, "mail-queue: --domain: that is no domain"},
+        {"a bad domain", "list --domain a@b.example", 64,
+         "mail-queue: --domain: that is no domain"},
+        {"a bad sender", "list --sender a@", 64, "mail-queue: --sender: that is no address"},
+        {"an empty spool", "list --spool=", 64, "mail-queue: --spool: the name is empty"},
+        {"unknown id", "body 06HZ2V0000000", 66, "mail-queue: 06HZ2V0000000: no such message\n"},
+        {"unknown id to show", "show 06HZ2V0000000", 66, "mail-queue: 06HZ2V0000000: no such"},
+        {"no id at all", "list NOPE", 66, "mail-queue: NOPE: no such message\n"},
+        {"not even a word", "list ../spool", 66, "mail-queue: ../spool: no such message\n"},
+        {"unknown id to hold", "hold NOPE", 66,
+         "mail-queue: NOPE: no such message\n0 messages held"},
+        {"unknown id to remove", "remove NOPE", 66,
+         "mail-queue: NOPE: no such message\n0 messages"},
         {"help", "--help", 0, "usage: mail-queue"},
         {"version", "--version", 0, "mail-queue (libmail)"},
     };
@@ -337,6 +356,12 @@ static void drop_one(const kit *k, char name[MAIL_DROP_NAME_SIZE])
     mail_envelope_deinit(&envelope);
 }
 
+/* The id of a file. */
+static void cut_name(char *name)
+{
+    name[strlen(name) - strlen(".mail")] = '\0';
+}
+
 static void lists_what_was_only_dropped(void **state)
 {
     char name[MAIL_DROP_NAME_SIZE];
@@ -345,6 +370,7 @@ static void lists_what_was_only_dropped(void **state)
 
     (void)state;
     drop_one(&k, name);
+    cut_name(name);
     assert_int_equal(run(&k, "list"), 0);
     snprintf(want, sizeof(want), "%s  ", name);
     has(&k, want);
@@ -357,7 +383,10 @@ static void lists_what_was_only_dropped(void **state)
     assert_int_equal(run(&k, "--json list"), 0);
     snprintf(want, sizeof(want), "{\"queue_name\":\"maildrop\",\"queue_id\":\"%s\",\"arr", name);
     has(&k, want);
-    assert_int_equal(run(&k, "list --domain example.org"), 66);
+    assert_int_equal(run(&k, "list --domain example.org"), 0);
+    has(&k, name);
+    assert_int_equal(run(&k, "list --domain example.net"), 0);
+    assert_string_equal(k.text, "");
     kit_close(&k);
 }
 
@@ -369,11 +398,113 @@ static void lists_the_queue_before_what_was_dropped(void **state)
     (void)state;
     kit_open(&k);
     drop_one(&k, name);
+    cut_name(name);
     assert_int_equal(run(&k, "list"), 0);
     has(&k, "4 messages, 80 octets\n");
     assert_true(strstr(k.text, name) > strstr(k.text, k.ids[2]));
     assert_int_equal(run(&k, "list --sender c@client.example"), 0);
-    assert_string_equal(k.text, "");
+    has(&k, "1 message, 20 octets\n");
+    kit_close(&k);
+}
+
+/* Runs `command` with the id. */
+static int run_for(kit *k, const char *command, const char *id)
+{
+    char words[200];
+
+    snprintf(words, sizeof(words), "%s %s", command, id);
+    return run(k, words);
+}
+
+static bool is_in_drop(const kit *k, const char *id, const char *suffix)
+{
+    char path[4096];
+
+    snprintf(path, sizeof(path), "%s/drop/%s%s", k->spool, id, suffix);
+    return access(path, F_OK) == 0;
+}
+
+static void changes_what_was_only_dropped(void **state)
+{
+    for (int has_queue = 0; has_queue < 2; has_queue++) {
+        char names[3][MAIL_DROP_NAME_SIZE];
+        const char *id = names[0];
+        kit k = {.spool = NULL};
+
+        (void)state;
+        mail_test_case(has_queue ? "beside a queue" : "alone");
+        if (has_queue) {
+            kit_open(&k);
+        } else {
+            k.spool = mail_test_make_dir();
+        }
+        for (size_t i = 0; i < MAIL_COUNT(names); i++) {
+            drop_one(&k, names[i]);
+            cut_name(names[i]);
+        }
+        assert_int_equal(run_for(&k, "body", id), 0);
+        assert_string_equal(k.text, "Subject: x\r\n\r\nbody\r\n");
+        assert_int_equal(run_for(&k, "hold", id), 0);
+        assert_string_equal(k.text, "1 message held\n");
+        assert_true(is_in_drop(&k, id, ".held") && !is_in_drop(&k, id, ".mail"));
+        assert_int_equal(run_for(&k, "show", id), 0);
+        has(&k, "  20 octets  hold\n");
+        has(&k, "to dora  tried 0, held\n");
+        assert_int_equal(run_for(&k, "hold", id), 0);
+        assert_string_equal(k.text, "0 messages held\n");
+        assert_int_equal(run(&k, "--json stats"), 0);
+        has(&k, ",\"dropped\":3}\n");
+        assert_int_equal(run(&k, "check"), 0);
+        has(&k, has_queue ? "6 messages, 120 octets, 0 damaged\n"
+                          : "3 messages, 60 octets, 0 damaged\n");
+        assert_int_equal(run(&k, "retry --sender c@client.example"), 0);
+        assert_string_equal(k.text, "2 messages to be tried now\n");
+        /* The other recipient is in another domain, and a file is changed as a whole. */
+        assert_int_equal(run(&k, "remove --domain example.org"), 0);
+        assert_string_equal(k.text, has_queue ? "2 messages removed\n" : "0 messages removed\n");
+        assert_int_equal(run(&k, "release --sender c@client.example"), 0);
+        assert_string_equal(k.text, "1 message released\n");
+        assert_true(is_in_drop(&k, id, ".mail") && !is_in_drop(&k, id, ".held"));
+        strcat(names[0], ".mail"); /* as sendmail says it */
+        assert_int_equal(run_for(&k, "remove", names[0]), 0);
+        assert_string_equal(k.text, "1 message removed\n");
+        assert_int_equal(run_for(&k, "show", names[0]), 66);
+        assert_int_equal(run(&k, "remove --all"), 0);
+        assert_string_equal(k.text, has_queue ? "3 messages removed\n" : "2 messages removed\n");
+        assert_int_equal(run(&k, "mailq"), 0);
+        assert_string_equal(k.text, "Mail queue is empty\n");
+        kit_close(&k);
+    }
+}
+
+static void tells_of_what_is_damaged_or_set_aside(void **state)
+{
+    char aside[MAIL_DROP_NAME_SIZE];
+    char damaged[MAIL_DROP_NAME_SIZE];
+    char path[100];
+    char want[300];
+    kit k = {.spool = mail_test_make_dir()};
+
+    (void)state;
+    drop_one(&k, aside);
+    drop_one(&k, damaged);
+    assert_int_equal(mail_drop_set_aside(k.spool, aside), MAIL_OK);
+    snprintf(path, sizeof(path), "drop/%s", damaged);
+    write_at(&k, path, 0, "x", 1);
+    assert_int_equal(run(&k, "list"), 0);
+    assert_string_equal(k.text, "Mail queue is empty\n"); /* nothing of it can be sent */
+    assert_int_equal(run(&k, "check"), 65);
+    snprintf(want, sizeof(want), "mail-queue: drop/%s.bad: set aside by the spool's owner", aside);
+    has(&k, want);
+    snprintf(want, sizeof(want), "mail-queue: drop/%s: ", damaged);
+    has(&k, want);
+    has(&k, "\n1 messages, 0 octets, 2 damaged\n");
+    cut_name(aside);
+    assert_int_equal(run_for(&k, "remove", aside), 0);
+    assert_string_equal(k.text, "1 message removed\n");
+    assert_int_equal(run(&k, "remove --all"), 0);
+    assert_string_equal(k.text, "1 message removed\n");
+    assert_int_equal(run(&k, "check"), 0);
     kit_close(&k);
 }
 
@@ -433,6 +564,8 @@ int main(void)
         cmocka_unit_test(makes_no_spool_where_there_is_none),
         cmocka_unit_test(lists_what_was_only_dropped),
         cmocka_unit_test(lists_the_queue_before_what_was_dropped),
+        cmocka_unit_test(changes_what_was_only_dropped),
+        cmocka_unit_test(tells_of_what_is_damaged_or_set_aside),
         cmocka_unit_test(finds_damage_and_leaves_it_alone),
     };
 
