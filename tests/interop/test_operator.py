@@ -38,7 +38,7 @@ class Operator(World):
         self.assertEqual(self.ask("retry", "--all"), [{"action": "retry", "messages": 2}])
         wait_for(lambda: self.tried(2), "a second try")
         self.assertEqual(self.ask("hold", "--domain", "b.example")[0]["messages"], 1)
-        self.assertEqual([m["queue_name"] for m in self.ask("list")], ["hold", "deferred"])
+        wait_for(lambda: [m["queue_name"] for m in self.ask("list")] == ["hold", "deferred"], "the end of the try")
         self.assertEqual(self.ask("remove", "--all")[0]["messages"], 2)
         self.assertEqual(self.ask("list"), [])
 
