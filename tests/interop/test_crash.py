@@ -129,7 +129,8 @@ class Crash(World):
             if life < KILLS:
                 relay.stop(signal.SIGKILL)
         load.stop()
-        wait_for(lambda: not self.queued(relay.spool), "an empty queue")
+        for program in relay, away:  # the other has it in its own queue, and delivers it later
+            wait_for(lambda: not self.queued(program.spool), "an empty queue")
 
         stats = subprocess.run([str(MAIL_QUEUE), "--spool", str(relay.spool), "--json", "check"],
                                stdout=subprocess.PIPE, timeout=PATIENCE)
