@@ -53,6 +53,12 @@ static void log_handshake(smtp_session *ss)
                  MAIL_COUNT(fields));
 }
 
+/* Deriving it costs more than the rest of a session but the handshake: not where nobody can use it. */
+static mail_span binding_of(const smtp_session *ss, uint8_t out[MAIL_TLS_BINDING_SIZE])
+{
+    return ss->binds ? net_tls_binding(ss->tls, out) : mail_span_of(NULL, 0);
+}
+
 /* The handshake is done: the engine begins anew. */
 static void tell_tls(smtp_session *ss, mail_time now)
 {
@@ -66,8 +72,8 @@ static void tell_tls(smtp_session *ss, mail_time now)
     ss->shown.esmtp = false;
     ss->shown.authenticated = mail_span_of(NULL, 0);
     net_quotas_log_in(&ss->service->door.quotas, &ss->guest, ss->shown.authenticated);
-    ss->starved = mail_smtp_server_tls_started(ss->engine, now, net_tls_binding(ss->tls, binding),
-                                               identity) != MAIL_OK;
+    ss->starved =
+        mail_smtp_server_tls_started(ss->engine, now, binding_of(ss, binding), identity) != MAIL_OK;
 }
 
 /* Answers. */
@@ -505,6 +511,7 @@ int smtp_session_open(smtp_session **out, mail_smtp_service *service, uint32_t s
     ss->service = service;
     ss->slot = slot;
     ss->shown.lmtp = engine->lmtp;
+    ss->binds = (engine->auth_mechanisms & 1U << MAIL_SASL_SCRAM_SHA_256_PLUS) != 0;
     ss->shown.serial = ++service->last_serial;
     list_init(&ss->orphan);
     buffer_init(&ss->spill, ss->mem, SIZE_MAX / 2);

@@ -44,6 +44,7 @@ typedef struct smtp_session {
     char *accepted;
     size_t accepted_length;
     bool next_esmtp;
+    bool binds; /* users may log in bound to their TLS session */
     bool has_verdict;  /* LMTP: `failure` answers the other recipients */
     bool feeding;      /* in a turn: what comes next is looked at anyway */
     bool finishing;    /* the sink's `finish` is under way */
