@@ -44,14 +44,15 @@ typedef struct mail_serve_options {
     size_t size; /* MAIL_SERVE_OPTIONS_INIT */
     const mail_mem *mem;
     const mail_log *log;
-    const char
-        *listen; /* `HOST:PORT` with HOST an address; default 127.0.0.1:2525; port 0: a free one */
+    /* `HOST:PORT` with HOST an address; port 0 takes a free one; default 127.0.0.1:2525. */
+    const char *listen;
     const char *hostname;            /* in the greeting; default `localhost.localdomain` */
     mail_message_fn *on_message;     /* required */
     mail_recipient_fn *on_recipient; /* default: every recipient */
     void *arg;
     uint64_t max_message_bytes; /* default 10 MiB */
     uint32_t max_sessions;      /* default 1000 */
+    mail_bare_newline bare_newline; /* a CR or LF by itself in a message: refused, or made CRLF */
     bool lmtp;
     mail_tls_context *tls; /* STARTTLS is offered with it; NULL: it is not. A reference is kept */
     bool implicit_tls;     /* TLS from the first octet instead; needs `tls` */

@@ -244,6 +244,7 @@ static int open_service(mail_server *server, mail_loop *loop, mail_error *err)
         mail_span_text(opts->hostname != NULL ? opts->hostname : "localhost.localdomain");
     engine.lmtp = opts->lmtp;
     engine.max_message_bytes = opts->max_message_bytes;
+    engine.bare_newline = opts->bare_newline;
     engine.starttls = !opts->implicit_tls; /* once there are certificates */
     engine.implicit_tls = opts->implicit_tls;
     code = mail_smtp_service_create(&server->service, loop, &service);

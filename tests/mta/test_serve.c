@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/support.h"
 
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <mail/loop_poll.h>
 #include <mail/serve.h>
 #include <mail/smtp_connection.h>
 
+#include "net/socket.h"
 #include "support/certs.h"
 
 /* A server, a client, and what each has seen. */
@@ -28,6 +33,7 @@ typedef struct world {
     mail_tls_context *trust;       /* of the client */
     mail_smtp_tls tls;
     bool implicit_tls;
+    mail_bare_newline bare_newline;
 } world;
 
 static int on_message(const mail_incoming *message, void *arg)
@@ -95,14 +101,15 @@ static void on_closed(mail_smtp_connection *conn, void *arg)
     mail_loop_poll_stop(w->loop);
 }
 
-/* `w` says what of TLS there is. */
-static void open_secured_world(world *w)
+/* `w` says what of TLS there is, and what becomes of bare line ends. */
+static void open_world_as(world *w)
 {
     mail_serve_options opts = MAIL_SERVE_OPTIONS_INIT;
 
     w->message = "Subject: x\r\n\r\n.hello\r\n";
     opts.tls = w->certificate;
     opts.implicit_tls = w->implicit_tls;
+    opts.bare_newline = w->bare_newline;
     assert_int_equal(mail_loop_poll_create(&w->loop, NULL), MAIL_OK);
     opts.listen = "127.0.0.1:0";
     opts.on_message = on_message;
@@ -119,7 +126,7 @@ static void open_secured_world(world *w)
 static void open_world(world *w)
 {
     *w = (world){.loop = NULL};
-    open_secured_world(w);
+    open_world_as(w);
 }
 
 static void close_world(world *w)
@@ -210,7 +217,7 @@ static void takes_messages_in_tls(void **state)
         mail_test_case(cases[i].name);
         w.certificate = cases[i].has_certificate ? make_context() : NULL;
         w.trust = mail_test_tls_context(NULL, NULL);
-        open_secured_world(&w);
+        open_world_as(&w);
         if (w.certificate != NULL) {
             mail_server_set_tls(w.server, w.certificate);
         }
@@ -296,6 +303,49 @@ static void refuses_what_is_too_large(void **state)
     close_world(&w);
 }
 
+/* Says one thing after the other and waits for a reply to each; our own client sends no such thing. */
+static void talk(world *w, const char *const *lines, size_t count, char *last, size_t size)
+{
+    mail_endpoint to = mail_server_endpoint(w->server);
+    int fd = net_system_sockets.ops->connect_tcp(&net_system_sockets, &to);
+    ssize_t n;
+
+    assert_true(fd >= 0);
+    for (size_t i = 0; i <= count; i++) {
+        do {
+            assert_int_equal(mail_loop_poll_run_once(w->loop, MAIL_MILLISECOND), MAIL_OK);
+            n = recv(fd, last, size - 1, 0);
+        } while (n < 0 && (errno == EAGAIN || errno == ENOTCONN));
+        assert_true(n > 0);
+        last[n] = '\0';
+        if (i < count) {
+            assert_int_equal(send(fd, lines[i], strlen(lines[i]), MSG_NOSIGNAL), strlen(lines[i]));
+        }
+    }
+    close(fd);
+}
+
+/* SS-003: no bare line end gets to the callback. */
+static void refuses_bare_line_ends_or_mends_them(void **state)
+{
+    static const char *const lines[] = {
+        "HELO client.example\r\n", "MAIL FROM:<alice@a.example>\r\n", "RCPT TO:<bob@b.example>\r\n",
+        "DATA\r\n", "Subject: x\r\n\r\nbare\nend\r\n.\r\n"};
+
+    (void)state;
+    for (int mends = 0; mends < 2; mends++) {
+        world w = {.bare_newline = mends ? MAIL_BARE_NEWLINE_NORMALISE : MAIL_BARE_NEWLINE_REJECT};
+        char reply[1000];
+
+        open_world_as(&w);
+        talk(&w, lines, MAIL_COUNT(lines), reply, sizeof(reply));
+        assert_int_equal(strncmp(reply, mends ? "250 " : "550 ", 4), 0);
+        assert_int_equal(w.received, mends);
+        assert_string_equal(w.content, mends ? "Subject: x\r\n\r\nbare\r\nend\r\n" : "");
+        close_world(&w);
+    }
+}
+
 static void says_why_it_cannot_listen(void **state)
 {
     mail_serve_options opts = MAIL_SERVE_OPTIONS_INIT;
@@ -349,6 +399,7 @@ int main(void)
         cmocka_unit_test(answers_later_and_once),
         cmocka_unit_test(takes_an_answer_after_the_peer_has_gone),
         cmocka_unit_test(refuses_what_is_too_large),
+        cmocka_unit_test(refuses_bare_line_ends_or_mends_them),
         cmocka_unit_test(says_why_it_cannot_listen),
         cmocka_unit_test(survives_every_failed_allocation),
     };
