@@ -54,6 +54,7 @@ MAIL_API mail_accounts *mail_accounts_hold(mail_accounts *accounts);
 /** The last holder's release frees it. NULL does nothing. */
 MAIL_API void mail_accounts_release(mail_accounts *accounts);
 
+/** How many there are. */
 MAIL_API size_t mail_accounts_count(const mail_accounts *accounts);
 
 /** Any of them, in no order. Ownership: lends until the last release. */

@@ -52,6 +52,7 @@ MAIL_API int mail_path_parse(mail_span in, unsigned flags, mail_path *path, size
  */
 MAIL_API int mail_path_from_text(mail_span in, unsigned flags, mail_path *path);
 
+/** All of it; empty: the null path. Ownership: lends from `path`. */
 static inline mail_span mail_path_text(const mail_path *path)
 {
     return mail_span_of(path->text, path->length);
@@ -142,6 +143,7 @@ typedef struct mail_network {
 /** Parses `10.0.0.0/8`, `::1/128` or a single address. Errors: MAIL_EINVAL, also for host bits set. */
 MAIL_API int mail_network_parse(mail_span text, mail_network *network);
 
+/** Whether `ip` lies in it; an IPv4 address mapped into IPv6 counts as the plain one. */
 MAIL_API bool mail_network_contains(const mail_network *network, const mail_ip *ip);
 
 /** Parses `IPV4:PORT` or `[IPV6]:PORT`; port 0 is allowed. Errors: MAIL_EINVAL. */

@@ -104,6 +104,7 @@ typedef struct mail_span {
 /** A span over a string literal or any array with a final NUL. */
 #define MAIL_SPAN(literal) ((mail_span){(literal), sizeof(literal) - 1})
 
+/** A span over `length` bytes. */
 static inline mail_span mail_span_of(const void *data, size_t length)
 {
     mail_span span = {(const char *)data, length};
@@ -129,6 +130,7 @@ static inline mail_span mail_span_first(mail_span span, size_t length)
     return mail_span_of(span.data, length);
 }
 
+/** The same bytes. */
 static inline bool mail_span_equal(mail_span a, mail_span b)
 {
     return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);

@@ -46,7 +46,7 @@ typedef struct mail_control_options {
     const char *spool;          /* required: the folder in which the socket is made; copied */
     void (*on_poke)(void *arg); /* somebody has connected; may be NULL */
     void *arg;
-    size_t max_connections;             /* default 16; one more is closed at once */
+    uint32_t max_connections;           /* default 16; one more is closed at once */
     const struct mail_sockets *sockets; /* private to libmail's tests */
 } mail_control_options;
 

@@ -20,6 +20,7 @@ typedef enum mail_dns_type {
 /** `A`, `MX`, `TXT` or `AAAA`. */
 MAIL_API const char *mail_dns_type_name(mail_dns_type type);
 
+/** What an answer says. */
 typedef enum mail_dns_status {
     MAIL_DNS_FOUND,    /* there are records */
     MAIL_DNS_NODATA,   /* the name exists, without records of this type */
@@ -28,6 +29,7 @@ typedef enum mail_dns_status {
     MAIL_DNS_FAILED    /* no answer, or one that can't be used: another time perhaps */
 } mail_dns_status;
 
+/** `found`, `nodata` … */
 MAIL_API const char *mail_dns_status_name(mail_dns_status status);
 
 /** One record; which members count goes by the type that was asked for. */
@@ -97,11 +99,13 @@ MAIL_API int mail_dns_question_renew(mail_dns_question *question);
 /** The packet to send. Over TCP its length goes before it, as two octets. Lends until renewed. */
 MAIL_API mail_span mail_dns_question_out(const mail_dns_question *question);
 
+/** How a packet came. */
 typedef enum mail_dns_transport {
     MAIL_DNS_UDP,
     MAIL_DNS_TCP
 } mail_dns_transport;
 
+/** What a packet came to. */
 typedef enum mail_dns_event_type {
     MAIL_DNS_EV_IGNORED,  /* not an answer to this question: wait on; `reason` says why */
     MAIL_DNS_EV_ANSWER,   /* done */

@@ -86,6 +86,7 @@ MAIL_API mail_span mail_envelope_sender(const mail_envelope *envelope);
 /** The decoded ENVID (RFC 3461, section 4.4); empty: none. Ownership: lends until the envelope changes. */
 MAIL_API mail_span mail_envelope_envid(const mail_envelope *envelope);
 
+/** How many recipients it has. */
 static inline size_t mail_envelope_count(const mail_envelope *envelope)
 {
     return envelope->count;

@@ -35,6 +35,7 @@ typedef struct mail_scan {
     uint8_t utf8_high; /* private: greatest */
 } mail_scan;
 
+/** Begins with an empty message. */
 MAIL_API void mail_scan_init(mail_scan *scan);
 
 /** Takes the next bytes of the message, in wire form or as a file has them. */

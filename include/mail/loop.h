@@ -9,6 +9,8 @@ extern "C" {
 #endif
 
 typedef struct mail_loop mail_loop;
+
+/** What an adapter makes: a descriptor that is watched, a timer, a bell. Each defines its own. */
 typedef struct mail_watch mail_watch;
 typedef struct mail_timer mail_timer;
 typedef struct mail_bell mail_bell;
@@ -78,6 +80,7 @@ typedef struct mail_ticket {
     uint32_t serial;
 } mail_ticket;
 
+/** The instant at which the loop's current round began. */
 static inline mail_time mail_loop_now(mail_loop *loop)
 {
     return loop->ops->now(loop);

@@ -26,6 +26,7 @@ MAIL_API int mail_metrics_create(mail_metrics **out, const mail_mem *mem);
 /** Frees it and all its metrics. */
 MAIL_API void mail_metrics_destroy(mail_metrics *metrics);
 
+/** What kind of number it is. */
 typedef enum mail_metric_kind {
     MAIL_METRIC_COUNTER,  /* goes up only */
     MAIL_METRIC_GAUGE,    /* is set */
@@ -69,6 +70,7 @@ MAIL_API uint64_t mail_metric_value(const mail_metric *metric);
  * `arg`; that with a NULL registry does nothing, and neither does this. Errors: MAIL_ENOMEM.
  */
 MAIL_API int mail_metrics_ask(mail_metrics *metrics, void (*fn)(void *arg), void *arg);
+/** Ends mail_metrics_ask. */
 MAIL_API void mail_metrics_forget(mail_metrics *metrics, void *arg);
 
 /**

@@ -22,7 +22,7 @@ typedef struct mail_metrics_server_options {
     size_t size; /* MAIL_METRICS_SERVER_OPTIONS_INIT */
     const mail_mem *mem;
     mail_metrics *metrics;  /* required; borrowed until destroy */
-    size_t max_connections; /* default 16; one more is closed at once */
+    uint32_t max_connections; /* default 16; one more is closed at once */
     const struct mail_sockets *sockets; /* private to libmail's tests */
 } mail_metrics_server_options;
 

@@ -46,8 +46,7 @@ typedef struct mail_mx_options {
     size_t size; /* MAIL_MX_OPTIONS_INIT */
     const mail_mem *mem;
     mail_span own_hostname; /* MX hosts of that name are us: never sent to; copied */
-    const mail_endpoint
-        *own_addresses; /* and so are these, whatever the port; borrowed until destroyed */
+    const mail_endpoint *own_addresses; /* and so are these, at any port; borrowed until destroy */
     size_t own_address_count;
     bool allow_private; /* hosts may lie on loopback, private and other special addresses */
     bool is_host; /* `domain` is itself the host to send to, as configured: no MX, any address */

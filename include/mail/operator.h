@@ -42,6 +42,7 @@ MAIL_API int mail_operator_list(mail_operator *op, const mail_queue_selector *wh
                                 bool (*fn)(const mail_queue_item *item, void *arg), void *arg,
                                 mail_error *err);
 
+/** What can be done to messages. */
 typedef enum mail_operator_action {
     MAIL_OPERATOR_HOLD,
     MAIL_OPERATOR_RELEASE, /* what was held */

@@ -22,6 +22,7 @@ extern "C" {
  */
 typedef struct mail_pop3_server mail_pop3_server;
 
+/** What has happened, or what is asked. */
 typedef enum mail_pop3_event_type {
     MAIL_POP3_EV_NONE,    /* more input, an answer, a message or room in out is needed */
     MAIL_POP3_EV_CONNECT, /* question: accept greets */
@@ -82,9 +83,9 @@ typedef struct mail_pop3_server_options {
     bool utf8;                 /* offer UTF8 and LANG (RFC 6856); see `needs_ascii` */
     bool stls;                 /* offered, and asked for with EV_STLS, until TLS is on */
     bool implicit_tls; /* TLS from the first octet (RFC 8314): nothing happens before tls_started */
-    mail_duration
-        idle_timeout; /* without a command or anything taken, and till somebody has logged in; default
-                         10 min (RFC 1939, section 3) */
+    /* Without a command or anything taken, and till somebody has logged in; default 10 min
+     * (RFC 1939, section 3). */
+    mail_duration idle_timeout;
     uint32_t max_errors;           /* then the session ends; default 20 */
     uint32_t max_logins;           /* refused, then the session ends; default 3 */
     uint32_t max_commands;         /* then the session ends; default 1000000 */

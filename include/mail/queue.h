@@ -161,13 +161,16 @@ MAIL_API int mail_lane_lease_overdue(mail_lane *lane, mail_lease **out);
 MAIL_API int mail_lease_widen(mail_lease *lease, bool (*same)(mail_span domain, void *arg),
                               void *arg);
 
+/** The message's queue id. Ownership: lends until the lease ends. */
 MAIL_API const char *mail_lease_id(const mail_lease *lease);
 /**
  * The envelope with the leased recipients only. Those with role EXPANDED, which are to be told of
  * and not to be delivered to, are in leases of their own. Ownership: lends until the lease ends.
  */
 MAIL_API const mail_envelope *mail_lease_envelope(const mail_lease *lease);
+/** What a client must know of the message. Ownership: lends until the lease ends. */
 MAIL_API const mail_smtp_content *mail_lease_content(const mail_lease *lease);
+/** When the message came into the queue. */
 MAIL_API mail_wall mail_lease_arrival(const mail_lease *lease);
 /** How often recipient `index` was tried before. */
 MAIL_API unsigned mail_lease_attempts(const mail_lease *lease, size_t index);
@@ -182,6 +185,7 @@ MAIL_API bool mail_lease_warns(const mail_lease *lease, size_t index);
  */
 MAIL_API int mail_lease_body(mail_lease *lease, mail_source **out);
 
+/** What is to become of a recipient. */
 typedef enum mail_queue_verdict {
     MAIL_QUEUE_DONE,  /* delivered, or failed and reported: never again */
     MAIL_QUEUE_RETRY, /* try again by the schedule; `reply` is kept for the operator */
@@ -246,8 +250,10 @@ MAIL_API int64_t mail_queue_unhold(mail_queue *queue, const mail_queue_selector 
 MAIL_API int64_t mail_queue_flush(mail_queue *queue, const mail_queue_selector *which);
 /** How often that was asked for: who leaves hosts alone for a while forgets it then. */
 MAIL_API uint32_t mail_queue_flushes(const mail_queue *queue);
+/** Without a report to anybody. */
 MAIL_API int64_t mail_queue_remove(mail_queue *queue, const mail_queue_selector *which);
 
+/** How a message stands. */
 typedef enum mail_queue_state {
     MAIL_QUEUE_WAITING,
     MAIL_QUEUE_ACTIVE,
@@ -286,6 +292,7 @@ MAIL_API int mail_queue_list(mail_queue *queue, const mail_queue_selector *which
 /** Opens the message `id` for reading. Errors: MAIL_ENOENT and those of mail_lease_body. */
 MAIL_API int mail_queue_read(mail_queue *queue, const char *id, mail_source **out);
 
+/** Numbers of a queue. */
 typedef struct mail_queue_stats {
     uint64_t messages, recipients, held, leased; /* all but the first count recipients */
     uint64_t accepted, done, retried, removed;   /* since open */
@@ -295,6 +302,7 @@ typedef struct mail_queue_stats {
     uint64_t dropped; /* messages in `drop`: only mail_operator_stats looks there */
 } mail_queue_stats;
 
+/** Reads them. */
 MAIL_API void mail_queue_stats_read(mail_queue *queue, mail_queue_stats *out);
 
 #ifdef __cplusplus

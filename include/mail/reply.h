@@ -31,6 +31,7 @@ typedef struct mail_reply {
 #define MAIL_REPLY(code, class, subject, detail, text)                                             \
     ((mail_reply)MAIL_REPLY_INIT(code, class, subject, detail, text))
 
+/** 2yz: done. */
 static inline bool mail_reply_is_positive(const mail_reply *reply)
 {
     return reply->code >= 200 && reply->code < 300;

@@ -31,6 +31,7 @@ typedef struct mail_nexthop_host {
     uint16_t port;    /* 0: `name` is the path of a unix socket */
 } mail_nexthop_host;
 
+/** Where mail to a domain goes next. */
 typedef struct mail_nexthop {
     mail_nexthop_kind kind;
     const mail_nexthop_host *hosts; /* SMTP, LMTP: at least one */

@@ -37,6 +37,7 @@ typedef struct mail_send_result {
 /** The results in the order of the envelope's recipients. */
 typedef struct mail_send_results mail_send_results;
 
+/** How many there are: one a recipient. */
 MAIL_API size_t mail_send_results_count(const mail_send_results *results);
 
 /** Result `index`. Ownership: lends until the results are destroyed. */

@@ -108,6 +108,7 @@ static inline void mail_source_drop(mail_source *source, size_t n)
     source->ops->drop(source, n);
 }
 
+/** Closes it; it is gone. */
 static inline void mail_source_close(mail_source *source)
 {
     source->ops->close(source);
@@ -123,6 +124,7 @@ typedef struct mail_source_span {
     mail_span rest; /* private */
 } mail_source_span;
 
+/** Begins at the start of `bytes`. */
 MAIL_API void mail_source_span_init(mail_source_span *source, mail_span bytes);
 
 /**
@@ -139,6 +141,7 @@ typedef struct mail_sink_memory {
     bool finished;       /* private */
 } mail_sink_memory;
 
+/** Empty; past `limit_bytes` a write fails with MAIL_ELIMIT. */
 MAIL_API void mail_sink_memory_init(mail_sink_memory *sink, const mail_mem *mem, size_t limit_bytes);
 MAIL_API void mail_sink_memory_deinit(mail_sink_memory *sink);
 

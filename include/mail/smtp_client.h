@@ -26,6 +26,7 @@ extern "C" {
  */
 typedef struct mail_smtp_client mail_smtp_client;
 
+/** What has happened, or what is asked. */
 typedef enum mail_smtp_client_event {
     MAIL_SMTP_CLIENT_NONE, /* more input, or room in out */
     MAIL_SMTP_CLIENT_READY, /* greeted and EHLO'd: begin or quit. Also after DONE, once more is possible */
@@ -39,6 +40,7 @@ typedef enum mail_smtp_client_event {
     MAIL_SMTP_CLIENT_AUTH      /* question: who are we? mail_smtp_client_authenticate, or refuse */
 } mail_smtp_client_event;
 
+/** `ready`, `body` … */
 MAIL_API const char *mail_smtp_client_event_name(mail_smtp_client_event event);
 
 /** What became of one recipient in one transaction. */
@@ -54,6 +56,7 @@ typedef enum mail_outcome_kind {
 /** `untried`, `accepted`, `transient`, `permanent`, `ambiguous`. */
 MAIL_API const char *mail_outcome_kind_name(mail_outcome_kind kind);
 
+/** The verdict on one recipient. */
 typedef struct mail_outcome {
     mail_outcome_kind kind;
     bool is_local;    /* the verdict is ours (5.6.3, 5.6.7, 5.3.4 …): no remote reply decided */
@@ -103,6 +106,7 @@ typedef struct mail_smtp_offer {
     bool esmtp;        /* false: HELO only */
 } mail_smtp_offer;
 
+/** Nothing before it has come. Ownership: lends until destroy. */
 MAIL_API const mail_smtp_offer *mail_smtp_client_offer(const mail_smtp_client *cl);
 
 /** Whether EV_STARTTLS is open: the session may have ended after it. */

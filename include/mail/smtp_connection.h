@@ -119,6 +119,7 @@ MAIL_API const mail_tls *mail_smtp_connection_tls(const mail_smtp_connection *co
 /** Whether the peer was ever reached and greeted us (false: try the next address at once). */
 MAIL_API bool mail_smtp_connection_was_ready(const mail_smtp_connection *conn);
 
+/** What the peer offers; nothing before it has greeted us. Ownership: lends until destroy. */
 MAIL_API const mail_smtp_offer *mail_smtp_connection_offer(const mail_smtp_connection *conn);
 
 #ifdef __cplusplus

@@ -29,6 +29,7 @@ extern "C" {
  */
 typedef struct mail_smtp_server mail_smtp_server;
 
+/** What has happened, or what is asked. */
 typedef enum mail_smtp_event_type {
     MAIL_SMTP_EV_NONE,     /* more input, or an answer, or room in out is needed */
     MAIL_SMTP_EV_CONNECT,  /* question: greet? 220 greets; 4yz or 5yz refuses (RFC 5321, 3.1) */

@@ -69,6 +69,7 @@ MAIL_API void mail_tls_context_unref(mail_tls_context *context);
  */
 typedef struct mail_tls mail_tls;
 
+/** What a call has come to. */
 typedef enum mail_tls_event {
     MAIL_TLS_NONE,
     MAIL_TLS_VERIFY,     /* question: is the peer who it should be? mail_tls_answer */
@@ -132,10 +133,12 @@ MAIL_API void mail_tls_answer(mail_tls *tls, bool accept);
 
 /** Wire bytes to send. Ownership: lends until the next call of anything. */
 MAIL_API mail_span mail_tls_out(const mail_tls *tls);
+/** Says that the first `n` bytes of `out` are on their way. */
 MAIL_API void mail_tls_sent(mail_tls *tls, size_t n);
 
 /** Plain bytes that have come. Ownership: lends until the next `drop` or `feed`. */
 MAIL_API mail_span mail_tls_plain(const mail_tls *tls);
+/** Says that the first `n` plain bytes are done with. */
 MAIL_API void mail_tls_drop(mail_tls *tls, size_t n);
 
 /** How many plain bytes the next write may have: 0 before MAIL_TLS_READY and while `out` is full. */
@@ -163,6 +166,7 @@ typedef struct mail_tls_facts {
     uint8_t peer_pin[32];    /* SHA-256 of the peer's public key, if it has a certificate */
 } mail_tls_facts;
 
+/** What was agreed on so far. */
 MAIL_API void mail_tls_facts_read(const mail_tls *tls, mail_tls_facts *out);
 
 /**
