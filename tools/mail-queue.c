@@ -394,7 +394,7 @@ int main(int argc, char **argv)
     if (optind == argc) {
         return complain("no command", "see mail-queue --help");
     }
-    if (mail_spool_find(spool, set.spool, &err) != MAIL_OK) {
+    if (mail_spool_find(set.spool, spool, &err) != MAIL_OK) {
         return fail(&err);
     }
     set.spool = spool;

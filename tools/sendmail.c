@@ -144,7 +144,7 @@ static int make_folders(char *path)
 static int find_spool(char path[MAIL_SPOOL_PATH_SIZE], const sendmail_options *opts,
                       mail_error *err)
 {
-    int code = mail_spool_find(path, opts->spool, err);
+    int code = mail_spool_find(opts->spool, path, err);
 
     if (code != MAIL_OK) {
         return EX_CONFIG;

@@ -11,13 +11,13 @@
 /* Longer lines are cut. Below PIPE_BUF, so that lines of several processes never mix. */
 #define LINE_SIZE 4096
 
-static void write_line(void *arg, mail_log_level level, const char *what,
-                       const mail_log_field *fields, size_t count)
+static void write_line(mail_log_level level, const char *what, const mail_log_field *fields,
+                       size_t count, void *arg)
 {
     const server_log *log = arg;
     char line[LINE_SIZE];
-    size_t length = mail_log_print(line, sizeof(line), log->format, (mail_wall)time(NULL), level,
-                                   what, fields, count);
+    size_t length = mail_log_print(log->format, (mail_wall)time(NULL), level, what, fields, count,
+                                   line, sizeof(line));
 
     (void)!write(STDERR_FILENO, line, length); /* there is nobody else to tell */
 }

@@ -114,7 +114,7 @@ static int set_route(void *field, const char *value, mail_error *err)
 
 static int set_tls_out(void *field, const char *value, mail_error *err)
 {
-    int code = mail_tls_level_parse(field, mail_span_text(value));
+    int code = mail_tls_level_parse(mail_span_text(value), field);
 
     return code == MAIL_OK
                ? code

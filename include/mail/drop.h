@@ -47,7 +47,7 @@ extern "C" {
  *
  * Errors: MAIL_ENOENT: neither is set, and there is no other; MAIL_ELIMIT. `err` says it.
  */
-MAIL_API int mail_spool_find(char path[MAIL_SPOOL_PATH_SIZE], const char *asked, mail_error *err);
+MAIL_API int mail_spool_find(const char *asked, char path[MAIL_SPOOL_PATH_SIZE], mail_error *err);
 
 /**
  * Begins a file for `envelope` (at least one recipient; not needed after the call; addresses

@@ -8,6 +8,7 @@
 extern "C" {
 #endif
 
+/** How much a line matters. */
 typedef enum mail_log_level {
     MAIL_LOG_ERROR, /* somebody must act */
     MAIL_LOG_WARN,  /* somebody should look */
@@ -28,8 +29,8 @@ typedef struct mail_log_field {
  * Takes one log line: what happened, as a fixed text, and its values. Called on
  * whatever thread it happened; must not call back into the library.
  */
-typedef void mail_log_fn(void *arg, mail_log_level level, const char *what,
-                         const mail_log_field *fields, size_t count);
+typedef void mail_log_fn(mail_log_level level, const char *what, const mail_log_field *fields,
+                         size_t count, void *arg);
 
 /** Where log lines go. A NULL `const mail_log *` anywhere: nowhere. */
 typedef struct mail_log {
@@ -42,6 +43,7 @@ typedef struct mail_log {
 MAIL_API void mail_log_line(const mail_log *log, mail_log_level level, const char *what,
                             const mail_log_field *fields, size_t count);
 
+/** How a line is written. */
 typedef enum mail_log_format { MAIL_LOG_TEXT, MAIL_LOG_JSON } mail_log_format;
 
 /**
@@ -52,9 +54,9 @@ typedef enum mail_log_format { MAIL_LOG_TEXT, MAIL_LOG_JSON } mail_log_format;
  * others strings. Control characters and broken UTF-8 are escaped; a line that does
  * not fit is cut and still well formed. Returns its length.
  */
-MAIL_API size_t mail_log_print(char *out, size_t size, mail_log_format format, mail_wall now,
-                               mail_log_level level, const char *what,
-                               const mail_log_field *fields, size_t count);
+MAIL_API size_t mail_log_print(mail_log_format format, mail_wall now, mail_log_level level,
+                               const char *what, const mail_log_field *fields, size_t count,
+                               char *out, size_t size);
 
 #ifdef __cplusplus
 }

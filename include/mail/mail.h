@@ -3,7 +3,8 @@
 #define MAIL_MAIL_H
 
 /**
- * libmail: mail transport that you can link.
+ * libmail: mail transport that you can link. This header includes all others but
+ * <mail/loop_uv.h>, whose functions are there only where libmail was built with libuv.
  *
  * The conventions that hold for every header:
  *
@@ -13,6 +14,9 @@
  *   `open`/`close` are for things outside the process. `destroy(NULL)` does nothing.
  * - Options structs: zero means default for every field. Those with a field `size` begin with
  *   their `…_OPTIONS_INIT`.
+ * - What a function makes (`create`, `open`, `begin`) is its first parameter; elsewhere the object
+ *   comes first, then what goes in, then what comes out, and last of all, where there is one, an
+ *   optional `mail_error` that says for a person what went wrong.
  * - `Ownership:` **copies** (yours stays yours), **borrows** (keep yours alive), **takes** (ours
  *   once it succeeds), **lends** (ours, valid so long), **gives** (you destroy it).
  * - Memory comes from the `mail_mem` in the options, NULL for malloc; running out of it is

@@ -70,15 +70,16 @@ typedef struct mail_sasl_verifier {
  *
  * Errors: MAIL_EINVAL for another mechanism, no iterations or a bad salt; MAIL_ENOMEM.
  */
-MAIL_API int mail_sasl_verifier_derive(mail_sasl_verifier *out, mail_sasl_mechanism mechanism,
-                                       mail_span password, mail_span salt, uint32_t iterations);
+MAIL_API int mail_sasl_verifier_derive(mail_sasl_mechanism mechanism, mail_span password,
+                                       mail_span salt, uint32_t iterations,
+                                       mail_sasl_verifier *out);
 
 /** Whether `password` is the one that the verifier was made of. As slow as making it. */
 MAIL_API bool mail_sasl_verifier_matches(const mail_sasl_verifier *verifier, mail_span password);
 
 /** Parses `iterations,salt,storedkey,serverkey`, the last three in base64. Errors: MAIL_EINVAL. */
-MAIL_API int mail_sasl_verifier_parse(mail_sasl_verifier *out, mail_sasl_mechanism mechanism,
-                                      mail_span text);
+MAIL_API int mail_sasl_verifier_parse(mail_span text, mail_sasl_mechanism mechanism,
+                                      mail_sasl_verifier *out);
 
 /** The server's half of one exchange. It touches no accounts: it asks. */
 typedef struct mail_sasl_server mail_sasl_server;
@@ -121,8 +122,10 @@ typedef struct mail_sasl_question {
     mail_span token;    /* OAUTHBEARER, XOAUTH2 */
 } mail_sasl_question;
 
+/** The open question. Ownership: lends until the answer. */
 MAIL_API const mail_sasl_question *mail_sasl_server_question(const mail_sasl_server *srv);
 
+/** What is answered. */
 typedef enum mail_sasl_answer_kind {
     MAIL_SASL_REFUSE, /* no such user, wrong password, not now: all the same to the client */
     MAIL_SASL_ACCEPT, /* not for SCRAM and CRAM-MD5, which need one of the next two */
@@ -130,6 +133,7 @@ typedef enum mail_sasl_answer_kind {
     MAIL_SASL_VERIFIER /* compare with this */
 } mail_sasl_answer_kind;
 
+/** The answer to a question. Its texts are needed only for the call. */
 typedef struct mail_sasl_answer {
     mail_sasl_answer_kind kind;
     mail_span password;
@@ -161,8 +165,8 @@ typedef struct mail_sasl_client_options {
     mail_span host;  /* OAUTHBEARER, optional */
     uint16_t port;
     mail_span binding; /* the TLS session's tls-exporter; empty: none */
-    bool
-        plus_was_offered; /* by the server; if not though we could, it is told (RFC 5802, section 6) */
+    /* By the server; if -PLUS was not though we could, the server is told (RFC 5802, section 6). */
+    bool plus_was_offered;
     uint32_t max_iterations;          /* a server may ask for; default 1,000,000 */
     const struct mail_random *random; /* private to libmail's tests */
 } mail_sasl_client_options;

@@ -20,7 +20,7 @@ typedef enum mail_tls_level {
 MAIL_API const char *mail_tls_level_name(mail_tls_level level);
 
 /** Errors: MAIL_EINVAL. */
-MAIL_API int mail_tls_level_parse(mail_tls_level *out, mail_span name);
+MAIL_API int mail_tls_level_parse(mail_span name, mail_tls_level *out);
 
 /**
  * The rules that say how much TLS mail wants, by recipient domain. The first one that matches wins.

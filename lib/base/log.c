@@ -18,7 +18,7 @@ void mail_log_line(const mail_log *log, mail_log_level level, const char *what,
                    const mail_log_field *fields, size_t count)
 {
     if (log != NULL && level <= log->level) {
-        log->write(log->arg, level, what, fields, count);
+        log->write(level, what, fields, count, log->arg);
     }
 }
 
@@ -221,9 +221,8 @@ static void print_json(writer *w, mail_wall now, mail_log_level level, const cha
     }
 }
 
-size_t mail_log_print(char *out, size_t size, mail_log_format format, mail_wall now,
-                      mail_log_level level, const char *what, const mail_log_field *fields,
-                      size_t count)
+size_t mail_log_print(mail_log_format format, mail_wall now, mail_log_level level, const char *what,
+                      const mail_log_field *fields, size_t count, char *out, size_t size)
 {
     writer w = {out, size > TAIL ? size - TAIL : 0, false};
 

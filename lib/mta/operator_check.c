@@ -26,8 +26,8 @@ static void note_fault(const char *fault, void *arg)
 }
 
 /* What opening the queue has to say of its log. */
-static void on_log(void *arg, mail_log_level level, const char *what, const mail_log_field *fields,
-                   size_t count)
+static void on_log(mail_log_level level, const char *what, const mail_log_field *fields,
+                   size_t count, void *arg)
 {
     checking *ck = arg;
     char line[512];

@@ -24,7 +24,7 @@ static int set(char *path, const char *above, const char *below, mail_error *err
                : mail_error_set(err, MAIL_ELIMIT, "the spool's path is too long");
 }
 
-int mail_spool_find(char path[MAIL_SPOOL_PATH_SIZE], const char *asked, mail_error *err)
+int mail_spool_find(const char *asked, char path[MAIL_SPOOL_PATH_SIZE], mail_error *err)
 {
     const char *named = secure_getenv("LIBMAIL_SPOOL");
     const char *state = secure_getenv("XDG_STATE_HOME");

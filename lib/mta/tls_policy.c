@@ -23,7 +23,7 @@ const char *mail_tls_level_name(mail_tls_level level)
     return level_names[level];
 }
 
-int mail_tls_level_parse(mail_tls_level *out, mail_span name)
+int mail_tls_level_parse(mail_span name, mail_tls_level *out)
 {
     for (size_t i = 0; i < MAIL_COUNT(level_names); i++) {
         if (mail_span_equal(name, mail_span_text(level_names[i]))) {
@@ -70,7 +70,7 @@ int mail_tls_policy_table_add(mail_tls_policy_table *table, mail_span rule, mail
     }
     code = domain_pattern_take(&pl->pattern, &rule, "a TLS policy is PATTERN=LEVEL", err);
     if (code == MAIL_OK) {
-        code = mail_tls_level_parse(&pl->level, rule);
+        code = mail_tls_level_parse(rule, &pl->level);
         if (code != MAIL_OK) {
             mail_error_set(err, code, "the level is none of none, may, require and verify");
         }

@@ -81,9 +81,9 @@ static void derive_verifier(login_job *job, mail_sasl_mechanism mechanism)
     mail_sasl_verifier salted;
 
     make_salt(job, SALT_LENGTH, &salted);
-    job->code =
-        mail_sasl_verifier_derive(&job->verifier, mechanism, mail_span_text(job->secret.text),
-                                  mail_span_of(salted.salt, salted.salt_length), ITERATIONS);
+    job->code = mail_sasl_verifier_derive(mechanism, mail_span_text(job->secret.text),
+                                          mail_span_of(salted.salt, salted.salt_length), ITERATIONS,
+                                          &job->verifier);
 }
 
 static bool has_verifier(const login_job *job, mail_sasl_mechanism mechanism)

@@ -132,8 +132,8 @@ bool sasl_equal(const void *a, const void *b, size_t length)
     return gnutls_memcmp(a, b, length) == 0;
 }
 
-int mail_sasl_verifier_derive(mail_sasl_verifier *out, mail_sasl_mechanism mechanism,
-                              mail_span password, mail_span salt, uint32_t iterations)
+int mail_sasl_verifier_derive(mail_sasl_mechanism mechanism, mail_span password, mail_span salt,
+                              uint32_t iterations, mail_sasl_verifier *out)
 {
     uint8_t salted[SCRAM_KEY_MAX];
     uint8_t client_key[SCRAM_KEY_MAX];
@@ -163,9 +163,9 @@ bool mail_sasl_verifier_matches(const mail_sasl_verifier *verifier, mail_span pa
     mail_sasl_verifier made;
     bool same;
 
-    if (mail_sasl_verifier_derive(&made, verifier->mechanism, password,
+    if (mail_sasl_verifier_derive(verifier->mechanism, password,
                                   mail_span_of(verifier->salt, verifier->salt_length),
-                                  verifier->iterations) != MAIL_OK) {
+                                  verifier->iterations, &made) != MAIL_OK) {
         return false;
     }
     same = sasl_equal(made.stored_key, verifier->stored_key, scram_key_length(verifier->mechanism));
@@ -217,7 +217,7 @@ static bool parse_octets(mail_span text, uint8_t *out, size_t size, size_t *leng
     return true;
 }
 
-int mail_sasl_verifier_parse(mail_sasl_verifier *out, mail_sasl_mechanism mechanism, mail_span text)
+int mail_sasl_verifier_parse(mail_span text, mail_sasl_mechanism mechanism, mail_sasl_verifier *out)
 {
     size_t wanted = scram_key_length(scram_base(mechanism));
     size_t stored;

@@ -91,8 +91,9 @@ static bool take_secret(mail_sasl_server *srv, const mail_sasl_answer *answer)
         return false;
     }
     random_fill(srv->random, salt, sizeof(salt));
-    return mail_sasl_verifier_derive(&srv->verifier, srv->mechanism, answer->password,
-                                     mail_span_of(salt, sizeof(salt)), ITERATIONS) == MAIL_OK;
+    return mail_sasl_verifier_derive(srv->mechanism, answer->password,
+                                     mail_span_of(salt, sizeof(salt)), ITERATIONS,
+                                     &srv->verifier) == MAIL_OK;
 }
 
 mail_sasl_step sasl_scram_answer(mail_sasl_server *srv, const mail_sasl_answer *answer)

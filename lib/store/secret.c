@@ -23,7 +23,7 @@ static bool parse_scram(secret *out, const char *text, const char **why)
 
     *out = (secret){SECRET_SCRAM_SHA_256, text};
     *why = "SCRAM-SHA-256 needs iterations,salt,storedkey,serverkey";
-    return mail_sasl_verifier_parse(&verifier, MAIL_SASL_SCRAM_SHA_256, mail_span_text(text)) ==
+    return mail_sasl_verifier_parse(mail_span_text(text), MAIL_SASL_SCRAM_SHA_256, &verifier) ==
                MAIL_OK &&
            verifier.iterations <= MAX_ITERATIONS;
 }
@@ -94,7 +94,7 @@ static int check_crypt(const char *hash, const char *password, const mail_mem *m
 
 void secret_verifier(const secret *se, mail_sasl_verifier *out)
 {
-    int code = mail_sasl_verifier_parse(out, MAIL_SASL_SCRAM_SHA_256, mail_span_text(se->text));
+    int code = mail_sasl_verifier_parse(mail_span_text(se->text), MAIL_SASL_SCRAM_SHA_256, out);
 
     assert(se->kind == SECRET_SCRAM_SHA_256 && code == MAIL_OK);
     (void)code;

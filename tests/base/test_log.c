@@ -15,11 +15,11 @@ static void prints_text_and_json_with_hostile_values_escaped(void **state)
     size_t n;
 
     (void)state;
-    n = mail_log_print(out, sizeof(out), MAIL_LOG_TEXT, 0, MAIL_LOG_INFO, "accepted", fields, 4);
+    n = mail_log_print(MAIL_LOG_TEXT, 0, MAIL_LOG_INFO, "accepted", fields, 4, out, sizeof(out));
     assert_span_equal(mail_span_of(out, n), "1970-01-01T00:00:00Z info accepted queue_id=abc "
                                             "reply=\"550 \\\"no\\\"\\u000d\\u000a\\u001b[2J\" "
                                             "raw=\"\\u00ff\xc3\xa4\" empty=\"\"\n");
-    n = mail_log_print(out, sizeof(out), MAIL_LOG_JSON, 0, MAIL_LOG_INFO, "accepted", fields, 2);
+    n = mail_log_print(MAIL_LOG_JSON, 0, MAIL_LOG_INFO, "accepted", fields, 2, out, sizeof(out));
     assert_span_equal(
         mail_span_of(out, n),
         "{\"time\":\"1970-01-01T00:00:00Z\",\"level\":\"info\",\"event\":\"accepted\","
@@ -35,7 +35,7 @@ static void stays_well_formed_when_cut_anywhere(void **state)
     (void)state;
     memset(value, '"', sizeof(value));
     for (size_t size = 90; size < sizeof(out); size++) {
-        size_t n = mail_log_print(out, size, MAIL_LOG_JSON, 0, MAIL_LOG_WARN, "x", fields, 2);
+        size_t n = mail_log_print(MAIL_LOG_JSON, 0, MAIL_LOG_WARN, "x", fields, 2, out, size);
 
         assert_true(n <= size);
         assert_memory_equal(out + n - 3, "\"}\n", 3);
@@ -79,7 +79,7 @@ static void writes_numbers_into_json_as_numbers(void **state)
             want, sizeof(want),
             "{\"time\":\"1970-01-01T00:00:00Z\",\"level\":\"info\",\"event\":\"x\",\"%s\":%s}\n",
             cases[i].key, cases[i].want);
-        n = mail_log_print(out, sizeof(out), MAIL_LOG_JSON, 0, MAIL_LOG_INFO, "x", &field, 1);
+        n = mail_log_print(MAIL_LOG_JSON, 0, MAIL_LOG_INFO, "x", &field, 1, out, sizeof(out));
         assert_span_equal(mail_span_of(out, n), want);
     }
 }
@@ -93,7 +93,7 @@ static void closes_a_line_that_numbers_do_not_fit_in(void **state)
 
     (void)state;
     for (size_t size = 70; size < sizeof(out); size++) {
-        size_t n = mail_log_print(out, size, MAIL_LOG_JSON, 0, MAIL_LOG_INFO, "x", fields, 3);
+        size_t n = mail_log_print(MAIL_LOG_JSON, 0, MAIL_LOG_INFO, "x", fields, 3, out, size);
         size_t depth = 0;
 
         assert_true(n <= size);
@@ -106,8 +106,8 @@ static void closes_a_line_that_numbers_do_not_fit_in(void **state)
     }
 }
 
-static void count_line(void *arg, mail_log_level level, const char *what,
-                       const mail_log_field *fields, size_t count)
+static void count_line(mail_log_level level, const char *what, const mail_log_field *fields,
+                       size_t count, void *arg)
 {
     (void)level;
     (void)what;

@@ -45,15 +45,15 @@ static inline void kit_due(void *arg)
     }
 }
 
-static inline void kit_log(void *arg, mail_log_level level, const char *what,
-                           const mail_log_field *fields, size_t count)
+static inline void kit_log(mail_log_level level, const char *what, const mail_log_field *fields,
+                           size_t count, void *arg)
 {
     kit *k = arg;
     size_t used = strlen(k->log);
     size_t length;
 
     if (sizeof(k->log) - used > 2048) {
-        length = mail_log_print(k->log + used, 2048, MAIL_LOG_TEXT, 0, level, what, fields, count);
+        length = mail_log_print(MAIL_LOG_TEXT, 0, level, what, fields, count, k->log + used, 2048);
         k->log[used + length] = '\0';
     }
 }

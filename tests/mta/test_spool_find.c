@@ -44,10 +44,10 @@ static void finds_the_spool_by_one_rule(void **state)
         put("XDG_STATE_HOME", cases[i].state);
         put("HOME", cases[i].home);
         if (cases[i].want != NULL) {
-            assert_int_equal(mail_spool_find(path, cases[i].asked, &err), MAIL_OK);
+            assert_int_equal(mail_spool_find(cases[i].asked, path, &err), MAIL_OK);
             assert_string_equal(path, cases[i].want);
         } else {
-            assert_int_equal(mail_spool_find(path, cases[i].asked, &err), MAIL_ENOENT);
+            assert_int_equal(mail_spool_find(cases[i].asked, path, &err), MAIL_ENOENT);
             assert_non_null(strstr(err.text, "no spool"));
         }
     }
@@ -61,9 +61,9 @@ static void refuses_a_path_that_is_too_long(void **state)
     (void)state;
     memset(asked, 'a', sizeof(asked) - 1);
     asked[sizeof(asked) - 1] = '\0';
-    assert_int_equal(mail_spool_find(path, asked, NULL), MAIL_ELIMIT);
+    assert_int_equal(mail_spool_find(asked, path, NULL), MAIL_ELIMIT);
     asked[sizeof(asked) - 2] = '\0';
-    assert_int_equal(mail_spool_find(path, asked, NULL), MAIL_OK);
+    assert_int_equal(mail_spool_find(asked, path, NULL), MAIL_OK);
 }
 
 int main(void)

@@ -84,7 +84,7 @@ static void names_every_level(void **state)
         const char *name = mail_tls_level_name((mail_tls_level)i);
         mail_tls_level level;
 
-        assert_int_equal(mail_tls_level_parse(&level, mail_span_text(name)), MAIL_OK);
+        assert_int_equal(mail_tls_level_parse(mail_span_text(name), &level), MAIL_OK);
         assert_int_equal(level, i);
     }
 }

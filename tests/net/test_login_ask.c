@@ -5,8 +5,8 @@ static mail_sasl_verifier verifier_of(mail_sasl_mechanism mechanism, const char 
 {
     mail_sasl_verifier verifier;
 
-    assert_int_equal(mail_sasl_verifier_derive(&verifier, mechanism, mail_span_text(password),
-                                               MAIL_SPAN("salt of ours"), 100),
+    assert_int_equal(mail_sasl_verifier_derive(mechanism, mail_span_text(password),
+                                               MAIL_SPAN("salt of ours"), 100, &verifier),
                      MAIL_OK);
     return verifier;
 }

@@ -45,14 +45,14 @@ typedef struct journal {
     size_t length;
 } journal;
 
-static void write_journal(void *arg, mail_log_level level, const char *what,
-                          const mail_log_field *fields, size_t count)
+static void write_journal(mail_log_level level, const char *what, const mail_log_field *fields,
+                          size_t count, void *arg)
 {
     journal *jr = arg;
 
     assert_true(sizeof(jr->text) - jr->length > 1024);
     jr->length +=
-        mail_log_print(jr->text + jr->length, 1000, MAIL_LOG_TEXT, 0, level, what, fields, count);
+        mail_log_print(MAIL_LOG_TEXT, 0, level, what, fields, count, jr->text + jr->length, 1000);
 }
 
 static void journal_init(journal *jr)

@@ -20,13 +20,13 @@ typedef struct bench {
     char last[256];
 } bench;
 
-static void on_log(void *arg, mail_log_level level, const char *what, const mail_log_field *fields,
-                   size_t count)
+static void on_log(mail_log_level level, const char *what, const mail_log_field *fields,
+                   size_t count, void *arg)
 {
     bench *b = arg;
 
     b->errors += level == MAIL_LOG_ERROR ? 1 : 0;
-    mail_log_print(b->last, sizeof(b->last), MAIL_LOG_TEXT, 0, level, what, fields, count);
+    mail_log_print(MAIL_LOG_TEXT, 0, level, what, fields, count, b->last, sizeof(b->last));
 }
 
 static void set_up_on(bench *b, unsigned seed)

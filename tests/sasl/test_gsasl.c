@@ -250,7 +250,7 @@ static void knows_its_verifiers(void **state)
     keys[2][mail_base64_encode(mail_span_of(server_key, 32), keys[2])] = '\0';
     snprintf(text, sizeof(text), "5000,%s,%s,%s", keys[0], keys[1], keys[2]);
     assert_int_equal(
-        mail_sasl_verifier_parse(&verifier, MAIL_SASL_SCRAM_SHA_256, mail_span_text(text)),
+        mail_sasl_verifier_parse(mail_span_text(text), MAIL_SASL_SCRAM_SHA_256, &verifier),
         MAIL_OK);
     assert_true(mail_sasl_verifier_matches(&verifier, MAIL_SPAN(PASSWORD)));
     assert_false(mail_sasl_verifier_matches(&verifier, MAIL_SPAN("wrong")));

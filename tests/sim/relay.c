@@ -29,18 +29,18 @@ static mail_wall relay_wall(void *arg)
     return sim_wall(rl->world) + rl->wall_ahead / MAIL_SECOND;
 }
 
-static void on_line(void *arg, mail_log_level level, const char *what, const mail_log_field *fields,
-                    size_t count)
+static void on_line(mail_log_level level, const char *what, const mail_log_field *fields,
+                    size_t count, void *arg)
 {
     sim_relay *rl = arg;
     char line[1024];
     size_t length =
-        mail_log_print(line, sizeof(line), MAIL_LOG_TEXT, 0, level, what, fields, count);
+        mail_log_print(MAIL_LOG_TEXT, 0, level, what, fields, count, line, sizeof(line));
 
     line[length > 0 ? length - 1 : 0] = '\0';
     sim_trace(rl->world, "%s: %s", rl->name, strchr(line, ' ') + 1); /* the time is the world's */
     if (rl->opts.on_log != NULL) {
-        rl->opts.on_log(rl->opts.arg, level, what, fields, count);
+        rl->opts.on_log(level, what, fields, count, rl->opts.arg);
     }
 }
 

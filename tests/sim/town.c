@@ -27,8 +27,8 @@ static int mailbox_of(const mail_path *address, char path[MAIL_MAILBOX_PATH_SIZE
     return MAIL_OK;
 }
 
-static void on_log(void *arg, mail_log_level level, const char *what, const mail_log_field *fields,
-                   size_t count)
+static void on_log(mail_log_level level, const char *what, const mail_log_field *fields,
+                   size_t count, void *arg)
 {
     const sim_town_host *host = arg;
 
