@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 RELAY = os.path.abspath(sys.argv.pop(1))
 PATIENCE = 180  # seconds until what must happen has happened, on a slow and busy machine
@@ -61,6 +62,9 @@ def relay(*options, home=None):
         server = Relay(home, *options)
         try:
             yield server
+        except Exception:
+            print("--- its log", *server.lines()[-50:], sep="\n")
+            raise
         finally:
             if server.process.poll() is None:
                 assert server.stop() == 0, server.lines()
@@ -98,16 +102,19 @@ ANY = ("--listen", "127.0.0.1:0")
 
 
 def play(tests):
-    """Runs those that the command line names, or all; as many exit codes as failures."""
-    failed = 0
-    for test in tests:
-        if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
-            continue
+    """Runs those that the command line names, or all, and says so as cmocka does: tests/count.py
+    counts."""
+    failed = []
+    chosen = [test for test in tests if len(sys.argv) == 1 or test.__name__ in sys.argv[1:]]
+    for test in chosen:
         began = time.monotonic()
         try:
             test()
             print(f"[       OK ] {test.__name__} ({time.monotonic() - began:.1f} s)")
-        except Exception as error:  # goes on with the others
-            failed += 1
-            print(f"[  FAILED  ] {test.__name__}: {error!r}")
-    sys.exit(failed)
+        except Exception:  # goes on with the others
+            failed.append(test.__name__)
+            print(f"[  FAILED  ] {test.__name__}\n{traceback.format_exc()}")
+    print(f"[  PASSED  ] {len(chosen) - len(failed)} test(s).")
+    if failed:
+        print(f"[  FAILED  ] {len(failed)} test(s), listed below:", *failed, sep="\n")
+    sys.exit(1 if failed else 0)
