@@ -195,7 +195,7 @@ def is_managed(process, manager, smtp, lmtp):
     assert ready == f"ready smtp=127.0.0.1:{smtp} lmtp=127.0.0.1:{lmtp}\n", ready
     until(lambda: manager.words() == [b"READY=1"] and manager.signs() >= 4, manager.heard)
     for protocol, port in ((smtplib.SMTP, smtp), (smtplib.LMTP, lmtp)):
-        with protocol("127.0.0.1", port) as client:
+        with protocol("127.0.0.1", port, "client.test") as client:
             client.sendmail("a@near.test", ["b@mx.test"], "Subject: x\r\n\r\n")
     process.send_signal(signal.SIGHUP)
     until(lambda: len(manager.words()) == 3, manager.heard)
@@ -267,7 +267,7 @@ def becomes_a_user_once_its_ports_are_open():
             r.send("a@near.test", ["b@here.test"])
             until(lambda: len(r.mailbox("b@here.test")) == 1, "delivery")
             assert os.stat(r.mailbox("b@here.test")[0]).st_uid == nobody.pw_uid
-            with smtplib.LMTP(os.path.join(home, "lmtp")) as client:
+            with smtplib.LMTP(os.path.join(home, "lmtp"), 0, "client.test") as client:
                 client.sendmail("a@near.test", ["b@here.test"], "Subject: x\r\n\r\n")
             until(lambda: len(r.mailbox("b@here.test")) == 2, "delivery of the second")
     for user, code in (("no such user", 78), ("root", 78)):

@@ -222,7 +222,7 @@ class Spools(World):
         mail = self.dir / "full.mail"
         relay = self.start("full", [RELAY, "--listen", "127.0.0.1:0", "--spool", spool, "--mail-dir", mail,
                                     "--resolver", "127.0.0.1:9", "--hostname", "full.test"]).wait_ready()
-        with smtplib.SMTP(*relay.address("smtp"), timeout=PATIENCE) as client:
+        with smtplib.SMTP(*relay.address("smtp"), "client.test", PATIENCE) as client:
             client.ehlo()
             code, text = client.mail("a@b.example")
         self.assertEqual((code, text[:5]), (452, b"4.3.1"))
@@ -250,7 +250,7 @@ class Spools(World):
         self.assertNotIn(second.returncode, (0, 64, 70))
         self.assertEqual(second.stdout, b"")
         self.assertIn("in use by another process", second.stderr.decode())
-        with smtplib.SMTP(*first.address("smtp"), timeout=PATIENCE) as client:
+        with smtplib.SMTP(*first.address("smtp"), "client.test", PATIENCE) as client:
             self.assertEqual(client.noop()[0], 250)
 
 

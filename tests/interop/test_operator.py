@@ -16,7 +16,7 @@ class Operator(World):
         super().setUp()
         self.server = self.relay("--route", "*=127.0.0.1:1", "--retry", "1h", "--metrics", "127.0.0.1:0")
         host, port = self.server.address("smtp")
-        with smtplib.SMTP(host, port, timeout=PATIENCE) as smtp:
+        with smtplib.SMTP(host, port, "client.test", PATIENCE) as smtp:
             for domain in ("b.example", "c.example"):
                 smtp.sendmail("a@a.example", [f"x@{domain}"], "Subject: hi\r\n\r\nhello\r\n")
 
