@@ -194,11 +194,16 @@ static void mark_dirty(node *n, uint64_t from, uint64_t to)
 static void copy_sector(content *to, const content *from, size_t sector)
 {
     size_t at = sector * SECTOR;
-    size_t end = at + SECTOR;
+    size_t length = at < to->size ? to->size - at : 0;
+    size_t has = at < from->size ? from->size - at : 0;
 
-    end = end < to->size ? end : to->size;
-    for (; at < end; at++) {
-        to->data[at] = at < from->size ? from->data[at] : 0;
+    length = length < SECTOR ? length : SECTOR;
+    has = has < length ? has : length;
+    if (length > 0) {
+        memset(to->data + at, 0, length);
+    }
+    if (has > 0) {
+        memcpy(to->data + at, from->data + at, has);
     }
 }
 
