@@ -2,9 +2,11 @@
 #include <mail/loop_uv.h>
 
 #include <assert.h>
+#include <stdatomic.h>
 
 #include <uv.h>
 
+#include "base/list.h"
 #include "base/mem.h"
 #include "loop/timers.h"
 
@@ -15,6 +17,9 @@
  * All timers share one uv_timer_t, set to the earliest: they cost 64 bytes
  * instead of 216, setting one costs no call of libuv unless it becomes the earliest, and
  * they keep the order and the fairness of lib/loop/timers.h.
+ *
+ * A bell rung from within a callback of the same loop, as most are, needs no other thread
+ * to be woken: it is called at the start of the next round, for no system call at all.
  */
 
 struct mail_watch {
@@ -30,6 +35,8 @@ struct mail_bell {
     mail_loop_uv *loop;
     mail_bell_fn *fn;
     void *arg;
+    list link;
+    atomic_bool is_rung; /* by the loop's own thread, within a callback */
 };
 
 typedef struct job {
@@ -49,12 +56,36 @@ struct mail_loop_uv {
     uv_timer_t alarm;   /* for the earliest timer */
     mail_time alarm_at; /* MAIL_NEVER: not set */
     uv_idle_t soon;     /* instead of an alarm that is due at once */
-    uv_timer_t limit;   /* of run_once */
-    size_t objects;     /* watches and bells in use */
-    size_t handles;     /* not yet closed, and work under way */
+    uv_idle_t ringer;   /* for bells that are rung here */
+    list bells;
+    atomic_bool has_rung;         /* one of them is */
+    _Atomic(const void *) inside; /* the mark of the thread that runs a callback; NULL: none does */
+    uv_timer_t limit;             /* of run_once */
+    size_t objects;               /* watches and bells in use */
+    size_t handles;               /* not yet closed, and work under way */
     bool in_timers;
     bool destroyed;
 };
+
+/* Its address tells one thread from another. */
+static _Thread_local char thread_mark;
+
+static void enter(mail_loop_uv *lp)
+{
+    atomic_store_explicit(&lp->inside, &thread_mark, memory_order_relaxed);
+}
+
+static void on_ringer(uv_idle_t *idle);
+
+/* The ringer is started here, since a bell may be rung by a signal's handler. */
+static void leave(mail_loop_uv *lp)
+{
+    atomic_store_explicit(&lp->inside, NULL, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst); /* from here on a handler rings from outside */
+    if (atomic_load_explicit(&lp->has_rung, memory_order_relaxed)) {
+        uv_idle_start(&lp->ringer, on_ringer);
+    }
+}
 
 static void free_loop(mail_loop_uv *lp)
 {
@@ -98,6 +129,7 @@ static void start(mail_watch *watch)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     mail_watch *watch = poll->data;
+    mail_loop_uv *lp = watch->loop;
     unsigned seen = watch->interest;
 
     if (status < 0) {
@@ -107,7 +139,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
                 (events & UV_WRITABLE ? MAIL_WRITABLE : 0U);
     }
     if (seen != 0) {
+        enter(lp);
         watch->fn(seen, watch->arg);
+        leave(lp);
     }
 }
 
@@ -198,7 +232,9 @@ static void set_alarm(mail_loop_uv *lp)
 static void run_timers(mail_loop_uv *lp)
 {
     lp->in_timers = true;
+    enter(lp);
     loop_timers_run(&lp->timers, uv_adapter_now(&lp->loop));
+    leave(lp);
     lp->in_timers = false;
     set_alarm(lp);
 }
@@ -258,7 +294,9 @@ static void on_work_done(uv_work_t *work, int status)
 
     (void)status; /* not 0 only after uv_cancel, which nobody calls */
     mem_free(jb.loop->mem, work->data, sizeof(jb));
+    enter(jb.loop);
     jb.done(jb.arg);
+    leave(jb.loop);
     handle_closed(jb.loop);
 }
 
@@ -283,8 +321,33 @@ static int uv_adapter_work(mail_loop *loop, void (*run)(void *), void (*done)(vo
 static void on_async(uv_async_t *async)
 {
     mail_bell *bell = async->data;
+    mail_loop_uv *lp = bell->loop;
 
+    enter(lp);
     bell->fn(bell->arg);
+    leave(lp);
+}
+
+/* Bells that are rung meanwhile have their turn in the next round. */
+static void on_ringer(uv_idle_t *idle)
+{
+    mail_loop_uv *lp = idle->data;
+    list waiting;
+    list *link;
+
+    uv_idle_stop(idle);
+    atomic_store(&lp->has_rung, false);
+    list_take_all(&waiting, &lp->bells);
+    enter(lp);
+    while ((link = list_pop_front(&waiting)) != NULL) {
+        mail_bell *bell = LIST_OWNER(link, mail_bell, link);
+
+        list_push_back(&lp->bells, link);
+        if (atomic_exchange(&bell->is_rung, false)) {
+            bell->fn(bell->arg);
+        }
+    }
+    leave(lp);
 }
 
 static int uv_adapter_bell(mail_loop *loop, mail_bell_fn *fn, void *arg, mail_bell **out)
@@ -299,6 +362,8 @@ static int uv_adapter_bell(mail_loop *loop, mail_bell_fn *fn, void *arg, mail_be
         mem_free(lp->mem, bell, sizeof(*bell));
         return MAIL_ESYS;
     }
+    atomic_init(&bell->is_rung, false);
+    list_push_back(&lp->bells, &bell->link);
     bell->async.data = bell;
     bell->loop = lp;
     bell->fn = fn;
@@ -311,7 +376,14 @@ static int uv_adapter_bell(mail_loop *loop, mail_bell_fn *fn, void *arg, mail_be
 
 static void uv_adapter_ring(mail_bell *bell)
 {
-    uv_async_send(&bell->async);
+    mail_loop_uv *lp = bell->loop;
+
+    if (atomic_load_explicit(&lp->inside, memory_order_relaxed) != &thread_mark) {
+        uv_async_send(&bell->async);
+    } else {
+        atomic_store(&bell->is_rung, true);
+        atomic_store(&lp->has_rung, true);
+    }
 }
 
 static void on_bell_closed(uv_handle_t *handle)
@@ -326,6 +398,7 @@ static void on_bell_closed(uv_handle_t *handle)
 static void uv_adapter_unbell(mail_bell *bell)
 {
     if (bell != NULL) {
+        list_remove(&bell->link);
         bell->loop->objects--;
         uv_close((uv_handle_t *)&bell->async, on_bell_closed);
     }
@@ -364,10 +437,13 @@ int mail_loop_uv_create(mail_loop_uv **out, uv_loop_t *uv, const mail_mem *mem)
     uv_timer_init(lp->uv, &lp->alarm); /* none of these can fail */
     uv_timer_init(lp->uv, &lp->limit);
     uv_idle_init(lp->uv, &lp->soon);
+    uv_idle_init(lp->uv, &lp->ringer);
+    list_init(&lp->bells);
     lp->alarm.data = lp;
     lp->limit.data = lp;
     lp->soon.data = lp;
-    lp->handles = 3;
+    lp->ringer.data = lp;
+    lp->handles = 4;
     *out = lp;
     return MAIL_OK;
 }
@@ -387,6 +463,7 @@ void mail_loop_uv_destroy(mail_loop_uv *lp)
     uv_close((uv_handle_t *)&lp->alarm, on_own_closed);
     uv_close((uv_handle_t *)&lp->limit, on_own_closed);
     uv_close((uv_handle_t *)&lp->soon, on_own_closed);
+    uv_close((uv_handle_t *)&lp->ringer, on_own_closed);
     if (lp->uv == &lp->own) {
         int code;
 

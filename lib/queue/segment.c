@@ -179,7 +179,7 @@ static void rest(queue_log *log, mail_duration used)
  */
 static int fill(queue_log *log, const queue_segment *segment)
 {
-    const size_t piece = 1 << 20;
+    const size_t piece = 256 << 10;
     char *zeros = mem_alloc(log->mem, piece);
     int code = 0;
 

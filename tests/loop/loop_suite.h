@@ -662,6 +662,72 @@ static void a_signal_handler_may_ring(void **state)
     world_close(&w);
 }
 
+/* Rings twice by itself and once in a signal's handler, of which nothing is heard before it returns. */
+static void ring_from_inside(void *arg)
+{
+    tower *t = arg;
+
+    t->w->inside = true;
+    tower_ring(t);
+    raise(SIGUSR1);
+    tower_ring(t);
+    t->w->inside = false;
+}
+
+static void a_callback_may_ring(void **state)
+{
+    mail_timer *timer;
+    world w;
+    tower t;
+
+    (void)state;
+    world_open(&w);
+    tower_open(&t, &w, tower_heard);
+    assert_int_equal(w.loop->ops->timer(w.loop, ring_from_inside, &t, &timer), MAIL_OK);
+    w.loop->ops->timer_set(timer, w.loop->ops->now(w.loop));
+    t.enough = 3;
+    signalled = &t;
+    signal(SIGUSR1, on_signal);
+    run(&w);
+    signal(SIGUSR1, SIG_DFL);
+    run_once(&w, 0);
+    assert_int_equal(t.calls, 1);
+    w.loop->ops->untimer(timer);
+    w.loop->ops->unbell(t.bell);
+    world_close(&w);
+}
+
+/* Rings itself again, for as long as is wanted: once a round, so that others have their turn. */
+static void ring_again(void *arg)
+{
+    tower *t = arg;
+
+    t->calls++;
+    if (t->calls < t->enough) {
+        tower_ring(t);
+    }
+}
+
+static void a_bell_may_ring_itself(void **state)
+{
+    world w;
+    tower t;
+
+    (void)state;
+    world_open(&w);
+    tower_open(&t, &w, ring_again);
+    t.enough = 3;
+    tower_ring(&t);
+    for (unsigned i = 1; i <= 3; i++) {
+        run_once(&w, MAIL_SECOND);
+        assert_int_equal(t.calls, i);
+    }
+    run_once(&w, 0);
+    assert_int_equal(t.calls, 3);
+    w.loop->ops->unbell(t.bell);
+    world_close(&w);
+}
+
 static void remove_other_bell(void *arg)
 {
     tower *t = arg;
@@ -902,7 +968,8 @@ static void survives_every_failed_allocation(void **state)
     size_t before = open_descriptors();
 
     (void)state;
-    MAIL_TEST_WALK(walk) {
+    MAIL_TEST_WALK(walk)
+    {
         world w = {0};
         int code = kind.create(&w.self, &walk.mem);
 
@@ -936,6 +1003,8 @@ static int run_loop_suite(const struct CMUnitTest *more, size_t more_count)
         cmocka_unit_test(many_rings_are_one_call),
         cmocka_unit_test(the_last_ring_of_any_thread_is_heard),
         cmocka_unit_test(a_signal_handler_may_ring),
+        cmocka_unit_test(a_callback_may_ring),
+        cmocka_unit_test(a_bell_may_ring_itself),
         cmocka_unit_test(a_bell_removed_by_another_is_not_called),
         cmocka_unit_test(work_runs_elsewhere_and_is_done_here),
         cmocka_unit_test(two_jobs_run_at_the_same_time),
