@@ -92,6 +92,29 @@ static char *put_mail_dsn(const mail_smtp_client *cl, char *to, size_t room)
     return to;
 }
 
+static char *put_path(char *to, const char *verb, mail_span address)
+{
+    to = put_text(to, verb);
+    to = put_text(to, "<");
+    to = put(to, address);
+    return put_text(to, ">");
+}
+
+/* Room for a command of at most `size` octets; NULL: not now, or no more at all. */
+static char *begin(mail_smtp_client *cl, size_t size)
+{
+    char *start;
+
+    if (!smtp_wire_takes(&cl->wire, size)) {
+        return NULL;
+    }
+    start = smtp_wire_space(&cl->wire, size);
+    if (start == NULL) {
+        smtp_client_fail_memory(cl);
+    }
+    return start;
+}
+
 static bool say_mail(mail_smtp_client *cl)
 {
     mail_span sender = mail_envelope_sender(cl->tx.envelope);
@@ -100,17 +123,11 @@ static bool say_mail(mail_smtp_client *cl)
     char *start;
     char *to;
 
-    if (!smtp_wire_takes(&cl->wire, size)) {
-        return false;
-    }
-    start = smtp_wire_space(&cl->wire, size);
+    start = begin(cl, size);
     if (start == NULL) {
-        smtp_client_fail_memory(cl);
         return false;
     }
-    to = put_text(start, "MAIL FROM:<");
-    to = put(to, sender);
-    to = put_text(to, ">");
+    to = put_path(start, "MAIL FROM:", sender);
     to = put_size(cl, to);
     to = put_body(cl, to);
     if (cl->tx.utf8) {
@@ -199,17 +216,11 @@ static bool say_rcpt(mail_smtp_client *cl, size_t index)
     char *start;
     char *to;
 
-    if (!smtp_wire_takes(&cl->wire, size)) {
-        return false;
-    }
-    start = smtp_wire_space(&cl->wire, size);
+    start = begin(cl, size);
     if (start == NULL) {
-        smtp_client_fail_memory(cl);
         return false;
     }
-    to = put_text(start, "RCPT TO:<");
-    to = put(to, recipient.address);
-    to = put_text(to, ">");
+    to = put_path(start, "RCPT TO:", recipient.address);
     if (cl->offer.dsn) {
         to = put_rcpt_dsn(cl, to, &recipient);
     }
