@@ -96,20 +96,29 @@ static void set_on(int fd, int level, int name)
     setsockopt(fd, level, name, &on, sizeof(on));
 }
 
-/* Accepted sockets inherit TCP_NODELAY: replies leave in one write each, never waiting for an ACK. */
+/* What is said leaves in one write each, never waiting for an ACK; accepted sockets inherit that. */
+static int open_tcp(const address *where)
+{
+    int fd = open_socket(where->any.sa_family, SOCK_STREAM);
+
+    if (fd >= 0) {
+        set_on(fd, IPPROTO_TCP, TCP_NODELAY);
+    }
+    return fd;
+}
+
 static int system_listen_tcp(const mail_sockets *net, const mail_endpoint *at, unsigned flags,
                              mail_endpoint *bound)
 {
     address where;
     socklen_t length = address_of(at, &where);
-    int fd = open_socket(where.any.sa_family, SOCK_STREAM);
+    int fd = open_tcp(&where);
 
     (void)net;
     if (fd < 0) {
         return fd;
     }
     set_on(fd, SOL_SOCKET, SO_REUSEADDR);
-    set_on(fd, IPPROTO_TCP, TCP_NODELAY);
     if (flags & NET_SHARED_PORT) {
         set_on(fd, SOL_SOCKET, SO_REUSEPORT);
     }
@@ -249,14 +258,10 @@ static int system_connect_tcp(const mail_sockets *net, const mail_endpoint *to)
 {
     address where;
     socklen_t length = address_of(to, &where);
-    int fd = open_socket(where.any.sa_family, SOCK_STREAM);
+    int fd = open_tcp(&where);
 
     (void)net;
-    if (fd < 0) {
-        return fd;
-    }
-    set_on(fd, IPPROTO_TCP, TCP_NODELAY);
-    return connect_to(fd, &where, length);
+    return fd < 0 ? fd : connect_to(fd, &where, length);
 }
 
 static int system_connect_unix(const mail_sockets *net, const char *path)
