@@ -12,6 +12,7 @@
  */
 #include <mail/header.h>
 
+#include "base/ascii.h"
 #include "msg/chars.h"
 
 /* The longest address looked at, with a source route. */
@@ -167,17 +168,6 @@ static void skip_to_comma(mail_span *in, draft *dr)
     }
 }
 
-static mail_span trimmed(mail_span text)
-{
-    while (text.length > 0 && is_blank(text.data[0])) {
-        text = mail_span_from(text, 1);
-    }
-    while (text.length > 0 && is_blank(text.data[text.length - 1])) {
-        text.length--;
-    }
-    return text;
-}
-
 /* `<address>`, and nothing but comments up to the next comma. */
 static int read_angle(mail_address_reader *reader, draft *dr, mail_address *mailbox)
 {
@@ -229,13 +219,14 @@ static int read_mailbox(mail_address_reader *reader, draft *dr, mail_address *ma
         return MAIL_EINVAL;
     }
     if (reader->rest.length > 0 && reader->rest.data[0] == '<') {
-        mailbox->display = trimmed(mail_span_first(start, start.length - reader->rest.length));
+        mailbox->display =
+            ascii_trim(mail_span_first(start, start.length - reader->rest.length), " \t\r\n");
         code = read_angle(reader, dr, mailbox);
     } else {
         code = read_addr_spec(reader, dr, mailbox);
     }
     if (mailbox->display.length == 0) {
-        mailbox->display = trimmed(dr->comment);
+        mailbox->display = ascii_trim(dr->comment, " \t\r\n");
     }
     return code;
 }

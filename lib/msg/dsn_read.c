@@ -34,20 +34,9 @@ mail_span dsn_line(mail_span *text)
     return line;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 mail_span dsn_trim(mail_span text)
 {
-    while (text.length > 0 && is_blank(text.data[0])) {
-        text = mail_span_from(text, 1);
-    }
-    while (text.length > 0 && is_blank(text.data[text.length - 1])) {
-        text.length--;
-    }
-    return text;
+    return ascii_trim(text, " \t\r\n");
 }
 
 bool dsn_begins(mail_span text, const char *with)

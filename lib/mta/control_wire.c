@@ -49,27 +49,11 @@ bool control_word(mail_span *rest, mail_span *word)
     return true;
 }
 
-static bool number_of(mail_span word, uint64_t most, uint64_t *out)
-{
-    uint64_t number = 0;
-
-    for (size_t i = 0; i < word.length; i++) {
-        unsigned digit = (unsigned)(unsigned char)word.data[i] - '0';
-
-        if (digit > 9 || number > (most - digit) / 10) {
-            return false;
-        }
-        number = number * 10 + digit;
-    }
-    *out = number;
-    return word.length > 0;
-}
-
 bool control_number(mail_span *rest, uint64_t *out)
 {
     mail_span word;
 
-    return control_word(rest, &word) && number_of(word, UINT64_MAX, out);
+    return control_word(rest, &word) && ascii_number(word, UINT64_MAX, out);
 }
 
 bool control_signed(mail_span *rest, int64_t *out)
@@ -82,7 +66,7 @@ bool control_signed(mail_span *rest, int64_t *out)
         return false;
     }
     is_negative = word.data[0] == '-';
-    if (!number_of(mail_span_from(word, is_negative ? 1 : 0), INT64_MAX, &number)) {
+    if (!ascii_number(mail_span_from(word, is_negative ? 1 : 0), INT64_MAX, &number)) {
         return false;
     }
     *out = is_negative ? -(int64_t)number : (int64_t)number;
@@ -106,20 +90,10 @@ static int find_verb(mail_span word, control_verb *out)
     return MAIL_EINVAL;
 }
 
-static bool has_control(mail_span text)
-{
-    for (size_t i = 0; i < text.length; i++) {
-        if (ascii_is_control(text.data[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A word of either side that is later printed as it is: it must hold no surprises. */
 static bool keep(mail_span text, char *out, size_t size)
 {
-    if (text.length == 0 || text.length >= size || has_control(text)) {
+    if (text.length == 0 || text.length >= size || ascii_has_control(text)) {
         return false;
     }
     memcpy(out, text.data, text.length);
@@ -186,7 +160,7 @@ int control_request_parse(mail_span line, control_request *out, mail_error *err)
     mail_span word;
 
     *out = (control_request){.verb = CONTROL_LIST};
-    if (has_control(line)) { /* none is sent by us, and the log shows what is */
+    if (ascii_has_control(line)) { /* none is sent by us, and the log shows what is */
         return mail_error_set(err, MAIL_EINVAL, "control characters in a request");
     }
     if (!control_word(&line, &word) || find_verb(word, &out->verb) != MAIL_OK) {
@@ -206,7 +180,7 @@ int control_request_parse(mail_span line, control_request *out, mail_error *err)
 /* Written into a line: it must come out again as it was. */
 static bool is_safe(mail_span text, bool is_word)
 {
-    return !has_control(text) && text.length <= MAIL_PATH_MAX &&
+    return !ascii_has_control(text) && text.length <= MAIL_PATH_MAX &&
            !(is_word && memchr(text.data, ' ', text.length) != NULL);
 }
 

@@ -119,21 +119,14 @@ static bool cut_word(mail_span *text, mail_span *word)
     return true;
 }
 
+/* MAIL_NOTIFY_NEVER stands alone: nothing above it is anything. */
 static bool parse_notify(mail_span word, uint8_t *notify)
 {
-    unsigned bits = 0;
+    uint64_t bits = 0;
+    bool is_number = ascii_number(word, MAIL_NOTIFY_NEVER, &bits);
 
-    if (word.length == 0 || word.length > 2) {
-        return false;
-    }
-    for (size_t i = 0; i < word.length; i++) {
-        if (!ascii_is_digit(word.data[i])) {
-            return false;
-        }
-        bits = bits * 10 + (unsigned)(word.data[i] - '0');
-    }
     *notify = (uint8_t)bits;
-    return bits <= MAIL_NOTIFY_NEVER; /* NEVER stands alone */
+    return is_number;
 }
 
 static bool is_printable(mail_span text)

@@ -70,19 +70,11 @@ void mail_route_table_destroy(mail_route_table *table)
 
 static bool parse_port(mail_span text, uint16_t *port)
 {
-    unsigned n = 0;
+    uint64_t number = 0;
+    bool is_number = ascii_number(text, UINT16_MAX, &number);
 
-    if (text.length == 0 || text.length > 5) {
-        return false;
-    }
-    for (size_t i = 0; i < text.length; i++) {
-        if (!ascii_is_digit(text.data[i])) {
-            return false;
-        }
-        n = n * 10 + (unsigned)(text.data[i] - '0');
-    }
-    *port = (uint16_t)n;
-    return n > 0 && n <= UINT16_MAX;
+    *port = (uint16_t)number;
+    return is_number && number > 0;
 }
 
 static bool parse_ip(mail_span text, mail_nexthop_host *host, char *name)

@@ -56,29 +56,12 @@ static int on_stat(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
     return pop3_say(srv, "+OK %zu %" PRIu64, srv->left_count, srv->left_size);
 }
 
-/* A whole decimal number; what passes 64 bits is no number of ours. */
-static bool parse_number(mail_span text, uint64_t *out)
-{
-    uint64_t value = 0;
-
-    for (size_t i = 0; i < text.length; i++) {
-        unsigned digit = (unsigned)(text.data[i] - '0');
-
-        if (!ascii_is_digit(text.data[i]) || value > (UINT64_MAX - digit) / 10) {
-            return false;
-        }
-        value = value * 10 + digit;
-    }
-    *out = value;
-    return text.length > 0;
-}
-
 /* The message that `arg` names, if the session has it and it is not marked. */
 static bool find_message(const mail_pop3_server *srv, mail_span arg, size_t *index_out)
 {
     uint64_t number;
 
-    if (!parse_number(arg, &number) || number < 1 || number > srv->count ||
+    if (!ascii_number(arg, UINT64_MAX, &number) || number < 1 || number > srv->count ||
         mail_mark_is_set(srv->marks, (size_t)number - 1)) {
         return false;
     }
@@ -177,7 +160,7 @@ static int on_top(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
     uint64_t lines;
     size_t index;
 
-    if (space == NULL || !parse_number(mail_span_from(arg, before + 1), &lines)) {
+    if (space == NULL || !ascii_number(mail_span_from(arg, before + 1), UINT64_MAX, &lines)) {
         return pop3_fault(srv, "TOP needs a message and a number of lines");
     }
     if (!find_message(srv, mail_span_first(arg, before), &index)) {
@@ -282,27 +265,6 @@ static const struct verb *find_verb(mail_span word)
     return NULL;
 }
 
-static mail_span trim(mail_span text)
-{
-    while (text.length > 0 && text.data[0] == ' ') {
-        text = mail_span_from(text, 1);
-    }
-    while (text.length > 0 && text.data[text.length - 1] == ' ') {
-        text.length--;
-    }
-    return text;
-}
-
-static bool has_control(mail_span text)
-{
-    for (size_t i = 0; i < text.length; i++) {
-        if (ascii_is_control(text.data[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 int pop3_command(mail_pop3_server *srv, mail_span line, mail_pop3_event *ev)
 {
     const char *space = line.length > 0 ? memchr(line.data, ' ', line.length) : NULL;
@@ -317,11 +279,11 @@ int pop3_command(mail_pop3_server *srv, mail_span line, mail_pop3_event *ev)
         return pop3_fault(srv, srv->state == EXPECT_COMMAND ? "already logged in"
                                                             : "not before USER and PASS");
     }
-    if (has_control(arg)) { /* a NUL would cut the name short for those who think in C */
+    if (ascii_has_control(arg)) { /* a NUL would cut the name short for those who think in C */
         return pop3_fault(srv, "control character");
     }
     if (vb->takes != VERBATIM) {
-        arg = trim(arg);
+        arg = ascii_trim(arg, " ");
     }
     if (vb->takes == NONE && arg.length > 0) {
         return pop3_fault(srv, "unexpected argument");

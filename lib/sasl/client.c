@@ -244,18 +244,10 @@ static mail_sasl_step say_scram_first(mail_sasl_client *cl)
 static bool parse_iterations(mail_span text, uint32_t max, uint32_t *out)
 {
     uint64_t value = 0;
+    bool is_number = ascii_number(text, max, &value);
 
-    if (text.length == 0 || text.length > 9) {
-        return false;
-    }
-    for (size_t i = 0; i < text.length; i++) {
-        if (!ascii_is_digit(text.data[i])) {
-            return false;
-        }
-        value = value * 10 + (uint64_t)(text.data[i] - '0');
-    }
     *out = (uint32_t)value;
-    return value > 0 && value <= max;
+    return is_number && value > 0;
 }
 
 /* What the server-first message says, checked: the nonce must go on from ours. */

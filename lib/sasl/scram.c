@@ -190,19 +190,11 @@ static mail_span next_part(mail_span *text)
 
 static bool parse_count(mail_span text, uint32_t *out)
 {
-    uint32_t value = 0;
+    uint64_t value = 0;
+    bool is_number = ascii_number(text, 99999999, &value);
 
-    if (text.length == 0 || text.length > 8) {
-        return false;
-    }
-    for (size_t i = 0; i < text.length; i++) {
-        if (!ascii_is_digit(text.data[i])) {
-            return false;
-        }
-        value = value * 10 + (uint32_t)(text.data[i] - '0');
-    }
-    *out = value;
-    return value > 0;
+    *out = (uint32_t)value;
+    return is_number && value > 0;
 }
 
 static bool parse_octets(mail_span text, uint8_t *out, size_t size, size_t *length)

@@ -132,16 +132,6 @@ static const struct verb *find_verb(const mail_smtp_server *srv, mail_span name)
     return NULL;
 }
 
-static bool has_controls(mail_span line)
-{
-    bool found = false;
-
-    for (size_t i = 0; i < line.length; i++) {
-        found |= ascii_is_control(line.data[i]);
-    }
-    return found;
-}
-
 /* What must come before any mail, and has not: whoever sends some is told so first. */
 static const mail_reply *precondition_of(const mail_smtp_server *srv, const struct verb *verb)
 {
@@ -187,7 +177,7 @@ static int run_line(mail_smtp_server *srv, mail_span line, mail_smtp_event *ev)
            (line.data[line.length - 1] == ' ' || line.data[line.length - 1] == '\t')) {
         line.length--;
     }
-    if (has_controls(line)) {
+    if (ascii_has_control(line)) {
         return smtp_server_refuse(srv, &NOT_TEXT, ev);
     }
     if (srv->state != SMTP_EXPECT_CHUNK && !smtp_server_bears_command(srv)) {

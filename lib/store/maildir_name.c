@@ -8,35 +8,15 @@
 
 #include "base/ascii.h"
 
-/* Digits up to a comma or the end; anything else is no number. */
-static bool parse_number(mail_span text, uint64_t *out)
-{
-    uint64_t value = 0;
-
-    if (text.length == 0) {
-        return false;
-    }
-    for (size_t i = 0; i < text.length; i++) {
-        unsigned digit = (unsigned)(text.data[i] - '0');
-
-        if (!ascii_is_digit(text.data[i]) || value > (UINT64_MAX - digit) / 10) {
-            return false;
-        }
-        value = value * 10 + digit;
-    }
-    *out = value;
-    return true;
-}
-
 static void parse_field(mail_span field, maildir_name *out)
 {
     if (field.length < 2 || field.data[1] != '=') {
         return;
     }
     if (field.data[0] == 'S') {
-        out->has_size = parse_number(mail_span_from(field, 2), &out->size);
+        out->has_size = ascii_number(mail_span_from(field, 2), UINT64_MAX, &out->size);
     } else if (field.data[0] == 'W') {
-        out->has_wire_size = parse_number(mail_span_from(field, 2), &out->wire_size);
+        out->has_wire_size = ascii_number(mail_span_from(field, 2), UINT64_MAX, &out->wire_size);
     }
 }
 
@@ -122,5 +102,5 @@ uint64_t maildir_name_time(mail_span base)
     while (length < base.length && ascii_is_digit(base.data[length])) {
         length++;
     }
-    return parse_number(mail_span_first(base, length), &value) ? value : 0;
+    return ascii_number(mail_span_first(base, length), UINT64_MAX, &value) ? value : 0;
 }
