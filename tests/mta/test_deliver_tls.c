@@ -7,14 +7,8 @@
 
 #define SMART "smart.example"
 
-static struct {
-    mail_test_cert authority;
-    mail_test_cert cert;
-    mail_tls_context *server;
-    mail_tls_context *odd; /* a server that no client of today can talk to */
-    mail_tls_context *trusting;
-    mail_tls_context *doubting;
-} shared;
+static mail_test_tls shared;
+static mail_tls_context *odd; /* a server that no client of today can talk to */
 
 /* A server with old habits. */
 static mail_tls_context *odd_context(void)
@@ -33,28 +27,17 @@ static mail_tls_context *odd_context(void)
 
 static int set_up(void **state)
 {
-    static const mail_test_cert_options authority = {.is_authority = true};
-    mail_test_cert_options named = {.dns_name = SMART, .issuer = &shared.authority};
-
     (void)state;
-    mail_test_cert_make(&shared.authority, &authority);
-    mail_test_cert_make(&shared.cert, &named);
-    shared.server = mail_test_tls_context(&shared.cert, NULL);
-    shared.odd = odd_context();
-    shared.trusting = mail_test_tls_context(NULL, &shared.authority);
-    shared.doubting = mail_test_tls_context(NULL, NULL);
+    mail_test_tls_make(&shared, SMART);
+    odd = odd_context();
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    mail_tls_context_unref(shared.server);
-    mail_tls_context_unref(shared.odd);
-    mail_tls_context_unref(shared.trusting);
-    mail_tls_context_unref(shared.doubting);
-    mail_test_cert_free(&shared.cert);
-    mail_test_cert_free(&shared.authority);
+    mail_tls_context_unref(odd);
+    mail_test_tls_free(&shared);
     return 0;
 }
 
@@ -187,7 +170,7 @@ static void does_as_the_level_says(void **state)
 
             mail_test_case(cases[i].name);
             scene_open(&sc, kind, engine_with(cases[i].host != NO_TLS),
-                       cases[i].host == ODD ? shared.odd : shared.server, "mx");
+                       cases[i].host == ODD ? odd : shared.server, "mx");
             mail_deliver_set_tls(sc.p.deliver, cases[i].trusts ? shared.trusting : shared.doubting,
                                  POLICIES(cases[i].policy));
             try_once(&sc);
@@ -209,7 +192,7 @@ static void remembers_that_tls_does_not_work_there(void **state)
     scene sc;
 
     (void)state;
-    scene_open(&sc, WORLD_POLL, engine_with(true), shared.odd, "mx");
+    scene_open(&sc, WORLD_POLL, engine_with(true), odd, "mx");
     mail_deliver_set_tls(sc.p.deliver, shared.trusting, NULL);
     try_once(&sc);
     assert_int_equal(sc.r.count, 1);

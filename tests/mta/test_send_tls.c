@@ -9,10 +9,7 @@
 typedef struct scene {
     kit k;
     remote r;
-    mail_test_cert authority;
-    mail_test_cert cert;
-    mail_tls_context *server;
-    mail_tls_context *trust;
+    mail_test_tls tls;
     mail_envelope envelope;
     char where[MAIL_IP_TEXT_SIZE];
     mail_send_options opts;
@@ -21,17 +18,6 @@ typedef struct scene {
     char reply[300];
 } scene;
 
-static void make_contexts(scene *sc)
-{
-    static const mail_test_cert_options authority = {.is_authority = true};
-    mail_test_cert_options at = {.ip = "127.0.0.1", .issuer = &sc->authority};
-
-    mail_test_cert_make(&sc->authority, &authority);
-    mail_test_cert_make(&sc->cert, &at);
-    sc->server = mail_test_tls_context(&sc->cert, NULL);
-    sc->trust = mail_test_tls_context(NULL, &sc->authority);
-}
-
 static void scene_open(scene *sc)
 {
     mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
@@ -39,10 +25,10 @@ static void scene_open(scene *sc)
 
     memset(sc, 0, sizeof(*sc));
     kit_open(&sc->k, WORLD_POLL);
-    make_contexts(sc);
+    mail_test_tls_make(&sc->tls, "127.0.0.1");
     engine.starttls = true;
     engine.auth_mechanisms = 1U << MAIL_SASL_PLAIN;
-    remote_serve(&sc->r, &sc->k, engine, sc->server, NULL, NULL);
+    remote_serve(&sc->r, &sc->k, engine, sc->tls.server, NULL, NULL);
     sc->r.secret = "pencil";
     mail_endpoint_print(&sc->r.at, sc->where);
     mail_envelope_init(&sc->envelope, NULL);
@@ -50,15 +36,12 @@ static void scene_open(scene *sc)
     sc->opts = (mail_send_options)MAIL_SEND_OPTIONS_INIT;
     sc->opts.hostname = "client.example";
     sc->opts.smart_host = sc->where;
-    sc->opts.trust = sc->trust;
+    sc->opts.trust = sc->tls.trusting;
 }
 
 static void scene_close(scene *sc)
 {
-    mail_tls_context_unref(sc->server);
-    mail_tls_context_unref(sc->trust);
-    mail_test_cert_free(&sc->authority);
-    mail_test_cert_free(&sc->cert);
+    mail_test_tls_free(&sc->tls);
     mail_envelope_deinit(&sc->envelope);
     remote_close(&sc->r);
     kit_close(&sc->k);
@@ -111,7 +94,7 @@ static void sends_as_safely_as_is_asked_for(void **state)
         mail_test_case(cases[i].name);
         scene_open(&sc);
         sc.opts.tls = cases[i].level;
-        sc.opts.trust = cases[i].trusts_nobody ? doubting : sc.trust;
+        sc.opts.trust = cases[i].trusts_nobody ? doubting : sc.tls.trusting;
         sc.opts.user = cases[i].user;
         sc.opts.password = cases[i].password;
         sc.opts.auth = cases[i].auth;

@@ -11,36 +11,19 @@
 
 #define NAME "mx.example"
 
-static struct {
-    mail_test_cert authority;
-    mail_test_cert cert;
-    mail_tls_context *server;
-    mail_tls_context *trusting; /* believes the authority */
-    mail_tls_context *doubting; /* believes nobody */
-} shared;
+static mail_test_tls shared;
 
 static int set_up(void **state)
 {
-    static const mail_test_cert_options authority = {.is_authority = true, .common_name = "CA"};
-    mail_test_cert_options named = {.dns_name = NAME, .issuer = &shared.authority};
-
     (void)state;
-    mail_test_cert_make(&shared.authority, &authority);
-    mail_test_cert_make(&shared.cert, &named);
-    shared.server = mail_test_tls_context(&shared.cert, NULL);
-    shared.trusting = mail_test_tls_context(NULL, &shared.authority);
-    shared.doubting = mail_test_tls_context(NULL, NULL);
+    mail_test_tls_make(&shared, NAME);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    mail_tls_context_unref(shared.server);
-    mail_tls_context_unref(shared.trusting);
-    mail_tls_context_unref(shared.doubting);
-    mail_test_cert_free(&shared.cert);
-    mail_test_cert_free(&shared.authority);
+    mail_test_tls_free(&shared);
     return 0;
 }
 

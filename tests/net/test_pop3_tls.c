@@ -9,32 +9,19 @@
 #include "net/guest.h"
 #include "support/certs.h"
 
-static struct {
-    mail_test_cert cert;
-    mail_test_cert renewed;
-    mail_tls_context *server;
-    mail_tls_context *client;
-} shared;
+static mail_test_tls shared;
 
 static int make_certificates(void **state)
 {
-    static const mail_test_cert_options named = {.dns_name = "pop.example"};
-
     (void)state;
-    mail_test_cert_make(&shared.cert, &named);
-    mail_test_cert_make(&shared.renewed, &named);
-    shared.server = mail_test_tls_context(&shared.cert, NULL);
-    shared.client = mail_test_tls_context(NULL, NULL);
+    mail_test_tls_make(&shared, "pop.example");
     return 0;
 }
 
 static int drop_certificates(void **state)
 {
     (void)state;
-    mail_tls_context_unref(shared.server);
-    mail_tls_context_unref(shared.client);
-    mail_test_cert_free(&shared.cert);
-    mail_test_cert_free(&shared.renewed);
+    mail_test_tls_free(&shared);
     return 0;
 }
 
@@ -77,7 +64,7 @@ static void stls(fixture *fx, guest *g)
 
     say(fd, "STLS\r\n");
     expect(fx, fd, GREETING "+OK begin TLS now\r\n");
-    guest_begin_tls(g, &fx->w, fd, shared.client);
+    guest_begin_tls(g, &fx->w, fd, shared.doubting);
     guest_shakes_hands(g);
 }
 
@@ -138,7 +125,7 @@ static void greets_inside_tls_where_that_comes_first(void **state)
 
         set_up_tls(&fx, kind, &jr, true);
         put(fx.store, "mail/alice", MAIL_SPAN("one\r\n"));
-        guest_begin_tls(&g, &fx.w, dial(&fx), shared.client);
+        guest_begin_tls(&g, &fx.w, dial(&fx), shared.doubting);
         guest_hears_in_tls(&g, "+OK pop.example POP3 server ready");
         log_in(&g);
         guest_asks_in_tls(&g, "QUIT\r\n", "+OK bye");
@@ -163,7 +150,7 @@ static void drops_what_comes_in_clear_behind_stls(void **state)
         fd = dial(&fx);
         say(fd, "STLS\r\nUSER alice\r\nPASS of ev");
         expect(&fx, fd, GREETING "+OK begin TLS now\r\n");
-        guest_begin_tls(&g, &fx.w, fd, shared.client);
+        guest_begin_tls(&g, &fx.w, fd, shared.doubting);
         guest_shakes_hands(&g);
         guest_asks_in_tls(&g, "PASS secret\r\n", "-ERR not before USER and PASS");
         close_guest(&fx, &g);
@@ -685,7 +672,7 @@ static void talk_with_luck(fixture *fx)
         close(fd);
         return;
     }
-    guest_begin_tls(&g, &fx->w, fd, shared.client);
+    guest_begin_tls(&g, &fx->w, fd, shared.doubting);
     g.may_fail = true;
     while (!g.ready && guest_moves(&g)) {
     }

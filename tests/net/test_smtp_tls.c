@@ -5,32 +5,19 @@
 #include "net/guest.h"
 #include "support/certs.h"
 
-static struct {
-    mail_test_cert cert;
-    mail_test_cert renewed;
-    mail_tls_context *server;
-    mail_tls_context *client;
-} shared;
+static mail_test_tls shared;
 
 static int set_up(void **state)
 {
-    static const mail_test_cert_options named = {.dns_name = "mx.example"};
-
     (void)state;
-    mail_test_cert_make(&shared.cert, &named);
-    mail_test_cert_make(&shared.renewed, &named);
-    shared.server = mail_test_tls_context(&shared.cert, NULL);
-    shared.client = mail_test_tls_context(NULL, NULL);
+    mail_test_tls_make(&shared, "mx.example");
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    mail_tls_context_unref(shared.server);
-    mail_tls_context_unref(shared.client);
-    mail_test_cert_free(&shared.cert);
-    mail_test_cert_free(&shared.renewed);
+    mail_test_tls_free(&shared);
     return 0;
 }
 
@@ -73,7 +60,7 @@ static void starttls(guest *g, party *p)
     guest_hears(p, fd, "220 mx.example");
     guest_asks(p, fd, "EHLO client.example\r\n", "250");
     guest_asks(p, fd, "STARTTLS\r\n", "220");
-    guest_begin_tls(g, p->w, fd, shared.client);
+    guest_begin_tls(g, p->w, fd, shared.doubting);
     guest_shakes_hands(g);
 }
 
@@ -126,7 +113,7 @@ static void greets_inside_tls_where_that_comes_first(void **state)
         world_open(&w, kind, NULL);
         engine.implicit_tls = true;
         assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
-        guest_begin_tls(&g, &w, guest_open(&p), shared.client);
+        guest_begin_tls(&g, &w, guest_open(&p), shared.doubting);
         guest_hears_in_tls(&g, "220 mx.example");
         guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
         guest_asks_in_tls(&g, "QUIT\r\n", "221");
@@ -155,7 +142,7 @@ static void drops_and_reports_input_behind_starttls(void **state)
         guest_hears(&p, fd, "220 mx.example");
         guest_asks(&p, fd, "EHLO client.example\r\n", "250");
         guest_asks(&p, fd, "STARTTLS\r\nMAIL FROM:<evil@b.example>\r\nRCPT TO:<x@", "220");
-        guest_begin_tls(&g, &w, fd, shared.client);
+        guest_begin_tls(&g, &w, fd, shared.doubting);
         guest_shakes_hands(&g);
         guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
         guest_asks_in_tls(&g, "RCPT TO:<b@mx.example>\r\n", "503");

@@ -4,27 +4,19 @@
 #include "support/certs.h"
 #include "support/support.h"
 
-static struct {
-    mail_test_cert cert;
-    mail_tls_context *server;
-    mail_tls_context *client;
-} shared;
+static mail_test_tls shared;
 
 static int set_up(void **state)
 {
     (void)state;
-    mail_test_cert_make(&shared.cert, &(mail_test_cert_options){.dns_name = "mx.b.example"});
-    shared.server = mail_test_tls_context(&shared.cert, NULL);
-    shared.client = mail_test_tls_context(NULL, NULL);
+    mail_test_tls_make(&shared, "mx.b.example");
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    mail_tls_context_unref(shared.server);
-    mail_tls_context_unref(shared.client);
-    mail_test_cert_free(&shared.cert);
+    mail_test_tls_free(&shared);
     return 0;
 }
 
@@ -67,7 +59,7 @@ static int pair_open(pair *p, const mail_mem *mem)
     int code;
 
     *p = (pair){.code = MAIL_OK};
-    assert_int_equal(mail_tls_create(&p->peer, shared.client, &opts), MAIL_OK);
+    assert_int_equal(mail_tls_create(&p->peer, shared.doubting, &opts), MAIL_OK);
     opts.server = true;
     opts.mem = mem;
     code = net_tls_create(&p->ts, shared.server, &opts);

@@ -148,3 +148,31 @@ mail_tls_context *mail_test_tls_asking_context(const mail_test_cert *shown,
     assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
     return context;
 }
+
+void mail_test_tls_make(mail_test_tls *tls, const char *host)
+{
+    static const mail_test_cert_options authority = {.is_authority = true, .common_name = "CA"};
+    mail_test_cert_options named = {.issuer = &tls->authority};
+
+    if (strspn(host, "0123456789.") == strlen(host)) {
+        named.ip = host;
+    } else {
+        named.dns_name = host;
+    }
+    mail_test_cert_make(&tls->authority, &authority);
+    mail_test_cert_make(&tls->cert, &named);
+    mail_test_cert_make(&tls->renewed, &named);
+    tls->server = mail_test_tls_context(&tls->cert, NULL);
+    tls->trusting = mail_test_tls_context(NULL, &tls->authority);
+    tls->doubting = mail_test_tls_context(NULL, NULL);
+}
+
+void mail_test_tls_free(mail_test_tls *tls)
+{
+    mail_tls_context_unref(tls->server);
+    mail_tls_context_unref(tls->trusting);
+    mail_tls_context_unref(tls->doubting);
+    mail_test_cert_free(&tls->cert);
+    mail_test_cert_free(&tls->renewed);
+    mail_test_cert_free(&tls->authority);
+}

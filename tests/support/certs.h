@@ -31,4 +31,18 @@ mail_tls_context *mail_test_tls_context(const mail_test_cert *shown, const mail_
 mail_tls_context *mail_test_tls_asking_context(const mail_test_cert *shown,
                                                const mail_test_cert *authority);
 
+/* What both ends of TLS in a test need. */
+typedef struct mail_test_tls {
+    mail_test_cert authority;
+    mail_test_cert cert;    /* of a host, by that authority */
+    mail_test_cert renewed; /* another of the same */
+    mail_tls_context *server;
+    mail_tls_context *trusting; /* a client that believes the authority */
+    mail_tls_context *doubting; /* one that believes nobody */
+} mail_test_tls;
+
+/* `host`: a name, or an IPv4 address. */
+void mail_test_tls_make(mail_test_tls *tls, const char *host);
+void mail_test_tls_free(mail_test_tls *tls);
+
 #endif
