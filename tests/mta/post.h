@@ -129,6 +129,19 @@ static inline void post_close(post *p)
     kit_close(&p->k);
 }
 
+/* The same with one other host, which mail can be led to. */
+static inline void post_open_with(post *p, remote *r, int kind)
+{
+    post_open(p, kind);
+    remote_open(r, &p->k, false, NULL, NULL);
+}
+
+static inline void post_close_with(post *p, remote *r)
+{
+    remote_close(r);
+    post_close(p);
+}
+
 static inline void post_on_safe(int code, void *arg)
 {
     assert_int_equal(code, MAIL_OK);

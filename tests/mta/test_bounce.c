@@ -87,8 +87,7 @@ static void accepts_a_message_of_which_a_part_fails_later(void **state)
     assert_report_has(&p, (const char *const[]){"rfc822; perm@one.example\r\n",
                                                 "rfc822; none@here.example\r\n", NULL});
     close(fd);
-    remote_close(&r);
-    post_close(&p);
+    post_close_with(&p, &r);
 }
 
 static unsigned open_recipients(post *p)

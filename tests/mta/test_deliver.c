@@ -9,8 +9,7 @@ static void brings_a_message_to_a_smart_host_in_one_transaction(void **state)
         remote r;
 
         (void)state;
-        post_open(&p, kind);
-        remote_open(&r, &p.k, false, NULL, NULL);
+        post_open_with(&p, &r, kind);
         post_start(&p, ROUTES(remote_route(&r)), NULL);
         SEND(&p, "me@here.example", "a@one.example", "b@one.example", "c@two.example");
         world_until(&p.k.w, post_queued(&p) == 0);
@@ -21,8 +20,7 @@ static void brings_a_message_to_a_smart_host_in_one_transaction(void **state)
         assert_string_equal(remote_text(&r, 0), MESSAGE);
         assert_non_null(strstr(p.k.log, " info sent queue_id="));
         assert_non_null(strstr(p.k.log, " delay=0 delays=0/0."));
-        remote_close(&r);
-        post_close(&p);
+        post_close_with(&p, &r);
     }
 }
 
@@ -32,8 +30,7 @@ static void reuses_connections_for_further_messages(void **state)
     remote r;
 
     (void)state;
-    post_open(&p, WORLD_POLL);
-    remote_open(&r, &p.k, false, NULL, NULL);
+    post_open_with(&p, &r, WORLD_POLL);
     post_start(&p, ROUTES(remote_route(&r)), NULL);
     for (int i = 0; i < 10; i++) {
         SEND(&p, "me@here.example", "a@one.example");
@@ -41,8 +38,7 @@ static void reuses_connections_for_further_messages(void **state)
     }
     assert_int_equal(r.count, 10);
     assert_int_equal(r.connections, 1);
-    remote_close(&r);
-    post_close(&p);
+    post_close_with(&p, &r);
 }
 
 static void opens_no_more_connections_than_it_may(void **state)
@@ -52,8 +48,7 @@ static void opens_no_more_connections_than_it_may(void **state)
     remote r;
 
     (void)state;
-    post_open(&p, WORLD_POLL);
-    remote_open(&r, &p.k, false, NULL, NULL);
+    post_open_with(&p, &r, WORLD_POLL);
     for (int i = 0; i < 50; i++) {
         SEND(&p, "me@here.example", "a@one.example");
     }
@@ -63,8 +58,7 @@ static void opens_no_more_connections_than_it_may(void **state)
     world_until(&p.k.w, post_queued(&p) == 0);
     assert_int_equal(r.count, 50);
     assert_true(r.most <= 3);
-    remote_close(&r);
-    post_close(&p);
+    post_close_with(&p, &r);
 }
 
 /* It begins with two, and each message that was taken is good for one more. */
@@ -75,8 +69,7 @@ static void opens_more_connections_with_each_success(void **state)
         post p;
         remote r;
 
-        post_open(&p, WORLD_POLL);
-        remote_open(&r, &p.k, false, NULL, NULL);
+        post_open_with(&p, &r, WORLD_POLL);
         post_start(&p, ROUTES(remote_route(&r)), NULL);
         for (unsigned i = 0; i < taken; i++) {
             SEND(&p, "me@here.example", "a@one.example");
@@ -89,8 +82,7 @@ static void opens_more_connections_with_each_success(void **state)
         world_until(&p.k.w, r.open == 2 + taken);
         world_idle(&p.k.w);
         assert_int_equal(r.open, 2 + taken);
-        remote_close(&r);
-        post_close(&p);
+        post_close_with(&p, &r);
     }
 }
 
@@ -100,8 +92,7 @@ static void takes_a_hint_that_there_are_too_many(void **state)
     remote r;
 
     (void)state;
-    post_open(&p, WORLD_POLL);
-    remote_open(&r, &p.k, false, NULL, NULL);
+    post_open_with(&p, &r, WORLD_POLL);
     r.allowed = 2;
     for (int i = 0; i < 50; i++) {
         SEND(&p, "me@here.example", "a@one.example");
@@ -110,8 +101,7 @@ static void takes_a_hint_that_there_are_too_many(void **state)
     world_until(&p.k.w, post_queued(&p) == 0);
     assert_int_equal(r.count, 50);
     assert_null(strstr(p.k.log, "deferred"));
-    remote_close(&r);
-    post_close(&p);
+    post_close_with(&p, &r);
 }
 
 /* It was opened for a message that another one then took. */
@@ -122,8 +112,7 @@ static void closes_a_connection_that_was_never_needed(void **state)
     remote r;
 
     (void)state;
-    post_open(&p, WORLD_POLL);
-    remote_open(&r, &p.k, false, NULL, NULL);
+    post_open_with(&p, &r, WORLD_POLL);
     r.shy = 2;
     r.is_slow = true;
     opts = post_options(&p);
@@ -143,8 +132,7 @@ static void closes_a_connection_that_was_never_needed(void **state)
     world_until(&p.k.w, r.count == 2);
     assert_int_equal(r.connections, 3);
     assert_null(strstr(p.k.log, "deferred"));
-    remote_close(&r);
-    post_close(&p);
+    post_close_with(&p, &r);
 }
 
 /* RFC 5321, section 3.3; QR-009 */
@@ -155,8 +143,7 @@ static void treats_each_recipient_on_its_own(void **state)
         remote r;
 
         (void)state;
-        post_open(&p, kind);
-        remote_open(&r, &p.k, false, NULL, NULL);
+        post_open_with(&p, &r, kind);
         post_start(&p, ROUTES("here.example=local", remote_route(&r)), NULL);
         SEND(&p, "me@here.example", "good@one.example", "perm@one.example", "temp@one.example");
         world_until(&p.k.w, r.count == 1 && strstr(p.k.log, " delivered ") != NULL);
@@ -177,8 +164,7 @@ static void treats_each_recipient_on_its_own(void **state)
         world_until(&p.k.w, strstr(p.k.log, "tries=2") != NULL);
         assert_int_equal(r.count, 1);
         assert_int_equal(post_queued(&p), 1);
-        remote_close(&r);
-        post_close(&p);
+        post_close_with(&p, &r);
     }
 }
 
@@ -189,15 +175,13 @@ static void reports_nothing_about_a_report(void **state)
     remote r;
 
     (void)state;
-    post_open(&p, WORLD_POLL);
-    remote_open(&r, &p.k, false, NULL, NULL);
+    post_open_with(&p, &r, WORLD_POLL);
     post_start(&p, ROUTES(remote_route(&r)), NULL);
     SEND(&p, "", "perm@one.example");
     world_until(&p.k.w, post_queued(&p) == 0);
     assert_int_equal(r.count, 0);
     assert_non_null(strstr(p.k.log, "failed, not reported"));
-    remote_close(&r);
-    post_close(&p);
+    post_close_with(&p, &r);
 }
 
 /* DS-015, DS-016, DS-017, DS-018 */
@@ -228,8 +212,7 @@ static void reports_as_notify_asks(void **state)
         remote r;
 
         mail_test_case(cases[i].name);
-        post_open(&p, WORLD_POLL);
-        remote_open(&r, &p.k, false, NULL, NULL);
+        post_open_with(&p, &r, WORLD_POLL);
         post_start(&p, ROUTES("here.example=local", remote_route(&r)), NULL);
         post_send(&p, "me@here.example", &rcpt, 1);
         world_until(&p.k.w, post_queued(&p) == 0);
@@ -238,8 +221,7 @@ static void reports_as_notify_asks(void **state)
             post_assert_mailbox(&p, "/mail/here.example/me", 1,
                                 "Original-Recipient: rfc822; first@one.example");
         }
-        remote_close(&r);
-        post_close(&p);
+        post_close_with(&p, &r);
     }
 }
 
@@ -251,8 +233,7 @@ static void tells_of_a_delay_once_and_gives_up_in_the_end(void **state)
     remote r;
 
     (void)state;
-    post_open(&p, WORLD_POLL);
-    remote_open(&r, &p.k, false, NULL, NULL);
+    post_open_with(&p, &r, WORLD_POLL);
     opts = post_options(&p);
     opts.idle = 1; /* a server takes its time with a session that goes wrong often */
     post_start(&p, ROUTES("here.example=local", remote_route(&r)), &opts);
@@ -270,8 +251,7 @@ static void tells_of_a_delay_once_and_gives_up_in_the_end(void **state)
     post_assert_mailbox(&p, "/mail/here.example/me", 2, "Action: delayed");
     post_assert_mailbox(&p, "/mail/here.example/me", 2, "Action: failed");
     post_assert_mailbox(&p, "/mail/here.example/me", 2, "Come back later");
-    remote_close(&r);
-    post_close(&p);
+    post_close_with(&p, &r);
 }
 
 /* QR-004: one try of the host serves all that wait for it. */
@@ -335,8 +315,7 @@ static void takes_the_refusal_of_one_sender_for_no_verdict_on_a_host(void **stat
         remote r;
 
         mail_test_case(cases[i].name);
-        post_open(&p, WORLD_POLL);
-        remote_open(&r, &p.k, false, NULL, NULL);
+        post_open_with(&p, &r, WORLD_POLL);
         opts = post_options(&p);
         opts.backoff = opts.backoff_max = MAIL_HOUR; /* if it were taken for a verdict */
         post_start(&p, ROUTES("here.example=local", remote_route(&r)), &opts);
@@ -348,8 +327,7 @@ static void takes_the_refusal_of_one_sender_for_no_verdict_on_a_host(void **stat
         world_until(&p.k.w, post_queued(&p) == cases[i].left);
         assert_int_equal(r.count, 1);
         assert_string_equal(r.messages[0].sender, "good@here.example");
-        remote_close(&r);
-        post_close(&p);
+        post_close_with(&p, &r);
     }
 }
 
@@ -361,8 +339,7 @@ static void defers_what_a_silent_host_leaves_unanswered(void **state)
     remote r;
 
     (void)state;
-    post_open(&p, WORLD_POLL);
-    remote_open(&r, &p.k, false, NULL, NULL);
+    post_open_with(&p, &r, WORLD_POLL);
     r.is_slow = true;
     opts = post_options(&p);
     opts.max_timeout = 20 * MAIL_MILLISECOND;
@@ -380,8 +357,7 @@ static void defers_what_a_silent_host_leaves_unanswered(void **state)
     }
     assert_int_equal(post_queued(&p), 0);
     assert_int_equal(r.count, 1);
-    remote_close(&r);
-    post_close(&p);
+    post_close_with(&p, &r);
 }
 
 /* QR-018 */
@@ -445,8 +421,7 @@ static void goes_on_when_a_dead_host_comes_back(void **state)
     remote r;
 
     (void)state;
-    post_open(&p, WORLD_POLL);
-    remote_open(&r, &p.k, false, NULL, NULL);
+    post_open_with(&p, &r, WORLD_POLL);
     at = r.at;
     remote_close(&r);
     r.at = at;
@@ -461,8 +436,7 @@ static void goes_on_when_a_dead_host_comes_back(void **state)
     }
     assert_int_equal(post_queued(&p), 0);
     assert_int_equal(r.count, 1);
-    remote_close(&r);
-    post_close(&p);
+    post_close_with(&p, &r);
 }
 
 static void tries_a_resting_host_when_it_is_asked_to(void **state)
@@ -474,8 +448,7 @@ static void tries_a_resting_host_when_it_is_asked_to(void **state)
     remote r;
 
     (void)state;
-    post_open(&p, WORLD_POLL);
-    remote_open(&r, &p.k, false, NULL, NULL);
+    post_open_with(&p, &r, WORLD_POLL);
     at = r.at;
     remote_close(&r);
     r.at = at;
@@ -488,8 +461,7 @@ static void tries_a_resting_host_when_it_is_asked_to(void **state)
     assert_int_equal(mail_queue_flush(p.k.queue, &all), 1);
     world_until(&p.k.w, post_queued(&p) == 0);
     assert_int_equal(r.count, 1);
-    remote_close(&r);
-    post_close(&p);
+    post_close_with(&p, &r);
 }
 
 static void fails_over_to_the_next_host(void **state)
@@ -611,8 +583,7 @@ static void hands_over_by_lmtp(void **state)
     post_assert_mailbox(&p, "/mail/here.example/me", 1,
                         "Final-Recipient: rfc822; perm@one.example");
     assert_non_null(strstr(p.k.log, "host=unix:"));
-    remote_close(&r);
-    post_close(&p);
+    post_close_with(&p, &r);
     mail_test_remove_dir(dir);
 }
 
@@ -709,8 +680,7 @@ static void keeps_what_is_under_way_when_it_ends_at_once(void **state)
         remote r;
 
         (void)state;
-        post_open(&p, kind);
-        remote_open(&r, &p.k, false, NULL, NULL);
+        post_open_with(&p, &r, kind);
         r.is_slow = true;
         post_start(&p, ROUTES("here.example=local", remote_route(&r)), NULL);
         SEND(&p, "me@here.example", "a@one.example");
@@ -723,8 +693,7 @@ static void keeps_what_is_under_way_when_it_ends_at_once(void **state)
         post_start(&p, ROUTES("here.example=local", remote_route(&r)), NULL);
         world_until(&p.k.w, post_queued(&p) == 0);
         assert_int_equal(r.count, 1);
-        remote_close(&r);
-        post_close(&p);
+        post_close_with(&p, &r);
     }
 }
 
@@ -764,8 +733,7 @@ static void survives_every_failed_allocation(void **state)
         remote r;
         int code;
 
-        post_open(&p, WORLD_POLL);
-        remote_open(&r, &p.k, false, NULL, NULL);
+        post_open_with(&p, &r, WORLD_POLL);
         routes = ROUTES("here.example=local", remote_route(&r));
         SEND(&p, "me@here.example", "good@one.example", "perm@one.example", "you@here.example");
         opts = post_options(&p);

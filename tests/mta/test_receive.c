@@ -32,6 +32,20 @@ static int greet(kit *k)
     return kit_greet(k, &k->at);
 }
 
+/* Receives, and has a client that has said EHLO. */
+static int open_desk(kit *k, int kind, mail_receive_options *opts)
+{
+    kit_open(k, kind);
+    kit_receive(k, opts);
+    return greet(k);
+}
+
+static void close_desk(kit *k, int fd)
+{
+    close(fd);
+    kit_close(k);
+}
+
 static void judges_recipients(void **state)
 {
     static const struct {
@@ -80,8 +94,7 @@ static void judges_recipients(void **state)
         }
         assert_non_null(strstr(k.log, "refused peer=127.0.0.1 helo=client.example "
                                       "from=a@client.example to=bob@example.org"));
-        close(fd);
-        kit_close(&k);
+        close_desk(&k, fd);
     }
 }
 
@@ -107,13 +120,10 @@ static void lets_only_those_relay_that_may(void **state)
         mail_test_case(cases[i].name);
         opts.relay_from = &cases[i].network;
         opts.relay_count = 1;
-        kit_open(&k, WORLD_POLL);
-        kit_receive(&k, &opts);
-        fd = greet(&k);
+        fd = open_desk(&k, WORLD_POLL, &opts);
         kit_asks(&k, fd, "MAIL FROM:<>\r\n", "250"); /* SS-019 */
         kit_asks(&k, fd, "RCPT TO:<bob@elsewhere.example>\r\n", cases[i].reply);
-        close(fd);
-        kit_close(&k);
+        close_desk(&k, fd);
     }
 }
 
@@ -164,8 +174,7 @@ static void refuses_at_once_what_could_only_be_returned(void **state)
         snprintf(line, sizeof(line), "RCPT TO:<%s>\r\n", cases[i].rcpt);
         kit_asks(&k, fd, line, cases[i].reply);
     }
-    close(fd);
-    kit_close(&k);
+    close_desk(&k, fd);
 }
 
 static void puts_a_message_with_its_trace_into_the_queue(void **state)
@@ -179,9 +188,7 @@ static void puts_a_message_with_its_trace_into_the_queue(void **state)
         int fd;
 
         (void)state;
-        kit_open(&k, kind);
-        kit_receive(&k, &opts);
-        fd = greet(&k);
+        fd = open_desk(&k, kind, &opts);
         kit_asks(&k, fd, "MAIL FROM:<a@client.example> RET=HDRS ENVID=x+2By\r\n", "250");
         kit_asks(&k, fd, "RCPT TO:<anna@example.org> NOTIFY=SUCCESS\r\n", "250");
         kit_asks(&k, fd, "DATA\r\n", "354");
@@ -205,8 +212,7 @@ static void puts_a_message_with_its_trace_into_the_queue(void **state)
                  "accepted queue_id=%s from=a@client.example peer=127.0.0.1 recipients=1", ls.id);
         assert_non_null(strstr(k.log, want));
         kit_asks(&k, fd, "QUIT\r\n", "221");
-        close(fd);
-        kit_close(&k);
+        close_desk(&k, fd);
     }
 }
 
@@ -220,9 +226,7 @@ static void names_no_recipient_of_several_in_the_trace(void **state)
     int fd;
 
     (void)state;
-    kit_open(&k, WORLD_POLL);
-    kit_receive(&k, &opts);
-    fd = greet(&k);
+    fd = open_desk(&k, WORLD_POLL, &opts);
     kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
     kit_asks(&k, fd, "RCPT TO:<anna@example.org>\r\n", "250");
     kit_asks(&k, fd, "RCPT TO:<postmaster@example.org>\r\n", "250");
@@ -244,8 +248,7 @@ static void names_no_recipient_of_several_in_the_trace(void **state)
     assert_string_equal(kit_list(&k).text,
                         "<a@client.example> anna@example.org postmaster@example.org\n"
                         "<> anna@[127.0.0.1]\n");
-    close(fd);
-    kit_close(&k);
+    close_desk(&k, fd);
 }
 
 static void replaces_aliases_by_what_they_stand_for(void **state)
@@ -269,8 +272,7 @@ static void replaces_aliases_by_what_they_stand_for(void **state)
     mail_receive_set_aliases(k.receive, NULL);
     kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
     kit_asks(&k, fd, "RCPT TO:<team@example.org>\r\n", "550 5.1.1");
-    close(fd);
-    kit_close(&k);
+    close_desk(&k, fd);
 }
 
 /* Those that it had already added would get the message now and again when it is repeated. */
@@ -296,8 +298,7 @@ static void takes_an_alias_whole_or_not_at_all(void **state)
     kit_asks(&k, fd, "DATA\r\n", "354");
     kit_asks(&k, fd, ".\r\n", "250 2.0.0");
     assert_string_equal(kit_list(&k).text, "<a@client.example> postmaster@example.org\n");
-    close(fd);
-    kit_close(&k);
+    close_desk(&k, fd);
     mail_test_mem_check(&walk);
 }
 
@@ -366,8 +367,7 @@ static void hands_on_through_an_alias_what_its_sender_asked_for(void **state)
             mail_lease_end(lease);
         }
         mail_lane_give_back(lane, MAIL_NEVER);
-        close(fd);
-        kit_close(&k);
+        close_desk(&k, fd);
     }
 }
 
@@ -399,8 +399,7 @@ static void refuses_a_message_that_has_been_everywhere(void **state)
         kit_says(&k, fd, text);
         kit_asks(&k, fd, "received: one too many\r\n\r\n.\r\n", "554 5.4.6");
         assert_int_equal(kit_list(&k).count, 1);
-        close(fd);
-        kit_close(&k);
+        close_desk(&k, fd);
     }
 }
 
@@ -448,9 +447,7 @@ static void logs_each_refusal_once_with_what_is_known_of_it(void **state)
 
     (void)state;
     opts.engine.max_message_bytes = 1000;
-    kit_open(&k, WORLD_POLL);
-    kit_receive(&k, &opts);
-    fd = greet(&k);
+    fd = open_desk(&k, WORLD_POLL, &opts);
     for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
         char big[3000];
 
@@ -469,8 +466,7 @@ static void logs_each_refusal_once_with_what_is_known_of_it(void **state)
             fail_msg("logged: %s", k.log);
         }
     }
-    close(fd);
-    kit_close(&k);
+    close_desk(&k, fd);
 }
 
 static void logs_and_counts_a_message_that_ends_its_session(void **state)
@@ -483,9 +479,7 @@ static void logs_and_counts_a_message_that_ends_its_session(void **state)
 
     (void)state;
     assert_int_equal(mail_metrics_create(&opts.metrics, NULL), MAIL_OK);
-    kit_open(&k, WORLD_POLL);
-    kit_receive(&k, &opts);
-    fd = greet(&k);
+    fd = open_desk(&k, WORLD_POLL, &opts);
     kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
     kit_asks(&k, fd, "RCPT TO:<anna@example.org>\r\n", "250");
     kit_asks(&k, fd, "DATA\r\n", "354");
@@ -500,8 +494,7 @@ static void logs_and_counts_a_message_that_ends_its_session(void **state)
     text = mail_sink_memory_bytes(&out);
     assert_non_null(memmem(text.data, text.length, "{reason=\"protocol\"} 1\n", 22));
     mail_sink_memory_deinit(&out);
-    close(fd);
-    kit_close(&k);
+    close_desk(&k, fd);
     mail_metrics_destroy(opts.metrics);
 }
 
@@ -512,9 +505,7 @@ static void keeps_nothing_of_a_message_that_breaks_off(void **state)
     int fd;
 
     (void)state;
-    kit_open(&k, WORLD_POLL);
-    kit_receive(&k, &opts);
-    fd = greet(&k);
+    fd = open_desk(&k, WORLD_POLL, &opts);
     kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
     kit_asks(&k, fd, "RCPT TO:<anna@example.org>\r\n", "250");
     kit_asks(&k, fd, "DATA\r\n", "354");
@@ -549,8 +540,7 @@ static void ends_in_the_middle_of_anything(void **state)
         world_idle(&k.w);
         mail_receive_destroy(k.receive);
         k.receive = NULL;
-        close(fd);
-        kit_close(&k);
+        close_desk(&k, fd);
     }
 }
 
@@ -583,8 +573,7 @@ static void takes_mail_by_lmtp(void **state)
     text = kit_read(&k, ls.id);
     assert_non_null(strstr(text, "by mx.example with LMTP id"));
     free(text);
-    close(fd);
-    kit_close(&k);
+    close_desk(&k, fd);
 }
 
 /* Its many replies to one dot don't wait for the client to say something more. */
@@ -617,8 +606,7 @@ static void replies_by_lmtp_for_each_of_many(void **state)
         for (unsigned i = 0; i < 300; i++) {
             kit_hears(&k, fd, "250 2.0.0");
         }
-        close(fd);
-        kit_close(&k);
+        close_desk(&k, fd);
     }
 }
 
@@ -630,14 +618,11 @@ static void takes_everything_when_it_captures(void **state)
 
     (void)state;
     opts.accept_all = true;
-    kit_open(&k, WORLD_POLL);
-    kit_receive(&k, &opts);
-    fd = greet(&k);
+    fd = open_desk(&k, WORLD_POLL, &opts);
     kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
     kit_asks(&k, fd, "RCPT TO:<who@ever.example>\r\n", "250");
     kit_asks(&k, fd, "RCPT TO:<bob@example.org>\r\n", "250");
-    close(fd);
-    kit_close(&k);
+    close_desk(&k, fd);
 }
 
 static void drained(void *arg)
@@ -653,9 +638,7 @@ static void drains_when_the_last_message_is_through(void **state)
     int fd;
 
     (void)state;
-    kit_open(&k, WORLD_POLL);
-    kit_receive(&k, &opts);
-    fd = greet(&k);
+    fd = open_desk(&k, WORLD_POLL, &opts);
     kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
     kit_asks(&k, fd, "RCPT TO:<anna@example.org>\r\n", "250");
     kit_asks(&k, fd, "DATA\r\n", "354");
@@ -665,8 +648,7 @@ static void drains_when_the_last_message_is_through(void **state)
     kit_asks(&k, fd, "a: b\r\n.\r\n", "250 2.0.0");
     world_until(&k.w, is_drained);
     assert_int_equal(kit_list(&k).count, 1);
-    close(fd);
-    kit_close(&k);
+    close_desk(&k, fd);
 }
 
 static void drop(const char *spool, const char *sender, const char *recipient, const char *text)
