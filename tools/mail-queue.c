@@ -58,12 +58,13 @@ static bool is_empty(const mail_queue_selector *which)
 /* Tells of each id that there is no message of. */
 static int find_missing(mail_operator *op, const mail_queue_selector *which)
 {
+    mail_error err;
     int code = EX_OK;
 
     for (size_t i = 0; i < which->id_count; i++) {
         if (!mail_operator_has(op, which->ids[i])) {
-            fprintf(stderr, "mail-queue: %.60s: no such message\n", which->ids[i]);
-            code = EX_NOINPUT;
+            mail_error_set(&err, MAIL_ENOENT, "%.60s: no such message", which->ids[i]);
+            code = fail(&err);
         }
     }
     return code;
@@ -229,8 +230,10 @@ static const struct command {
 
 static int complain(const char *what, const char *why)
 {
-    fprintf(stderr, "mail-queue: %.100s: %s\n", what, why);
-    return EX_USAGE;
+    mail_error err;
+
+    mail_error_set(&err, MAIL_EINVAL, "%.100s: %s", what, why);
+    return fail(&err);
 }
 
 static int set_domain(settings *set, const char *text)

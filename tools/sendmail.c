@@ -5,6 +5,7 @@
  * otherwise this program delivers what it can within a short time.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +72,7 @@ static int parse_sender(mail_path *sender, const sendmail_options *opts, const s
     }
     mail_address_reader_init(&reader, mail_span_text(text), MAIL_PATH_UTF8 | MAIL_PATH_BARE);
     if (!sendmail_is_one_line(text) || mail_address_reader_next(&reader, &mailbox) != MAIL_OK) {
-        mail_error_set(err, MAIL_EINVAL, "not an address: %.100s", text);
+        mail_error_set(err, MAIL_EINVAL, "-f: %.100s: not an address", text);
         return EX_USAGE;
     }
     *sender = mailbox.path;
@@ -80,7 +81,7 @@ static int parse_sender(mail_path *sender, const sendmail_options *opts, const s
 
         snprintf(whole, sizeof(whole), "%s@%s", sender->text, who->hostname);
         if (mail_path_from_text(mail_span_text(whole), MAIL_PATH_UTF8, sender) != MAIL_OK) {
-            mail_error_set(err, MAIL_EINVAL, "not an address: %.100s", whole);
+            mail_error_set(err, MAIL_EINVAL, "-f: %.100s: not an address", whole);
             return EX_USAGE;
         }
     }
@@ -107,13 +108,13 @@ static int set_parameters(mail_envelope *envelope, const sendmail_options *opts,
         bool full = mail_span_equal_nocase(mail_span_text(opts->ret), MAIL_SPAN("full"));
 
         if (!full && !mail_span_equal_nocase(mail_span_text(opts->ret), MAIL_SPAN("hdrs"))) {
-            mail_error_set(err, MAIL_EINVAL, "bad -R: %.100s", opts->ret);
+            mail_error_set(err, MAIL_EINVAL, "-R: %.100s: neither full nor hdrs", opts->ret);
             return EX_USAGE;
         }
         envelope->ret = full ? MAIL_RET_FULL : MAIL_RET_HDRS;
     }
     if (opts->envid != NULL && !is_envid(opts->envid)) {
-        mail_error_set(err, MAIL_EINVAL, "bad -V: not printable ASCII, or more than 100 octets");
+        mail_error_set(err, MAIL_EINVAL, "-V: not printable ASCII, or more than 100 octets");
         return EX_USAGE;
     }
     if (mail_envelope_set_sender(envelope, mail_path_text(sender), mail_span_text(opts->envid)) !=
@@ -150,7 +151,8 @@ static int find_spool(char path[MAIL_SPOOL_PATH_SIZE], const sendmail_options *o
         return EX_CONFIG;
     }
     if (make_folders(path) < 0) {
-        mail_error_set(err, MAIL_EPERM, "cannot make the spool %.150s: %s", path, strerror(errno));
+        mail_error_set(err, MAIL_EPERM, "%.150s: cannot be made a spool: %s", path,
+                       strerror(errno));
         return EX_CANTCREAT;
     }
     return 0;
@@ -318,6 +320,28 @@ static int flush_queue(const sendmail_options *opts, mail_error *err)
     return deliver(&er, code, is_mine, err);
 }
 
+/* Exim's -bpc. */
+static int count_queue(const sendmail_options *opts, mail_error *err)
+{
+    char spool[MAIL_SPOOL_PATH_SIZE];
+    mail_queue_stats stats = {.messages = 0};
+    mail_operator *op;
+    int code = mail_spool_find(opts->spool, spool, err);
+
+    if (code == MAIL_OK) {
+        code = mail_operator_open(&op, spool, false, NULL, err);
+    }
+    if (code == MAIL_OK) {
+        code = mail_operator_stats(op, &stats, err);
+        mail_operator_close(op);
+    }
+    if (code != MAIL_OK && code != MAIL_ENOENT) {
+        return exit_code_of_error(code);
+    }
+    printf("%" PRIu64 "\n", stats.messages + stats.dropped);
+    return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+}
+
 static int list_queue(const sendmail_options *opts, mail_error *err)
 {
     char spool[MAIL_SPOOL_PATH_SIZE];
@@ -355,6 +379,9 @@ int main(int argc, char **argv)
         break;
     case SENDMAIL_MAILQ:
         code = list_queue(&opts, &err);
+        break;
+    case SENDMAIL_COUNT:
+        code = count_queue(&opts, &err);
         break;
     case SENDMAIL_NOTHING:
         break;

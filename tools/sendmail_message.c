@@ -193,6 +193,19 @@ static bool needs_smtputf8(const sendmail_message *message, const mail_envelope 
     return false;
 }
 
+/* The whole message is to be written as its body is: only a line of a mailbox file goes. */
+static void keep_header(sendmail_message *message)
+{
+    static const char mark[] = "From ";
+    const char *lf = memchr(message->start, '\n', message->start_length);
+    bool is_marked = lf != NULL && message->start_length > sizeof(mark) &&
+                     memcmp(message->start, mark, sizeof(mark) - 1) == 0;
+
+    message->body = is_marked ? (size_t)(lf - message->start) + 1 : 0;
+    mail_sink_memory_deinit(&message->header);
+    mail_sink_memory_init(&message->header, NULL, HEADER_MAX);
+}
+
 int sendmail_message_begin(sendmail_message *message, const sendmail_options *opts,
                            const mail_submission *submission, mail_envelope *envelope,
                            mail_error *err)
@@ -206,7 +219,9 @@ int sendmail_message_begin(sendmail_message *message, const sendmail_options *op
     mail_newlines_init(&message->newlines);
     message->newlines.dot_ends = !opts->dot_is_data;
     if (opts->notify != NULL && !parse_notify(opts->notify, &wanted.notify)) {
-        mail_error_set(err, MAIL_EINVAL, "bad -N: %.100s", opts->notify);
+        mail_error_set(err, MAIL_EINVAL,
+                       "-N: %.100s: neither never nor any of success, failure and delay",
+                       opts->notify);
         return EX_USAGE;
     }
     code = sendmail_recipients(opts, submission, envelope, wanted.notify, err);
@@ -236,6 +251,9 @@ int sendmail_message_begin(sendmail_message *message, const sendmail_options *op
         return EX_USAGE;
     }
     envelope->smtputf8 = needs_smtputf8(message, envelope);
+    if (opts->no_completion && !opts->read_recipients && submitted.body > 0) {
+        keep_header(message);
+    }
     return 0;
 }
 

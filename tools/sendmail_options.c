@@ -48,7 +48,7 @@ static void on_mode(parser *p, const char *mode)
         p->opts->queue_only = true;
         break;
     case 'p':
-        p->action = SENDMAIL_MAILQ;
+        p->action = mode[1] == 'c' ? SENDMAIL_COUNT : SENDMAIL_MAILQ;
         break;
     case 's':
         p->action = SENDMAIL_SESSION;
@@ -65,7 +65,7 @@ static void on_mode(parser *p, const char *mode)
         p->action = SENDMAIL_NOTHING;
         break;
     default:
-        refuse(p, "this mode is not available", mode);
+        refuse(p, "-b: no such mode here, a server is what relay(8) is", mode);
     }
 }
 
@@ -214,7 +214,7 @@ static void on_short(parser *p, const char *word)
         on_queue(p, glued);
         return;
     case 'M':
-        refuse(p, "the queue is another program's work", word);
+        refuse(p, "that is for mail-queue(1) to do", word);
         return;
     }
     for (const char *letter = word + 1; *letter != '\0'; letter++) {
@@ -235,7 +235,7 @@ static void on_port(parser *p, const char *text)
     unsigned long port = strtoul(text, &end, 10);
 
     if (*text < '0' || *text > '9' || *end != '\0' || port == 0 || port > 65535) {
-        refuse(p, "bad port", text);
+        refuse(p, "--smtp-port: no port from 1 to 65535", text);
         return;
     }
     p->opts->smtp_port = (uint16_t)port;
@@ -265,7 +265,7 @@ static void on_smart_host(parser *p, const char *text)
 {
     p->opts->smart_host = text;
     if (p->action != SENDMAIL_USAGE && !is_smart_host(text)) {
-        refuse(p, "--smarthost is not HOST:PORT", text);
+        refuse(p, "--smarthost: neither HOST:PORT nor lmtp:HOST:PORT", text);
     }
 }
 
@@ -286,6 +286,14 @@ static void on_resolver(parser *p, const char *text)
     }
 }
 
+static void on_spool(parser *p, const char *text)
+{
+    p->opts->spool = text;
+    if (p->action != SENDMAIL_USAGE && *text == '\0') {
+        refuse(p, "--spool", "the name is empty");
+    }
+}
+
 static void on_wait(parser *p, const char *equals)
 {
     char *end;
@@ -296,7 +304,7 @@ static void on_wait(parser *p, const char *equals)
     }
     p->opts->wait_seconds = strtod(equals + 1, &end);
     if (equals[1] < '0' || equals[1] > '9' || *end != '\0' || p->opts->wait_seconds > 86400) {
-        refuse(p, "bad number of seconds", equals + 1);
+        refuse(p, "--wait: no number of seconds up to 86400", equals + 1);
     }
 }
 
@@ -312,7 +320,7 @@ static void on_long(parser *p, const char *word)
     } else if (IS("--version")) {
         p->action = SENDMAIL_VERSION;
     } else if (IS("--spool")) {
-        p->opts->spool = long_value(p, equals, word);
+        on_spool(p, long_value(p, equals, word));
     } else if (IS("--smarthost")) {
         on_smart_host(p, long_value(p, equals, word));
     } else if (IS("--tls-out")) {
@@ -341,7 +349,7 @@ static void on_long(parser *p, const char *word)
 static bool has_options(sendmail_action action)
 {
     return action == SENDMAIL_SEND || action == SENDMAIL_SESSION || action == SENDMAIL_VERIFY ||
-           action == SENDMAIL_MAILQ || action == SENDMAIL_FLUSH;
+           action == SENDMAIL_MAILQ || action == SENDMAIL_COUNT || action == SENDMAIL_FLUSH;
 }
 
 /* The program has been called by other names than its own for forty years. */

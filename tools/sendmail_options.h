@@ -22,9 +22,9 @@ typedef struct sendmail_options {
     bool dot_is_data;     /* -i, -oi: a line with only a dot does not end the message */
     bool verbose;         /* -v */
     bool explain;         /* --explain */
-    bool no_completion;   /* -G: a gateway's messages, in -bs their headers stay as they are */
-    bool queue_only;      /* -odq: store, do not try */
-    bool flushes;         /* -q */
+    bool no_completion; /* -G: a gateway's messages, whose headers stay as they are, but with -t */
+    bool queue_only;    /* -odq: store, do not try */
+    bool flushes;       /* -q */
     const char *flush_id; /* -qI, -qR, -qS: what is tried now; all NULL: everything */
     const char *flush_domain;
     const char *flush_sender;
@@ -55,6 +55,7 @@ typedef enum sendmail_action {
     SENDMAIL_VERIFY,  /* say where mail to the recipients would go */
     SENDMAIL_SESSION, /* SMTP on standard input and output */
     SENDMAIL_MAILQ,   /* list the queue */
+    SENDMAIL_COUNT,   /* how many messages it holds */
     SENDMAIL_FLUSH,   /* try now what waits */
     SENDMAIL_NOTHING, /* harmless and done: exit 0 */
     SENDMAIL_USAGE    /* `problem` says in one line why not */

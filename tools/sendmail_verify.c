@@ -101,7 +101,7 @@ int sendmail_verify(const sendmail_options *opts, const mail_submission *submiss
     mail_envelope_init(&envelope, NULL);
     code = sendmail_recipients(opts, submission, &envelope, 0, err);
     if (code == EX_OK && mail_envelope_count(&envelope) == 0) {
-        mail_error_set(err, MAIL_EINVAL, "verify whom?");
+        mail_error_set(err, MAIL_EINVAL, "-bv: no recipients: whom to verify stands behind it");
         code = EX_USAGE;
     }
     if (code == EX_OK) {

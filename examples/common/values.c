@@ -187,7 +187,8 @@ int option_set_log_level(void *field, const char *value, mail_error *err)
             return MAIL_OK;
         }
     }
-    return mail_error_set(err, MAIL_EINVAL, "\"%s\" is none of error, warn, info, debug", value);
+    return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no level: error, warn, info or debug",
+                          value);
 }
 
 int option_set_log_format(void *field, const char *value, mail_error *err)

@@ -88,7 +88,7 @@ int pop3d_config_read(pop3d_config *config, int argc, char **argv)
         return code;
     }
     if (config->users == NULL) {
-        fprintf(stderr, "pop3d: --users is needed: who may log in?\n");
+        fprintf(stderr, "pop3d: --users: it is needed, to say who may log in\n");
         return config->check ? EX_CONFIG : EX_USAGE;
     }
     if (complete(config) != MAIL_OK) {

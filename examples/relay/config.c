@@ -118,7 +118,7 @@ static int set_tls_out(void *field, const char *value, mail_error *err)
 
     return code == MAIL_OK
                ? code
-               : mail_error_set(err, code, "\"%s\" is none of none, may, require and verify",
+               : mail_error_set(err, code, "\"%s\" is no level: none, may, require or verify",
                                 value);
 }
 
@@ -158,7 +158,8 @@ static int set_max_recipients(void *field, const char *value, mail_error *err)
     int code = option_set_count(&count, value, err);
 
     if (code == MAIL_OK && count < RECIPIENTS_MIN) {
-        return mail_error_set(err, MAIL_EINVAL, "%s is less than %d", value, RECIPIENTS_MIN);
+        return mail_error_set(err, MAIL_EINVAL, "%s is too few: %d at least", value,
+                              RECIPIENTS_MIN);
     }
     *(uint32_t *)field = code == MAIL_OK ? count : 0;
     return code;
@@ -308,7 +309,7 @@ static const char *missing_for(const relay_config *config, mail_receive_kind kin
     bool submits = kind == MAIL_RECEIVE_SUBMISSION || kind == MAIL_RECEIVE_SUBMISSIONS;
 
     if (submits && config->users == NULL) {
-        return "--users: who may log in?";
+        return "--users, to say who may log in";
     }
     if (submits && config->server.tls.certificates.count == 0 &&
         (kind == MAIL_RECEIVE_SUBMISSIONS || !config->auth_insecure)) {

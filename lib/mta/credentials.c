@@ -147,8 +147,8 @@ static int set_source(credential *shown, mail_span *source, mail_error *err)
         shown->place.kind = SECRET_COMMAND;
     } else {
         return mail_error_set(err, MAIL_EINVAL,
-                              "the secret comes from none of file:PATH, command:COMMAND, "
-                              "token-file:PATH, token-command:COMMAND and certificate");
+                              "the secret must come from file:PATH, command:COMMAND, "
+                              "token-file:PATH, token-command:COMMAND or certificate");
     }
     return source->length > 0
                ? MAIL_OK

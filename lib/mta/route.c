@@ -96,8 +96,8 @@ static int parse_host(mail_span text, mail_nexthop_host *host, char *name, mail_
 
     if (colon == NULL) {
         return mail_error_set(err, MAIL_EINVAL,
-                              "the next hop is none of mx, local, discard, hold, "
-                              "error:CODE TEXT, HOST:PORT and lmtp:…");
+                              "the next hop must be mx, local, discard, hold, "
+                              "error:CODE TEXT, HOST:PORT or lmtp:…");
     }
     at = mail_span_first(text, (size_t)(colon - text.data));
     if (!parse_port(mail_span_from(text, at.length + 1), &host->port)) {

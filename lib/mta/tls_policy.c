@@ -72,7 +72,7 @@ int mail_tls_policy_table_add(mail_tls_policy_table *table, mail_span rule, mail
     if (code == MAIL_OK) {
         code = mail_tls_level_parse(rule, &pl->level);
         if (code != MAIL_OK) {
-            mail_error_set(err, code, "the level is none of none, may, require and verify");
+            mail_error_set(err, code, "the level must be none, may, require or verify");
         }
     }
     if (code != MAIL_OK) {

@@ -11,8 +11,8 @@
 static int give(int *fd, int result, const char *where, mail_error *err)
 {
     if (result < 0) {
-        return mail_error_set(err, mail_error_from_errno(-result), "Cannot listen on %s: %s", where,
-                              strerror(-result));
+        return mail_error_set(err, mail_error_from_errno(-result), "%s: cannot listen there: %s",
+                              where, strerror(-result));
     }
     *fd = result;
     return MAIL_OK;

@@ -428,14 +428,14 @@ static int begin_to_listen(smtp_listener *ls, int fd, const char *where, mail_er
 
     if (fd < 0) {
         close_listener(ls);
-        return mail_error_set(err, mail_error_from_errno(-fd), "Cannot listen on %s: %s", where,
+        return mail_error_set(err, mail_error_from_errno(-fd), "%s: cannot listen there: %s", where,
                               strerror(-fd));
     }
     code = net_listener_init(&ls->listener, service->net, service->loop, fd, on_accept, ls);
     if (code != MAIL_OK) {
         service->net->ops->close(service->net, fd);
         close_listener(ls);
-        return mail_error_set(err, code, "Cannot listen on %s: %s", where, mail_strerror(code));
+        return mail_error_set(err, code, "%s: cannot listen there: %s", where, mail_strerror(code));
     }
     list_push_back(&service->listeners, &ls->link);
     return MAIL_OK;
@@ -452,12 +452,11 @@ int mail_smtp_service_listen(mail_smtp_service *service, const mail_endpoint *en
 
     mail_endpoint_print(endpoint, where);
     if (code != MAIL_OK) {
-        return mail_error_set(err, code, "Bad settings for %s: %s", where, mail_strerror(code));
+        return mail_error_set(err, code, "%s: bad settings: %s", where, mail_strerror(code));
     }
     if (ls->engine.lmtp && endpoint->port == SMTP_PORT) { /* RFC 2033, section 5 */
         close_listener(ls);
-        return mail_error_set(err, MAIL_EINVAL, "Bad settings for %s: LMTP on the port of SMTP",
-                              where);
+        return mail_error_set(err, MAIL_EINVAL, "%s: LMTP on the port of SMTP", where);
     }
     return begin_to_listen(ls, service->net->ops->listen_tcp(service->net, endpoint, flags, bound),
                            where, err);
@@ -471,7 +470,7 @@ int mail_smtp_service_listen_unix(mail_smtp_service *service, const char *path,
     int code = make_listener(service, engine, listener_arg, &ls);
 
     if (code != MAIL_OK) {
-        return mail_error_set(err, code, "Bad settings for %s: %s", path, mail_strerror(code));
+        return mail_error_set(err, code, "%s: bad settings: %s", path, mail_strerror(code));
     }
     return begin_to_listen(ls, service->net->ops->listen_unix(service->net, path, 0), path, err);
 }
@@ -485,7 +484,7 @@ int mail_smtp_service_listen_fd(mail_smtp_service *service, int fd,
 
     if (code != MAIL_OK) {
         service->net->ops->close(service->net, fd);
-        return mail_error_set(err, code, "Bad settings for a socket: %s", mail_strerror(code));
+        return mail_error_set(err, code, "bad settings for a socket: %s", mail_strerror(code));
     }
     return begin_to_listen(ls, fd, "a socket", err);
 }

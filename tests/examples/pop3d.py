@@ -278,8 +278,8 @@ class Pop3d(unittest.TestCase):
             (["--users", users, "--check"], 78, "pop3d: %s:1: not NAME:SECRET[:MAILBOX]\n" % users),
             (["--users", users], 78, "pop3d: %s:1: not NAME:SECRET[:MAILBOX]\n" % users),
             (["--users", self.path("none")], 78, "pop3d: %s: not found\n" % self.path("none")),
-            ([], 64, "pop3d: --users is needed: who may log in?\n"),
-            (["--check"], 78, "pop3d: --users is needed: who may log in?\n"),
+            ([], 64, "pop3d: --users: it is needed, to say who may log in\n"),
+            (["--check"], 78, "pop3d: --users: it is needed, to say who may log in\n"),
             (["--users", self.users, "--pop3s", "127.0.0.1:0"], 78,
              "pop3d: --pop3s needs --tls-cert and --tls-key\n"),
             (["--users", self.users, "--check", *self.certificate("a", "pop.example")], 0, ""),
@@ -310,7 +310,7 @@ class Pop3d(unittest.TestCase):
         self.start()
         code, out, err = self.run_once("--users", self.users, "--listen", "127.0.0.1:%d" % self.port)
         self.assertEqual((code, out), (69, ""))
-        self.assertEqual(err, "pop3d: Cannot listen on 127.0.0.1:%d: Address already in use\n" % self.port)
+        self.assertEqual(err, "pop3d: 127.0.0.1:%d: cannot listen there: Address already in use\n" % self.port)
 
 
 def main():

@@ -43,7 +43,7 @@ CALLERS = [
     ("options behind recipients", ["b1@b.example", "-i"], TEXT, None, ["b1@b.example"]),
     ("display names", ["-i", "Bob Builder <b1@b.example>, <b2@b.example>"], TEXT, None,
      ["b1@b.example", "b2@b.example"]),
-    ("old letters", ["-U", "-G", "-n", "-d0.1", "-h", "5", "-L", "tag", "-X", "/dev/null", "-oMr", "smtp", "-oX", "-x",
+    ("old letters", ["-U", "-n", "-d0.1", "-h", "5", "-L", "tag", "-X", "/dev/null", "-oMr", "smtp", "-oX", "-x",
                      "b1@b.example"], TEXT, None, ["b1@b.example"]),
 ]
 
@@ -138,6 +138,25 @@ class Sendmail(World):
         self.call(["x@b.example"], b"Subject: ab\n\nx\0y\n", code=65)
         self.call(["x@b.example"], b"Subject: ab\n\nx\ry\n", code=65)
         self.assertEqual(list((self.server.mail).glob("*/*/new/*")), [])
+
+    def test_a_gateways_header_stays_as_it_is(self):
+        header = b"From x@y Mon Jan  1 00:00:00 2024\nSubject: x\nTo: bare\nBcc: c@d.example\n"
+        self.call(["-G", "-i", "b1@b.example"], header + b"\nbody\n")
+        message = self.taken(["b1@b.example"])[0]
+        self.assertTrue(message.endswith(header.split(b"\n", 1)[1] + b"\nbody\n"), message)
+        for field in (b"\nDate:", b"\nMessage-ID:", b"\nFrom:"):
+            self.assertNotIn(field, message)
+        self.call(["-G", "-i", "-t"], b"Subject: x\nBcc: b2@b.example\n\nbody\n")
+        self.assertNotIn(b"Bcc", self.taken(["b2@b.example"])[0])
+
+    def test_messages_are_counted(self):
+        spool = self.dir / "counted"
+        for count in range(3):
+            done = subprocess.run([str(SENDMAIL), "-bpc", "--spool", str(spool)], stdout=subprocess.PIPE,
+                                  timeout=PATIENCE, check=True)
+            self.assertEqual(done.stdout, b"%d\n" % count)
+            subprocess.run([str(SENDMAIL), "-odq", "--spool", str(spool), "x@b.example"], input=TEXT,
+                           timeout=PATIENCE, check=True)
 
     def test_no_argument_adds_a_line(self):
         """MF-013 HOSTILE section 4: each argument, with each way to begin a line of one's own."""

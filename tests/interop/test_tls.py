@@ -242,7 +242,7 @@ class Tls(World):
         empty = self.dir / "empty.pem"
         pathlib.Path(empty).write_text("")
         for options, code, reason in (
-                (("--tls-out", "always"), 64, '--tls-out: "always" is none of none, may, require and verify'),
+                (("--tls-out", "always"), 64, '--tls-out: "always" is no level: none, may, require or verify'),
                 (("--tls-policy", "a.example"), 64, "--tls-policy: a TLS policy is PATTERN=LEVEL"),
                 (("--auth-out", "a.example:25=ann"), 64, "--auth-out: credentials are HOST:PORT=USER,SOURCE"),
                 (("--auth-out", "a.example:25=,certificate"), 78,

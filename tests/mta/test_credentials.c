@@ -77,12 +77,12 @@ static void refuses_bad_rules_with_a_reason(void **state)
         {"lmtp:a.example:24=ann,file:x", "the next hop is not HOST:PORT"},
         {"s.example:0=ann,file:x", "the next hop has no port from 1 to 65535"},
         {"s.example:25=,file:x", "the user's name is missing, too long or odd"},
-        {"s.example:25=ann,secret", "the secret comes from none of file:PATH, command:COMMAND, "
-                                    "token-file:PATH, token-command:COMMAND and certificate"},
+        {"s.example:25=ann,secret", "the secret must come from file:PATH, command:COMMAND, "
+                                    "token-file:PATH, token-command:COMMAND or certificate"},
         {"s.example:25=ann,clear,certificate", "a certificate is shown in TLS alone"},
         {"s.example:25=ann,token-certificate",
-         "the secret comes from none of file:PATH, command:COMMAND, token-file:PATH, "
-         "token-command:COMMAND and certificate"},
+         "the secret must come from file:PATH, command:COMMAND, token-file:PATH, "
+         "token-command:COMMAND or certificate"},
         {"s.example:25=ann,file:", "it is not said where the secret is"},
     };
     mail_credentials_table *table = table_of(NULL);

@@ -59,9 +59,9 @@ static void refuses_bad_rules_with_a_reason(void **state)
         {"verify", "a TLS policy is PATTERN=LEVEL"},
         {"a b=verify", "the pattern is no domain, .domain or *"},
         {"=verify", "the pattern is no domain, .domain or *"},
-        {"a.example=", "the level is none of none, may, require and verify"},
-        {"a.example=Verify", "the level is none of none, may, require and verify"},
-        {"a.example=verify ", "the level is none of none, may, require and verify"},
+        {"a.example=", "the level must be none, may, require or verify"},
+        {"a.example=Verify", "the level must be none, may, require or verify"},
+        {"a.example=verify ", "the level must be none, may, require or verify"},
     };
     mail_tls_policy_table *table = table_of(NULL);
 

@@ -258,6 +258,7 @@ static void refuses_what_makes_no_sense(void **state)
         {"unknown id to show", "show 06HZ2V0000000", 66, "mail-queue: 06HZ2V0000000: no such"},
         {"no id at all", "list NOPE", 66, "mail-queue: NOPE: no such message\n"},
         {"not even a word", "list ../spool", 66, "mail-queue: ../spool: no such message\n"},
+        {"no id for a terminal", "list a\033[2J", 66, "mail-queue: a?[2J: no such message\n"},
         {"unknown id to hold", "hold NOPE", 66,
          "mail-queue: NOPE: no such message\n0 messages held"},
         {"unknown id to remove", "remove NOPE", 66,
