@@ -163,19 +163,19 @@ static int write_header(queue_log *log, const queue_segment *segment)
     return file_write_all(log->files, segment->fd, &part, 1, 0);
 }
 
-/* Leaves the disk to others for as long as it was in use, unless the writer waits for it. */
-static void rest(queue_log *log, mail_duration used)
+/* Leaves the disk to others for a moment, unless the writer waits for the segment. */
+static void rest(queue_log *log)
 {
     pthread_mutex_lock(&log->lock);
     if (!log->queue->opts.manual && !log->wants_segment && !log->must_stop) {
-        (void)queue_log_wait(log, &log->making, used);
+        (void)queue_log_wait(log, &log->making, MAIL_MILLISECOND);
     }
     pthread_mutex_unlock(&log->lock);
 }
 
 /*
- * Zeros: so that what is written later changes no size and needs no journal to be safe. They go
- * to the disk bit by bit, since a sync of mail waits for all that is on its way there.
+ * Zeros: so that what is written later changes no size and needs no journal to be safe. They
+ * set out for the disk bit by bit, since a sync of mail waits for all that is on its way there.
  */
 static int fill(queue_log *log, const queue_segment *segment)
 {
@@ -189,13 +189,10 @@ static int fill(queue_log *log, const queue_segment *segment)
     for (uint64_t at = QUEUE_SEGMENT_HEADER; at < segment->capacity && code == 0; at += piece) {
         uint64_t left = segment->capacity - at;
         struct iovec part = {zeros, left < piece ? (size_t)left : piece};
-        mail_time start = queue_now(log->queue);
 
         code = file_write_all(log->files, segment->fd, &part, 1, at);
-        if (code == 0) {
-            code = log->files->ops->sync_data(log->files, segment->fd);
-            rest(log, queue_now(log->queue) - start);
-        }
+        log->files->ops->begin_sync(log->files, segment->fd);
+        rest(log);
     }
     mem_free(log->mem, zeros, piece);
     return queue_code(code);
