@@ -50,26 +50,29 @@ static void look_at_one(char before, char c, octets_sight *sight)
     sight->has_bare |= (before == '\r') != (c == '\n');
 }
 
-/* As much as has the registers' width; returns how much. The octet before `at` can be read. */
-BOTH_WAYS size_t look_wide(const char *at, size_t length, octets_sight *sight)
+/* At least a register's width; the last are looked at twice. The octet before `at` can be read. */
+BOTH_WAYS void look_wide(const char *at, size_t length, octets_sight *sight)
 {
+    const char *last = at + length - WIDTH;
     octets32 high = {0};
     octets32 nul = {0};
     octets32 bare = {0};
-    size_t i = 0;
 
-    for (; length - i >= WIDTH; i += WIDTH) {
+    for (;;) {
         octets32 v;
 
-        load(&v, at + i);
+        load(&v, at);
         high |= v;
         nul |= (octets32)(v == '\0');
-        add_bare(&bare, &v, at + i);
+        add_bare(&bare, &v, at);
+        if (at == last) {
+            break;
+        }
+        at = (size_t)(last - at) < WIDTH ? last : at + WIDTH;
     }
     sight->has_8bit |= (fold(&high) & 0x8080808080808080U) != 0;
     sight->has_nul |= fold(&nul) != 0;
     sight->has_bare |= fold(&bare) != 0;
-    return i;
 }
 
 BOTH_WAYS size_t plain_wide(const char *at, size_t length)
@@ -97,9 +100,9 @@ BOTH_WAYS size_t plain_wide(const char *at, size_t length)
 
 #define WITH_AVX2 __attribute__((target("avx2"))) static
 
-WITH_AVX2 size_t look_avx2(const char *at, size_t length, octets_sight *sight)
+WITH_AVX2 void look_avx2(const char *at, size_t length, octets_sight *sight)
 {
-    return look_wide(at, length, sight);
+    look_wide(at, length, sight);
 }
 
 WITH_AVX2 size_t plain_avx2(const char *at, size_t length)
@@ -107,10 +110,13 @@ WITH_AVX2 size_t plain_avx2(const char *at, size_t length)
     return plain_wide(at, length);
 }
 
-static size_t look(const char *at, size_t length, octets_sight *sight)
+static void look(const char *at, size_t length, octets_sight *sight)
 {
-    return __builtin_cpu_supports("avx2") ? look_avx2(at, length, sight)
-                                          : look_wide(at, length, sight);
+    if (__builtin_cpu_supports("avx2")) {
+        look_avx2(at, length, sight);
+    } else {
+        look_wide(at, length, sight);
+    }
 }
 
 static size_t plain(const char *at, size_t length)
@@ -120,9 +126,9 @@ static size_t plain(const char *at, size_t length)
 
 #else
 
-static size_t look(const char *at, size_t length, octets_sight *sight)
+static void look(const char *at, size_t length, octets_sight *sight)
 {
-    return look_wide(at, length, sight);
+    look_wide(at, length, sight);
 }
 
 static size_t plain(const char *at, size_t length)
@@ -134,14 +140,15 @@ static size_t plain(const char *at, size_t length)
 
 void octets_look(mail_span bytes, char before, octets_sight *sight)
 {
-    size_t i;
-
     if (bytes.length == 0) {
         return;
     }
     look_at_one(before, bytes.data[0], sight);
-    i = 1 + look(bytes.data + 1, bytes.length - 1, sight);
-    for (; i < bytes.length; i++) {
+    if (bytes.length > WIDTH) {
+        look(bytes.data + 1, bytes.length - 1, sight);
+        return;
+    }
+    for (size_t i = 1; i < bytes.length; i++) {
         look_at_one(bytes.data[i - 1], bytes.data[i], sight);
     }
 }
