@@ -42,6 +42,15 @@ static void see_serial(queue_log *log, uint64_t serial)
     }
 }
 
+/* One of another size, of other days, would not be used again. */
+static bool is_of_use(const queue_log *log, const char *name)
+{
+    file_info info;
+
+    return log->files->ops->info_at(log->files, log->log_dir, name, &info) == 0 &&
+           info.size == log->queue->opts.segment_bytes;
+}
+
 static int on_name(const char *name, void *arg)
 {
     listing *files = arg;
@@ -54,7 +63,7 @@ static int on_name(const char *name, void *arg)
     }
     if (queue_segment_parse_name(name, "free", &serial)) {
         see_serial(log, serial);
-        if (log->free_count < QUEUE_FREE) {
+        if (log->free_count < QUEUE_FREE && is_of_use(log, name)) {
             log->free[log->free_count++] = serial;
             return 0;
         }

@@ -31,11 +31,26 @@ static int free_space(queue_log *log, uint64_t *out)
     return MAIL_OK;
 }
 
+/*
+ * What has to be left free. Segments that hold nothing any more are as good, or a disk filled by
+ * mail that has gone since would take no more for ever.
+ */
+static uint64_t reserve(queue_log *log)
+{
+    uint64_t wanted = log->queue->opts.reserve_bytes;
+    uint64_t held;
+
+    pthread_mutex_lock(&log->lock);
+    held = log->free_count * log->queue->opts.segment_bytes;
+    pthread_mutex_unlock(&log->lock);
+    return wanted > held ? wanted - held : 0;
+}
+
 static int log_room(queue_store *base, uint64_t expected)
 {
     queue_log *log = (queue_log *)base;
     uint64_t promised = atomic_load(&log->queue->promised_bytes);
-    uint64_t needed = log->queue->opts.reserve_bytes;
+    uint64_t needed;
     uint64_t bytes = 0;
     int code;
 
@@ -46,6 +61,7 @@ static int log_room(queue_store *base, uint64_t expected)
     if (code != MAIL_OK) {
         return code;
     }
+    needed = reserve(log);
     if (bytes < needed || bytes - needed < promised || bytes - needed - promised < expected) {
         return MAIL_ENOSPC;
     }

@@ -700,6 +700,36 @@ static void refuses_messages_on_a_full_disk_and_delivers_the_rest(void **state)
     tear_down(&b);
 }
 
+/* The log keeps segments for later: what they take of a small disk is no reason to refuse. */
+static void takes_messages_again_once_a_full_disk_holds_none(void **state)
+{
+    static char body[9000];
+    unsigned accepted = 0;
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    fault_files_set_capacity(b.disk, 500 << 10);
+    assert_int_equal(open_it(&b), MAIL_OK);
+    for (int round = 0; round < 3; round++) {
+        while (kit_accept(&b.k, "a@x.example", "b@y.example", mail_span_of(body, sizeof(body))) ==
+               MAIL_OK) {
+            accepted++;
+        }
+        assert_true(accepted > 10);
+        while (accepted > 0) {
+            assert_true(kit_deliver(&b.k, MAIL_QUEUE_DONE, NULL));
+            accepted--;
+        }
+        queue_step(b.k.queue);
+        assert_int_equal(mail_queue_has_room(b.k.queue, sizeof(body)), MAIL_OK);
+        if (round == 1) {
+            reopen(&b);
+        }
+    }
+    tear_down(&b);
+}
+
 static void counts_on_what_senders_have_announced(void **state)
 {
     mail_sink *sink;
@@ -885,6 +915,7 @@ int main(void)
         cmocka_unit_test(writes_outcomes_again_that_a_failed_sync_may_have_lost),
         cmocka_unit_test(refuses_messages_behind_outcomes_that_cannot_be_written),
         cmocka_unit_test(refuses_messages_on_a_full_disk_and_delivers_the_rest),
+        cmocka_unit_test(takes_messages_again_once_a_full_disk_holds_none),
         cmocka_unit_test(counts_on_what_senders_have_announced),
         cmocka_unit_test(says_why_it_can_not_open),
         cmocka_unit_test(keeps_only_the_large_bodies_that_messages_name),
