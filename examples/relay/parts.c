@@ -80,7 +80,7 @@ static int open_queue(relay *rl)
     if (code == MAIL_OK) {
         return EX_OK;
     }
-    return relay_fail(code == MAIL_EBUSY ? EX_TEMPFAIL : EX_CANTCREAT, err.text, NULL);
+    return relay_fail(code == MAIL_EBUSY ? EX_TEMPFAIL : EX_CANTCREAT, config->spool, err.text);
 }
 
 static int make_resolver(relay *rl)

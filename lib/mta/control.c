@@ -90,16 +90,24 @@ static void log_change(const visitor *vs)
 {
     const mail_queue_selector *which = &vs->request.which;
     char count[24];
-    const mail_log_field fields[] = {
-        {"verb", mail_span_text(control_verb_name(vs->request.verb))},
-        {"messages",
-         mail_span_of(count, (size_t)snprintf(count, sizeof(count), "%" PRId64, vs->count))},
+    const mail_log_field choice[] = {
         {"ids", which->id_count > 0 ? mail_span_text(which->ids[0]) : MAIL_SPAN("")},
         {"domain", which->domain},
         {"sender", which->sender},
     };
+    mail_log_field fields[2 + MAIL_COUNT(choice)] = {
+        {"verb", mail_span_text(control_verb_name(vs->request.verb))},
+        {"messages",
+         mail_span_of(count, (size_t)snprintf(count, sizeof(count), "%" PRId64, vs->count))},
+    };
+    size_t used = 2;
 
-    mail_log_line(vs->control->opts.log, MAIL_LOG_INFO, "operator", fields, MAIL_COUNT(fields));
+    for (size_t i = 0; i < MAIL_COUNT(choice); i++) {
+        if (choice[i].value.length > 0) {
+            fields[used++] = choice[i];
+        }
+    }
+    mail_log_line(vs->control->opts.log, MAIL_LOG_INFO, "operator", fields, used);
 }
 
 /* What a list has written, and whether it could. */
