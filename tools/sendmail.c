@@ -24,6 +24,7 @@
 #include "sendmail_deliver.h"
 #include "sendmail_message.h"
 #include "sendmail_options.h"
+#include "sendmail_rights.h"
 #include "sendmail_session.h"
 #include "sendmail_verify.h"
 
@@ -145,8 +146,11 @@ static int make_folders(char *path)
 static int find_spool(char path[MAIL_SPOOL_PATH_SIZE], const sendmail_options *opts,
                       mail_error *err)
 {
-    int code = mail_spool_find(opts->spool, path, err);
+    int code;
 
+    sendmail_rights_take();
+    code = mail_spool_find(opts->spool, path, err);
+    sendmail_rights_leave();
     if (code != MAIL_OK) {
         return EX_CONFIG;
     }
@@ -158,30 +162,41 @@ static int find_spool(char path[MAIL_SPOOL_PATH_SIZE], const sendmail_options *o
     return 0;
 }
 
+/* Stores what was read so far and what is still to come. 0: it is on the disk. */
+static int drop(sendmail_message *message, const mail_envelope *envelope, const char *spool,
+                char name[MAIL_DROP_NAME_SIZE], mail_error *err)
+{
+    mail_sink *sink;
+    int begun = mail_drop_begin(&sink, spool, envelope, NULL, name, err);
+    int code;
+
+    if (begun != MAIL_OK) {
+        return exit_code_of_error(begun);
+    }
+    code = sendmail_message_write(message, sink, err);
+    if (code != 0) {
+        mail_sink_abort(sink);
+        return code;
+    }
+    begun = mail_sink_finish(sink, NULL, NULL);
+    if (begun != MAIL_OK) {
+        mail_error_set(err, begun, "cannot store the message: %s", mail_strerror(begun));
+    }
+    return exit_code_of_error(begun);
+}
+
 /* Reads, completes and stores the message. 0: it is on the disk. */
 static int store(const sendmail_options *opts, const mail_submission *submission,
                  mail_envelope *envelope, const char *spool, mail_error *err)
 {
     char name[MAIL_DROP_NAME_SIZE];
     sendmail_message message;
-    mail_sink *sink;
-    int code;
+    int code = sendmail_message_begin(&message, opts, submission, envelope, err);
 
-    code = sendmail_message_begin(&message, opts, submission, envelope, err);
     if (code == 0) {
-        int begun = mail_drop_begin(&sink, spool, envelope, NULL, name, err);
-
-        if (begun != MAIL_OK) {
-            code = exit_code_of_error(begun);
-        } else {
-            code = sendmail_message_write(&message, sink, err);
-            if (code != 0) {
-                mail_sink_abort(sink);
-            } else if ((begun = mail_sink_finish(sink, NULL, NULL)) != MAIL_OK) {
-                mail_error_set(err, begun, "cannot store the message: %s", mail_strerror(begun));
-                code = exit_code_of_error(begun);
-            }
-        }
+        sendmail_rights_take();
+        code = drop(&message, envelope, spool, name, err);
+        sendmail_rights_leave();
     }
     if (code == 0 && (opts->explain || opts->verbose)) {
         fprintf(stderr, "sendmail: stored as %s/drop/%s for %zu recipient(s)\n", spool, name,
@@ -218,6 +233,7 @@ static int prepare(errand *er, mail_error *err)
 /* The end of it: `code` is what came of it so far. */
 static int deliver(errand *er, int code, bool is_wanted, mail_error *err)
 {
+    sendmail_rights_drop();
     if (code == 0 && is_wanted) {
         code = sendmail_deliver(er->spool, er->opts, er->who.hostname, &er->tls, err);
     }
@@ -256,7 +272,9 @@ static int hold_session(const sendmail_options *opts, mail_error *err)
     int code = prepare(&er, err);
 
     if (code == 0) {
+        sendmail_rights_take();
         code = sendmail_session(opts, &submission, er.spool, &stored, err);
+        sendmail_rights_leave();
     }
     return deliver(&er, code, stored > 0 && !opts->queue_only, err);
 }
@@ -361,6 +379,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     umask(077);
+    sendmail_rights_leave();
     switch (sendmail_options_parse(&opts, argc, argv, problem)) {
     case SENDMAIL_HELP:
         fputs(help, stdout);

@@ -264,7 +264,7 @@ int sendmail_deliver(const char *spool, const sendmail_options *opts, const char
     if (opened == MAIL_OK) {
         (void)mail_queue_list(at.queue, &(mail_queue_selector){.all = true}, note_older, &at);
         code = run(&at, spool, hostname, tls, err);
-    } else if (opened == MAIL_EBUSY) {
+    } else if (opened == MAIL_EBUSY || opened == MAIL_EPERM) { /* of a spool for all users, too */
         code = leave_to_owner(opts);
     } else if (opts->wait) {
         code = EX_TEMPFAIL;

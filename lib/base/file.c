@@ -42,6 +42,21 @@ static int system_open_dir(const mail_files *fs, int dir, const char *name)
     return result(openat(dir, name, how));
 }
 
+static int system_open_search(const mail_files *fs, int dir, const char *name)
+{
+    int how = O_PATH | O_DIRECTORY | O_CLOEXEC;
+
+    (void)fs;
+    how |= dir != FILE_CWD ? O_NOFOLLOW : 0;
+    return result(openat(dir, name, how));
+}
+
+static int system_set_mode(const mail_files *fs, int fd, uint32_t mode)
+{
+    (void)fs;
+    return result(fchmod(fd, mode));
+}
+
 static void system_close(const mail_files *fs, int fd)
 {
     (void)fs;
@@ -252,6 +267,8 @@ static const mail_files_ops system_ops = {
     .lock = system_lock,
     .free_bytes = system_free_bytes,
     .give = system_give,
+    .open_search = system_open_search,
+    .set_mode = system_set_mode,
 };
 
 const mail_files file_system = {&system_ops};

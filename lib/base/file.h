@@ -29,11 +29,11 @@ enum {
 
 typedef struct file_info {
     uint64_t size;
-    int64_t mtime;   /* seconds */
+    int64_t mtime; /* seconds */
     uint64_t inode;
     uint64_t links;
     uint32_t owner;
-    uint32_t mode;   /* permission bits */
+    uint32_t mode; /* permission bits */
     bool is_file;
     bool is_dir;
 } file_info;
@@ -48,22 +48,26 @@ typedef struct mail_files_ops {
                      uint64_t offset);
     /* What was written may begin its way to the disk: several files' then goes at a time. A hint. */
     void (*begin_sync)(const mail_files *fs, int fd);
-    int (*sync_data)(const mail_files *fs, int fd);   /* fdatasync */
-    int (*sync)(const mail_files *fs, int fd);        /* fsync, folders too */
+    int (*sync_data)(const mail_files *fs, int fd); /* fdatasync */
+    int (*sync)(const mail_files *fs, int fd);      /* fsync, folders too */
     int (*truncate)(const mail_files *fs, int fd, uint64_t size);
     int (*allocate)(const mail_files *fs, int fd, uint64_t offset, uint64_t size); /* fallocate */
     int (*info)(const mail_files *fs, int fd, file_info *out);
-    int (*info_at)(const mail_files *fs, int dir, const char *name, file_info *out); /* of a link itself */
+    int (*info_at)(const mail_files *fs, int dir, const char *name,
+                   file_info *out); /* of a link itself */
     int (*rename)(const mail_files *fs, int from_dir, const char *from, int to_dir, const char *to);
     int (*link)(const mail_files *fs, int from_dir, const char *from, int to_dir, const char *to);
     int (*unlink)(const mail_files *fs, int dir, const char *name);
     int (*make_dir)(const mail_files *fs, int dir, const char *name); /* 0700 */
     /* Calls fn for each entry but . and .. until it returns non-zero, and returns that. */
     int (*list)(const mail_files *fs, int dir, int (*fn)(const char *name, void *arg), void *arg);
-    int (*lock)(const mail_files *fs, int fd);        /* exclusive, whole file; -EAGAIN: taken */
+    int (*lock)(const mail_files *fs, int fd); /* exclusive, whole file; -EAGAIN: taken */
     int (*free_bytes)(const mail_files *fs, int dir, uint64_t *out);
     /* Gives a file that root has made to another user; from anybody else it is no gift. May be NULL. */
     int (*give)(const mail_files *fs, int fd, uint32_t owner);
+    /* A folder to find and make files in, where that is all we may: no list, no sync. May be NULL. */
+    int (*open_search)(const mail_files *fs, int dir, const char *name);
+    int (*set_mode)(const mail_files *fs, int fd, uint32_t mode); /* permission bits; may be NULL */
 } mail_files_ops;
 
 struct mail_files {

@@ -75,7 +75,7 @@ static void log_end(const arrival *av, int code)
     mail_log_level level = code == MAIL_OK ? MAIL_LOG_INFO : MAIL_LOG_WARN;
     char number[24];
     char size[24];
-    mail_log_field fields[8];
+    mail_log_field fields[9];
     size_t count = 0;
 
     if (log == NULL || level > log->level) {
@@ -90,6 +90,9 @@ static void log_end(const arrival *av, int code)
     fields[count++] = (mail_log_field){"size", mail_span_text(size)};
     if (av->user[0] != '\0') {
         fields[count++] = (mail_log_field){"user", mail_span_text(av->user)};
+    }
+    if (av->uid[0] != '\0') {
+        fields[count++] = (mail_log_field){"uid", mail_span_text(av->uid)};
     }
     if (av->tls[0] != '\0') {
         fields[count++] = (mail_log_field){"tls", mail_span_text(av->tls)};
@@ -254,6 +257,10 @@ static void remember(arrival *av, const mail_envelope *envelope, const origin *f
     keep(av->sender, sizeof(av->sender), mail_envelope_sender(envelope));
     keep(av->tls, sizeof(av->tls), mail_span_text(from->tls != NULL ? from->tls : ""));
     keep(av->user, sizeof(av->user), from->user);
+    av->uid[0] = '\0';
+    if (from->was_dropped) {
+        snprintf(av->uid, sizeof(av->uid), "%" PRIu32, from->uid);
+    }
     av->recipients = mail_envelope_count(envelope);
     av->octets = 0;
 }

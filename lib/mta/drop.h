@@ -16,6 +16,9 @@
 #define DROP_PARTIAL ".part" /* being written: not yet a message */
 #define DROP_BAD     ".bad"  /* behind one of the others */
 
+/* More than any program has ever written for one message; they are held in memory. */
+#define DROP_RECIPIENTS_MAX 100000
+
 /* Octets of an ENVID, decoded: no more than SMTP takes (RFC 3461, section 4.4). */
 #define DROP_ENVID_MAX 100
 

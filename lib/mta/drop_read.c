@@ -10,16 +10,14 @@
 /* Holds the longest line of an envelope many times over. */
 #define READ_BYTES ((size_t)32 * 1024)
 
-/* More than any program has ever written for one message. */
-#define RECIPIENTS_MAX 1000000
-
 struct mail_drop {
     mail_source source;
     const mail_mem *mem;
     const mail_files *fs;
     int fd;
     uint64_t offset; /* of what follows `bytes`, in the file */
-    uint64_t size;   /* of the message */
+    uint64_t size;   /* of the message, as it was when it was opened */
+    uint64_t left;   /* of that: what its writer adds now is not part of it */
     uint32_t user;
     mail_wall time;
     mail_envelope envelope;
@@ -54,15 +52,19 @@ static int fill(mail_drop *drop)
 static int body_peek(mail_source *source, mail_span *out)
 {
     mail_drop *drop = (mail_drop *)source;
-    int code = drop->start == drop->end ? fill(drop) : MAIL_OK;
+    int code = drop->start == drop->end && drop->left > 0 ? fill(drop) : MAIL_OK;
 
     *out = held(drop);
+    out->length = out->length < drop->left ? out->length : (size_t)drop->left;
     return code;
 }
 
 static void body_drop(mail_source *source, size_t n)
 {
-    ((mail_drop *)source)->start += n;
+    mail_drop *drop = (mail_drop *)source;
+
+    drop->start += n;
+    drop->left -= n;
 }
 
 static void body_close(mail_source *source)
@@ -152,7 +154,7 @@ static int take_recipient(mail_drop *drop, mail_span rest)
     if (!mail_span_equal(word, MAIL_SPAN("-"))) {
         rcpt.orcpt = word;
     }
-    if (!is_printable(rcpt.orcpt) || mail_envelope_count(&drop->envelope) >= RECIPIENTS_MAX ||
+    if (!is_printable(rcpt.orcpt) || mail_envelope_count(&drop->envelope) >= DROP_RECIPIENTS_MAX ||
         mail_path_from_text(rest, MAIL_PATH_UTF8 | MAIL_PATH_BARE, &path) != MAIL_OK) {
         return MAIL_EDAMAGED;
     }
@@ -314,6 +316,7 @@ int drop_open(mail_drop **out, const mail_files *fs, const char *spool, const ch
                               mail_strerror(code));
     }
     drop->size -= drop->offset - held(drop).length;
+    drop->left = drop->size;
     *out = drop;
     return MAIL_OK;
 }

@@ -27,6 +27,7 @@ typedef struct drop_sink {
     const mail_files *fs;
     drop_seams seams;
     int dir;
+    bool is_blind; /* the folder is another's, where we may make files and no more */
     int fd;
     uint64_t offset; /* of what is gathered, in the file */
     buffer gathered;
@@ -119,7 +120,11 @@ static int give_name(drop_sink *self)
         ops->unlink(self->fs, self->dir, self->partial);
         return mail_error_from_errno(-number);
     }
-    number = ops->sync(self->fs, self->dir);
+    /*
+     * A folder that we may not read we can't sync. File systems with a journal, which these are, write
+     * a file's new name with the file.
+     */
+    number = ops->sync(self->fs, self->is_blind ? self->fd : self->dir);
     return number < 0 ? take_back(self, number) : MAIL_OK;
 }
 
@@ -333,6 +338,36 @@ static int make_dir(const mail_files *fs, const char *spool)
     return number == 0 ? drop_open_dir(fs, spool) : number;
 }
 
+/* As drop_open_dir, when we may do no more than make files there. */
+static int search_dir(const mail_files *fs, const char *spool)
+{
+    int above = fs->ops->open_search(fs, FILE_CWD, spool);
+    int dir;
+
+    if (above < 0) {
+        return above;
+    }
+    dir = fs->ops->open_search(fs, above, DROP_DIR);
+    fs->ops->close(fs, above);
+    return dir;
+}
+
+/*
+ * What we drop in another's folder he must be able to read, and nobody else. That is so where the
+ * folder shows nobody else what is in it: the name is not to be guessed, and strangers do not even
+ * get so far. Anywhere else only root's relay could read it.
+ */
+static int show_to_owner(const mail_files *fs, int fd, int dir)
+{
+    file_info info;
+    int number = fs->ops->set_mode != NULL ? fs->ops->info(fs, dir, &info) : -ENOSYS;
+
+    if (number < 0 || info.owner == geteuid() || geteuid() == 0 || (info.mode & 0047) != 0) {
+        return number == -ENOSYS ? 0 : number;
+    }
+    return fs->ops->set_mode(fs, fd, 0644);
+}
+
 static int open_file(drop_sink *self, const char *spool)
 {
     int number;
@@ -340,6 +375,9 @@ static int open_file(drop_sink *self, const char *spool)
     self->dir = drop_open_dir(self->fs, spool);
     if (self->dir == -ENOENT) {
         self->dir = make_dir(self->fs, spool);
+    } else if (self->dir == -EACCES && self->fs->ops->open_search != NULL) {
+        self->dir = search_dir(self->fs, spool);
+        self->is_blind = true;
     }
     if (self->dir < 0) {
         return mail_error_from_errno(-self->dir);
@@ -351,6 +389,9 @@ static int open_file(drop_sink *self, const char *spool)
         return mail_error_from_errno(-self->fd);
     }
     number = give_as(self->fs, self->fd, self->dir);
+    if (number == 0) {
+        number = show_to_owner(self->fs, self->fd, self->dir);
+    }
     if (number < 0) {
         self->fs->ops->unlink(self->fs, self->dir, self->partial);
     }
@@ -361,9 +402,13 @@ int drop_begin(mail_sink **out, const drop_seams *seams, const char *spool,
                const mail_envelope *envelope, const mail_mem *mem, char *name, mail_error *err)
 {
     size_t spool_size = strlen(spool) + 1;
-    drop_sink *self = mem_alloc(mem, sizeof(*self) + spool_size);
+    drop_sink *self;
     int code;
 
+    if (mail_envelope_count(envelope) > DROP_RECIPIENTS_MAX) {
+        return mail_error_set(err, MAIL_ELIMIT, "more than %d recipients", DROP_RECIPIENTS_MAX);
+    }
+    self = mem_alloc(mem, sizeof(*self) + spool_size);
     if (self == NULL) {
         return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
     }

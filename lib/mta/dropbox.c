@@ -315,7 +315,7 @@ static int make_envelope(const taking *tk, mail_envelope *envelope)
 
 static void begin(taking *tk)
 {
-    const origin from = {.may_relay = true};
+    const origin from = {.may_relay = true, .was_dropped = true, .uid = mail_drop_user(tk->drop)};
     mail_envelope envelope;
     int code;
 
@@ -521,6 +521,28 @@ static int fill(struct dropbox *box, const char *spool, mail_error *err)
     return listen_control(box, err);
 }
 
+/* Whoever may make files there may be many; what they can do to each other is for the folder to say. */
+static void judge_folder(const struct dropbox *box)
+{
+    mail_log_field field = {"reason", MAIL_SPAN("users can remove and rename each other's mail")};
+    int dir = drop_open_dir(box->fs, box->spool);
+    file_info info;
+
+    if (dir < 0) {
+        return; /* there is none yet */
+    }
+    if (box->fs->ops->info(box->fs, dir, &info) == 0 && (info.mode & 022) != 0) {
+        if ((info.mode & 01000) == 0) {
+            mail_log_line(box->rcv->log, MAIL_LOG_WARN, "drop is open", &field, 1);
+        }
+        if ((info.mode & 0047) != 0) {
+            field.value = MAIL_SPAN("users can see whose mail there is, and theirs can't be read");
+            mail_log_line(box->rcv->log, MAIL_LOG_WARN, "drop is open", &field, 1);
+        }
+    }
+    box->fs->ops->close(box->fs, dir);
+}
+
 int dropbox_create(struct dropbox **out, mail_receive *rcv, const char *spool, mail_error *err)
 {
     struct dropbox *box = mem_alloc(rcv->mem, sizeof(*box));
@@ -537,6 +559,7 @@ int dropbox_create(struct dropbox **out, mail_receive *rcv, const char *spool, m
         dropbox_destroy(box);
         return code;
     }
+    judge_folder(box);
     set_timer(box, 0);
     *out = box;
     return MAIL_OK;

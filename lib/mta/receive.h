@@ -41,6 +41,8 @@ typedef struct origin {
     const char *tls; /* its version; NULL: in clear */
     mail_span user;  /* who has logged in; empty: nobody */
     bool may_relay;
+    bool was_dropped; /* by a program of user `uid` */
+    uint32_t uid;
 } origin;
 
 /*
@@ -83,6 +85,7 @@ typedef struct arrival {
     char peer[MAIL_IP_TEXT_SIZE];
     char tls[16]; /* empty: came in clear */
     char user[MAIL_SASL_NAME_MAX + 1];
+    char uid[12]; /* who dropped it; empty: it was not */
     size_t recipients;
     uint64_t octets; /* of the message, without our field */
     bool is_told;    /* the log has how it ended */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -33,7 +34,8 @@ int mail_spool_find(const char *asked, char path[MAIL_SPOOL_PATH_SIZE], mail_err
     if (is_given(asked) || is_given(named)) {
         return set(path, is_given(asked) ? asked : named, "", err);
     }
-    if (access(MAIL_SYSTEM_SPOOL "/drop", W_OK) == 0) {
+    /* By the rights that we have, which may be more than our caller's: to drop mail is all they are for. */
+    if (faccessat(AT_FDCWD, MAIL_SYSTEM_SPOOL "/drop", W_OK | X_OK, AT_EACCESS) == 0) {
         return set(path, MAIL_SYSTEM_SPOOL, "", err);
     }
     if (is_absolute(state)) {

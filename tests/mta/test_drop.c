@@ -260,6 +260,61 @@ static void carries_large_messages_and_many_recipients(void **state)
     mail_test_remove_dir(spool);
 }
 
+/* Its writer may still have the file open: what comes in behind the message is not part of it. */
+static void takes_no_more_than_there_was_when_it_was_opened(void **state)
+{
+    char *spool = mail_test_make_dir();
+    char name[MAIL_DROP_NAME_SIZE];
+    char path[600];
+    mail_recipient rcpt = {.address = MAIL_SPAN("b@example.org")};
+    mail_source_span source;
+    mail_envelope envelope;
+    mail_drop *drop;
+    mail_span bytes;
+    FILE *file;
+
+    (void)state;
+    mail_envelope_init(&envelope, NULL);
+    assert_int_equal(mail_envelope_add(&envelope, &rcpt), MAIL_OK);
+    mail_source_span_init(&source, MAIL_SPAN("Subject: x\r\n\r\n"));
+    assert_int_equal(mail_drop_write(spool, &envelope, &source.source, NULL, name, NULL), MAIL_OK);
+    mail_envelope_deinit(&envelope);
+    assert_int_equal(mail_drop_open(&drop, spool, name, NULL, NULL), MAIL_OK);
+    snprintf(path, sizeof(path), "%s/drop/%s", spool, name);
+    file = fopen(path, "a");
+    assert_non_null(file);
+    fputs("and more\r\n", file);
+    fclose(file);
+    for (int i = 0; i < 14; i++) { /* octet by octet */
+        assert_int_equal(mail_source_peek(mail_drop_body(drop), &bytes), MAIL_OK);
+        assert_int_equal(bytes.length, 14 - i);
+        mail_source_drop(mail_drop_body(drop), 1);
+    }
+    assert_int_equal(mail_source_peek(mail_drop_body(drop), &bytes), MAIL_OK);
+    assert_int_equal(bytes.length, 0);
+    mail_drop_close(drop);
+    mail_test_remove_dir(spool);
+}
+
+static void refuses_more_recipients_than_anybody_has(void **state)
+{
+    char *spool = mail_test_make_dir();
+    mail_recipient rcpt = {.address = MAIL_SPAN("b@example.org")};
+    mail_envelope envelope;
+    mail_error err;
+    mail_sink *sink;
+
+    (void)state;
+    mail_envelope_init(&envelope, NULL);
+    for (int i = 0; i <= DROP_RECIPIENTS_MAX; i++) {
+        assert_int_equal(mail_envelope_add(&envelope, &rcpt), MAIL_OK);
+    }
+    assert_int_equal(mail_drop_begin(&sink, spool, &envelope, NULL, NULL, &err), MAIL_ELIMIT);
+    assert_string_equal(err.text, "more than 100000 recipients");
+    mail_envelope_deinit(&envelope);
+    mail_test_remove_dir(spool);
+}
+
 static void leaves_nothing_when_aborted(void **state)
 {
     char *spool = mail_test_make_dir();
@@ -585,6 +640,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_back_what_was_dropped),
         cmocka_unit_test(carries_large_messages_and_many_recipients),
+        cmocka_unit_test(takes_no_more_than_there_was_when_it_was_opened),
+        cmocka_unit_test(refuses_more_recipients_than_anybody_has),
         cmocka_unit_test(leaves_nothing_when_aborted),
         cmocka_unit_test(says_ok_only_for_what_is_safe_whatever_fails),
         cmocka_unit_test(reports_every_failure_to_read),
