@@ -154,11 +154,13 @@ static void a_failing_accept_is_tried_again_later(void **state)
             w.fail_at[CALL_ACCEPT] = 1;
             w.fail_count = cases[i].count;
             w.failure = cases[i].failure;
+            world_hold_timers(&w);
             guest = visit(&d);
             world_until(&w, w.calls[CALL_ACCEPT] > 0);
             calls = w.calls[CALL_ACCEPT];
             world_idle(&w);
             assert_int_equal(w.calls[CALL_ACCEPT], calls); /* no busy loop meanwhile */
+            world_release_timer(&w);
             world_until(&w, d.guests == 1);
             close(guest);
             net_listener_deinit(&d.listener);
@@ -171,7 +173,8 @@ static void survives_every_failed_allocation(void **state)
 {
     (void)state;
     for (int kind = 0; kind < WORLD_LOOPS; kind++) {
-        MAIL_TEST_WALK(walk) {
+        MAIL_TEST_WALK(walk)
+        {
             world w;
             door d;
 

@@ -256,6 +256,43 @@ static inline void world_idle(world *w)
     }
 }
 
+/* While timers are held: the one that was set last to come later, and what sets it. */
+static struct {
+    mail_loop *loop;
+    mail_loop_ops ops;
+    const mail_loop_ops *punctual;
+    mail_timer *timer;
+    mail_time when;
+} world_held;
+
+static inline void world_hold_timer(mail_timer *timer, mail_time when)
+{
+    bool is_due = when <= world_held.punctual->now(world_held.loop);
+
+    if (!is_due) {
+        world_held.timer = timer;
+        world_held.when = when;
+    }
+    world_held.punctual->timer_set(timer, is_due ? when : MAIL_NEVER);
+}
+
+/* What is to come later waits until world_release_timer, however long the machine takes till then. */
+static inline void world_hold_timers(world *w)
+{
+    world_held.loop = w->loop;
+    world_held.punctual = w->loop->ops;
+    world_held.ops = *w->loop->ops;
+    world_held.ops.timer_set = world_hold_timer;
+    w->loop->ops = &world_held.ops;
+}
+
+/* The last one that was held comes in its time, and all others again. */
+static inline void world_release_timer(world *w)
+{
+    w->loop->ops = world_held.punctual;
+    w->loop->ops->timer_set(world_held.timer, world_held.when);
+}
+
 /* Two connected sockets: ours for the code under test, and the peer's. */
 static inline void world_pair(int *ours, int *peer)
 {
