@@ -2,69 +2,13 @@
 #include "support/fault_files.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#include "support/support.h"
+#include "support/fault_disk.h"
 
-#define SECTOR    512
-#define FIRST_FD  1000
-#define HANDLES   512
-#define NAME_SIZE 256
-#define NO_LIMIT  ((uint64_t)1 << 40)
-
-/* Bytes, and which of their sectors the disk has for sure. */
-typedef struct content {
-    char *data;
-    size_t size;
-    size_t capacity;
-} content;
-
-typedef struct node node;
-
-typedef struct entry {
-    struct entry *next;
-    uint32_t hash;
-    char name[NAME_SIZE];
-    node *target;
-    unsigned *counted; /* in the target: names or kept */
-} entry;
-
-/* The names of a folder, by their hash: some folders have thousands. */
-#define BUCKETS 256
-typedef struct names {
-    size_t count;
-    entry *buckets[BUCKETS];
-} names;
-
-/* A change of a folder that has not been synced. `from`: this name goes; `to`: this one comes. */
-typedef struct change {
-    struct change *next;
-    char from[NAME_SIZE];
-    char to[NAME_SIZE];
-    node *target;
-} change;
-
-struct node {
-    node *all_next;
-    node **all_at; /* what points to it */
-    uint64_t serial;
-    int64_t mtime;
-    bool is_dir;
-    bool is_gone;   /* no name and no handle leads to it */
-    unsigned names; /* that lead to it now */
-    unsigned kept;  /* on the disk, or by changes that may still get there */
-    content now;
-    content safe;
-    uint8_t *dirty; /* a byte for each sector: it may differ from the safe one */
-    size_t dirty_count;
-    bool is_locked;
-    unsigned handles;
-    names *entries;      /* of a folder, now */
-    names *safe_entries; /* and on the disk */
-    change *changes;
-    change **last_change;
-};
+#define FIRST_FD 1000
+#define HANDLES  512
+#define NO_LIMIT ((uint64_t)1 << 40)
 
 typedef struct handle {
     node *target;
@@ -74,18 +18,11 @@ typedef struct handle {
 struct fault_files {
     mail_files files;
     mail_random random;
-    uint64_t state;
-    node *root;
-    node *all;
+    fault_disk disk;
     handle handles[HANDLES];
     size_t handle_count; /* open */
     uint64_t capacity;
     bool short_writes;
-    uint64_t used; /* octets in files that are not gone */
-    uint64_t serial;
-    bool is_rebooting; /* nodes are freed afterwards */
-    mail_wall (*wall)(void *arg);
-    void *wall_arg;
     uint64_t operations;
     uint64_t crash_at;
     bool has_crashed;
@@ -93,29 +30,12 @@ struct fault_files {
     void *arg;
 };
 
-static void *must(void *ptr)
-{
-    assert_non_null(ptr);
-    return ptr;
-}
-
-static uint64_t next_random(fault_files *fs)
-{
-    fs->state ^= fs->state << 13;
-    fs->state ^= fs->state >> 7;
-    fs->state ^= fs->state << 17;
-    return fs->state * 0x2545f4914f6cdd1dU;
-}
-
-static bool toss(fault_files *fs)
-{
-    return next_random(fs) >> 63 != 0;
-}
-
 static void fill_random(void *arg, void *to, size_t size)
 {
+    fault_files *fs = arg;
+
     for (size_t i = 0; i < size; i++) {
-        ((char *)to)[i] = (char)(next_random(arg) >> 40);
+        ((char *)to)[i] = (char)(disk_random(&fs->disk) >> 40);
     }
 }
 
@@ -123,274 +43,6 @@ static fault_files *of(const mail_files *files)
 {
     return (fault_files *)(uintptr_t)files;
 }
-
-/* Nodes */
-
-static int64_t now_of(const fault_files *fs)
-{
-    return fs->wall != NULL ? fs->wall(fs->wall_arg) : 0;
-}
-
-static node *make_node(fault_files *fs, bool is_dir)
-{
-    node *made = must(calloc(1, sizeof(*made)));
-
-    made->is_dir = is_dir;
-    made->entries = is_dir ? must(calloc(1, sizeof(names))) : NULL;
-    made->safe_entries = is_dir ? must(calloc(1, sizeof(names))) : NULL;
-    made->last_change = &made->changes;
-    made->serial = ++fs->serial;
-    made->mtime = now_of(fs);
-    made->all_next = fs->all;
-    made->all_at = &fs->all;
-    if (fs->all != NULL) {
-        fs->all->all_at = &made->all_next;
-    }
-    fs->all = made;
-    return made;
-}
-
-static void resize_content(content *c, size_t size)
-{
-    if (size > c->capacity) {
-        size_t capacity = size < 4096 ? 4096 : size + size / 2;
-
-        c->data = must(realloc(c->data, capacity));
-        memset(c->data + c->capacity, 0, capacity - c->capacity);
-        c->capacity = capacity;
-    }
-    if (size < c->size) {
-        memset(c->data + size, 0, c->size - size);
-    }
-    c->size = size;
-}
-
-/* The contents that programs see, and the room they take. */
-static void resize_now(fault_files *fs, node *n, size_t size)
-{
-    if (!n->is_gone) {
-        fs->used += size;
-        fs->used -= n->now.size;
-    }
-    n->mtime = now_of(fs);
-    resize_content(&n->now, size);
-}
-
-static void mark_dirty(node *n, uint64_t from, uint64_t to)
-{
-    size_t need = (size_t)((to + SECTOR - 1) / SECTOR);
-
-    if (need > n->dirty_count) {
-        n->dirty = must(realloc(n->dirty, need));
-        memset(n->dirty + n->dirty_count, 0, need - n->dirty_count);
-        n->dirty_count = need;
-    }
-    for (size_t i = (size_t)(from / SECTOR); i < need; i++) {
-        n->dirty[i] = 1;
-    }
-}
-
-/* Copies a sector between two contents, as far as both reach. */
-static void copy_sector(content *to, const content *from, size_t sector)
-{
-    size_t at = sector * SECTOR;
-    size_t length = at < to->size ? to->size - at : 0;
-    size_t has = at < from->size ? from->size - at : 0;
-
-    length = length < SECTOR ? length : SECTOR;
-    has = has < length ? has : length;
-    if (length > 0) {
-        memset(to->data + at, 0, length);
-    }
-    if (has > 0) {
-        memcpy(to->data + at, from->data + at, has);
-    }
-}
-
-static void make_safe(node *n)
-{
-    resize_content(&n->safe, n->now.size);
-    for (size_t i = 0; i < n->dirty_count; i++) {
-        if (n->dirty[i] == 1) { /* 2: an earlier sync failed, and this one knows nothing of it */
-            copy_sector(&n->safe, &n->now, i);
-            n->dirty[i] = 0;
-        }
-    }
-}
-
-static void lose_some(fault_files *fs, node *n)
-{
-    size_t size = n->now.size != n->safe.size && toss(fs) ? n->now.size : n->safe.size;
-
-    resize_content(&n->safe, size);
-    for (size_t i = 0; i < n->dirty_count; i++) {
-        if (n->dirty[i] != 0 && toss(fs)) {
-            copy_sector(&n->safe, &n->now, i);
-        }
-    }
-    free(n->dirty);
-    n->dirty = NULL;
-    n->dirty_count = 0;
-    resize_now(fs, n, 0);
-    resize_now(fs, n, n->safe.size);
-    if (n->safe.size > 0) {
-        memcpy(n->now.data, n->safe.data, n->safe.size);
-    }
-}
-
-/* Folders */
-
-static uint32_t hash_name(const char *name)
-{
-    uint32_t hash = 2166136261U;
-
-    while (*name != '\0') {
-        hash = (hash ^ (unsigned char)*name++) * 16777619U;
-    }
-    return hash;
-}
-
-static entry **find_entry(names *in, const char *name)
-{
-    uint32_t hash = hash_name(name);
-    entry **at = &in->buckets[hash % BUCKETS];
-
-    while (*at != NULL && ((*at)->hash != hash || strcmp((*at)->name, name) != 0)) {
-        at = &(*at)->next;
-    }
-    return at;
-}
-
-static void free_node(node *n)
-{
-    *n->all_at = n->all_next;
-    if (n->all_next != NULL) {
-        n->all_next->all_at = n->all_at;
-    }
-    free(n->now.data);
-    free(n->safe.data);
-    free(n->dirty);
-    free(n->entries);
-    free(n->safe_entries);
-    free(n);
-}
-
-/* Something that led to it has gone: perhaps it takes no room any more, or is forgotten. */
-static void see_if_gone(fault_files *fs, node *n)
-{
-    bool is_gone = n->names == 0 && n->handles == 0 && n != fs->root;
-
-    if (fs->is_rebooting) {
-        return;
-    }
-    if (is_gone != n->is_gone) {
-        fs->used += is_gone ? -n->now.size : n->now.size;
-        n->is_gone = is_gone;
-    }
-    if (is_gone && n->kept == 0 && !n->is_dir) {
-        free_node(n);
-    }
-}
-
-static void drop_entry(fault_files *fs, names *from, const char *name)
-{
-    entry **at = find_entry(from, name);
-    entry *gone = *at;
-
-    if (gone != NULL) {
-        *at = gone->next;
-        from->count--;
-        --*gone->counted;
-        see_if_gone(fs, gone->target);
-        free(gone);
-    }
-}
-
-/* A name that is not there yet. */
-static void add_entry(names *to, const char *name, node *target, unsigned *counted)
-{
-    entry **bucket;
-    entry *made = must(calloc(1, sizeof(*made)));
-
-    to->count++;
-    ++*counted;
-    snprintf(made->name, sizeof(made->name), "%s", name);
-    made->hash = hash_name(made->name);
-    made->target = target;
-    made->counted = counted;
-    bucket = &to->buckets[made->hash % BUCKETS];
-    made->next = *bucket;
-    *bucket = made;
-}
-
-static void put_entry(fault_files *fs, names *to, const char *name, node *target, unsigned *counted)
-{
-    ++*counted; /* it may be the same */
-    drop_entry(fs, to, name);
-    add_entry(to, name, target, counted);
-    --*counted;
-}
-
-static void change_folder(fault_files *fs, node *dir, const char *from, const char *to,
-                          node *target)
-{
-    change *made = must(calloc(1, sizeof(*made)));
-
-    snprintf(made->from, sizeof(made->from), "%s", from);
-    snprintf(made->to, sizeof(made->to), "%s", to);
-    made->target = target;
-    if (target != NULL) {
-        target->kept++;
-    }
-    *dir->last_change = made;
-    dir->last_change = &made->next;
-    if (made->from[0] != '\0') {
-        drop_entry(fs, dir->entries, made->from);
-    }
-    if (made->to[0] != '\0') {
-        put_entry(fs, dir->entries, made->to, target, &target->names);
-    }
-}
-
-static void settle_change(fault_files *fs, node *dir, const change *c)
-{
-    if (c->from[0] != '\0') {
-        drop_entry(fs, dir->safe_entries, c->from);
-    }
-    if (c->to[0] != '\0') {
-        put_entry(fs, dir->safe_entries, c->to, c->target, &c->target->kept);
-    }
-}
-
-/* Makes the changes safe, all or (after a crash) some. */
-static void settle_changes(fault_files *fs, node *dir, bool all)
-{
-    while (dir->changes != NULL) {
-        change *c = dir->changes;
-
-        if (all || toss(fs)) {
-            settle_change(fs, dir, c);
-        }
-        dir->changes = c->next;
-        if (c->target != NULL) {
-            c->target->kept--;
-            see_if_gone(fs, c->target);
-        }
-        free(c);
-    }
-    dir->last_change = &dir->changes;
-}
-
-static void free_entries(fault_files *fs, names *in)
-{
-    for (size_t i = 0; in != NULL && i < BUCKETS; i++) {
-        while (in->buckets[i] != NULL) {
-            drop_entry(fs, in, in->buckets[i]->name);
-        }
-    }
-}
-
-/* Operations */
 
 /* What every operation that changes something begins with. */
 static int begin(fault_files *fs, fault_op op, const char *name)
@@ -439,7 +91,7 @@ static int make_handle(fault_files *fs, node *target)
 /* The folder that `name` starts from, and the last component of the name. */
 static node *resolve(fault_files *fs, int dir, const char *name, char last[NAME_SIZE])
 {
-    node *at = dir == FILE_CWD ? fs->root : handle_of(fs, dir)->target;
+    node *at = dir == FILE_CWD ? fs->disk.root : handle_of(fs, dir)->target;
 
     for (;;) {
         size_t length;
@@ -453,7 +105,7 @@ static node *resolve(fault_files *fs, int dir, const char *name, char last[NAME_
         if (name[length] == '\0') {
             return at;
         }
-        found = *find_entry(at->entries, last);
+        found = *disk_find(at->entries, last);
         if (strcmp(last, ".") != 0) {
             if (found == NULL || !found->target->is_dir) {
                 return NULL;
@@ -473,7 +125,7 @@ static node *look_up(fault_files *fs, int dir, const char *name)
     if (folder == NULL || last[0] == '\0' || strcmp(last, ".") == 0) {
         return folder;
     }
-    found = *find_entry(folder->entries, last);
+    found = *disk_find(folder->entries, last);
     return found != NULL ? found->target : NULL;
 }
 
@@ -488,7 +140,7 @@ static int fault_open(const mail_files *files, int dir, const char *name, int fl
     if (fs->has_crashed || folder == NULL) {
         return fs->has_crashed ? -EIO : -ENOENT;
     }
-    found = *find_entry(folder->entries, last);
+    found = *disk_find(folder->entries, last);
     if (found == NULL && (flags & FILE_CREATE) == 0) {
         return -ENOENT;
     }
@@ -501,11 +153,11 @@ static int fault_open(const mail_files *files, int dir, const char *name, int fl
             return code;
         }
         if (found == NULL) {
-            change_folder(fs, folder, "", last, make_node(fs, false));
-            found = *find_entry(folder->entries, last);
+            disk_change_folder(&fs->disk, folder, "", last, disk_make_node(&fs->disk, false));
+            found = *disk_find(folder->entries, last);
         } else {
-            mark_dirty(found->target, 0, found->target->now.size);
-            resize_now(fs, found->target, 0);
+            disk_mark_dirty(found->target, 0, found->target->now.size);
+            disk_resize(&fs->disk, found->target, 0);
         }
         end(fs);
     }
@@ -534,7 +186,7 @@ static void fault_close(const mail_files *files, int fd)
     target->handles--;
     *h = (handle){0};
     of(files)->handle_count--;
-    see_if_gone(of(files), target);
+    disk_see_if_gone(&of(files)->disk, target);
 }
 
 static ssize_t fault_read(const mail_files *files, int fd, void *to, size_t size, uint64_t offset)
@@ -566,14 +218,14 @@ static size_t length_of(const struct iovec *parts, int count)
 /* How much of a write the disk takes. */
 static size_t taken(fault_files *fs, const node *n, size_t length, uint64_t offset)
 {
-    uint64_t room = fs->capacity > fs->used ? fs->capacity - fs->used : 0;
+    uint64_t room = fs->capacity > fs->disk.used ? fs->capacity - fs->disk.used : 0;
     uint64_t limit = n->now.size + room;
 
     if (offset + length > limit) {
         length = offset < limit ? (size_t)(limit - offset) : 0;
     }
     if (fs->short_writes && length > 1) {
-        length = 1 + (size_t)(next_random(fs) % length);
+        length = 1 + (size_t)(disk_random(&fs->disk) % length);
     }
     return length;
 }
@@ -596,9 +248,9 @@ static ssize_t fault_write(const mail_files *files, int fd, const struct iovec *
         return -ENOSPC;
     }
     if (offset + length > n->now.size) {
-        resize_now(fs, n, (size_t)offset + length);
+        disk_resize(&fs->disk, n, (size_t)offset + length);
     }
-    mark_dirty(n, offset, offset + length);
+    disk_mark_dirty(n, offset, offset + length);
     for (int i = 0; left > 0; i++) {
         size_t part = parts[i].iov_len < left ? parts[i].iov_len : left;
 
@@ -633,8 +285,8 @@ static int fault_sync(const mail_files *files, int fd)
         give_up_dirty(n);
         return code;
     }
-    make_safe(n);
-    settle_changes(fs, n, true);
+    disk_make_safe(n);
+    disk_settle(&fs->disk, n, true);
     end(fs);
     return 0;
 }
@@ -648,8 +300,8 @@ static int fault_truncate(const mail_files *files, int fd, uint64_t size)
     if (code < 0) {
         return code;
     }
-    mark_dirty(n, size < n->now.size ? size : n->now.size, size);
-    resize_now(fs, n, (size_t)size);
+    disk_mark_dirty(n, size < n->now.size ? size : n->now.size, size);
+    disk_resize(&fs->disk, n, (size_t)size);
     end(fs);
     return 0;
 }
@@ -664,11 +316,11 @@ static int fault_allocate(const mail_files *files, int fd, uint64_t offset, uint
         return code;
     }
     if (offset + size > n->now.size) {
-        if (fs->used + (offset + size - n->now.size) > fs->capacity) {
+        if (fs->disk.used + (offset + size - n->now.size) > fs->capacity) {
             return -ENOSPC;
         }
-        mark_dirty(n, n->now.size, offset + size);
-        resize_now(fs, n, (size_t)(offset + size));
+        disk_mark_dirty(n, n->now.size, offset + size);
+        disk_resize(&fs->disk, n, (size_t)(offset + size));
     }
     end(fs);
     return 0;
@@ -716,8 +368,8 @@ static int rename_or_link(const mail_files *files, int from_dir, const char *fro
     char new[NAME_SIZE];
     node *source = resolve(fs, from_dir, from, old);
     node *folder = resolve(fs, to_dir, to, new);
-    entry *found = source != NULL ? *find_entry(source->entries, old) : NULL;
-    entry *there = folder != NULL ? *find_entry(folder->entries, new) : NULL;
+    entry *found = source != NULL ? *disk_find(source->entries, old) : NULL;
+    entry *there = folder != NULL ? *disk_find(folder->entries, new) : NULL;
     node *target;
     int code;
 
@@ -733,11 +385,11 @@ static int rename_or_link(const mail_files *files, int from_dir, const char *fro
     }
     target = found->target;
     if (source == folder && !keeps_old) {
-        change_folder(fs, folder, old, new, target);
+        disk_change_folder(&fs->disk, folder, old, new, target);
     } else {
-        change_folder(fs, folder, "", new, target);
+        disk_change_folder(&fs->disk, folder, "", new, target);
         if (!keeps_old) {
-            change_folder(fs, source, old, "", NULL);
+            disk_change_folder(&fs->disk, source, old, "", NULL);
         }
     }
     end(fs);
@@ -761,7 +413,7 @@ static int fault_unlink(const mail_files *files, int dir, const char *name)
     fault_files *fs = of(files);
     char last[NAME_SIZE];
     node *folder = resolve(fs, dir, name, last);
-    entry *found = folder != NULL ? *find_entry(folder->entries, last) : NULL;
+    entry *found = folder != NULL ? *disk_find(folder->entries, last) : NULL;
     int code;
 
     if (found == NULL) {
@@ -771,7 +423,7 @@ static int fault_unlink(const mail_files *files, int dir, const char *name)
     if (code < 0) {
         return code;
     }
-    change_folder(fs, folder, last, "", NULL);
+    disk_change_folder(&fs->disk, folder, last, "", NULL);
     end(fs);
     return 0;
 }
@@ -786,14 +438,14 @@ static int fault_make_dir(const mail_files *files, int dir, const char *name)
     if (folder == NULL) {
         return -ENOENT;
     }
-    if (*find_entry(folder->entries, last) != NULL) {
+    if (*disk_find(folder->entries, last) != NULL) {
         return -EEXIST;
     }
     code = begin(fs, FAULT_MAKE_DIR, name);
     if (code < 0) {
         return code;
     }
-    change_folder(fs, folder, "", last, make_node(fs, true));
+    disk_change_folder(&fs->disk, folder, "", last, disk_make_node(&fs->disk, true));
     end(fs);
     return 0;
 }
@@ -839,7 +491,7 @@ static int fault_free_bytes(const mail_files *files, int dir, uint64_t *out)
     fault_files *fs = of(files);
 
     (void)dir;
-    *out = fs->capacity > fs->used ? fs->capacity - fs->used : 0;
+    *out = fs->capacity > fs->disk.used ? fs->capacity - fs->disk.used : 0;
     return fs->has_crashed ? -EIO : 0;
 }
 
@@ -871,27 +523,17 @@ fault_files *fault_files_create(uint64_t seed)
 
     fs->files.ops = &fault_ops;
     fs->random = (mail_random){fill_random, fs};
-    fs->state = seed * 0x9e3779b97f4a7c15U + 1;
     fs->capacity = NO_LIMIT;
-    fs->root = make_node(fs, true);
+    disk_init(&fs->disk, seed);
     return fs;
 }
 
 void fault_files_destroy(fault_files *fs)
 {
-    if (fs == NULL) {
-        return;
+    if (fs != NULL) {
+        disk_deinit(&fs->disk);
+        free(fs);
     }
-    fs->is_rebooting = true;
-    for (node *n = fs->all; n != NULL; n = n->all_next) {
-        settle_changes(fs, n, true);
-        free_entries(fs, n->entries);
-        free_entries(fs, n->safe_entries);
-    }
-    while (fs->all != NULL) {
-        free_node(fs->all);
-    }
-    free(fs);
 }
 
 const mail_files *fault_files_table(fault_files *fs)
@@ -942,43 +584,16 @@ void fault_files_crash(fault_files *fs)
 
 void fault_files_set_clock(fault_files *fs, mail_wall (*wall)(void *arg), void *arg)
 {
-    fs->wall = wall;
-    fs->wall_arg = arg;
-}
-
-static void reboot_node(fault_files *fs, node *n)
-{
-    n->handles = 0;
-    n->is_locked = false;
-    if (!n->is_dir) {
-        lose_some(fs, n);
-        return;
-    }
-    settle_changes(fs, n, false);
-    free_entries(fs, n->entries);
-    for (size_t i = 0; i < BUCKETS; i++) {
-        for (const entry *e = n->safe_entries->buckets[i]; e != NULL; e = e->next) {
-            add_entry(n->entries, e->name, e->target, &e->target->names);
-        }
-    }
+    fs->disk.wall = wall;
+    fs->disk.wall_arg = arg;
 }
 
 void fault_files_reboot(fault_files *fs)
 {
-    node *next;
-
     memset(fs->handles, 0, sizeof(fs->handles));
     fs->has_crashed = false;
     fs->crash_at = 0;
-    fs->is_rebooting = true;
-    for (node *n = fs->all; n != NULL; n = n->all_next) {
-        reboot_node(fs, n);
-    }
-    fs->is_rebooting = false;
-    for (node *n = fs->all; n != NULL; n = next) {
-        next = n->all_next;
-        see_if_gone(fs, n);
-    }
+    disk_reboot(&fs->disk);
 }
 
 size_t fault_files_handles(const fault_files *fs)
