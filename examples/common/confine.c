@@ -96,8 +96,13 @@ void confine_early(int first, bool keep_environment)
 
 int confine_find_user(confine_user *user, const char *name, mail_error *err)
 {
-    const struct passwd *entry = getpwnam(name);
+    const struct passwd *entry;
 
+    *user = (confine_user){.name = NULL};
+    if (name == NULL) {
+        return MAIL_OK;
+    }
+    entry = getpwnam(name);
     if (entry == NULL) {
         return mail_error_set(err, MAIL_EINVAL, "there is no user \"%s\"", name);
     }

@@ -32,7 +32,7 @@ typedef struct confine_user {
     gid_t gid;
 } confine_user;
 
-/* MAIL_EINVAL: there is none of that name, or it is root. */
+/* `name` NULL: whoever we are. MAIL_EINVAL: there is none of that name, or it is root. */
 int confine_find_user(confine_user *user, const char *name, mail_error *err);
 
 /* A folder that belongs to the user, made if it is not there; does nothing without a user. */

@@ -245,10 +245,9 @@ static int check(const pop3d_config *config)
     confine_user user;
     mail_error err;
 
-    return config->server.confine.user != NULL &&
-                   confine_find_user(&user, config->server.confine.user, &err) != MAIL_OK
-               ? fail(EX_CONFIG, err.text)
-               : EX_OK;
+    return confine_find_user(&user, config->server.confine.user, &err) == MAIL_OK
+               ? EX_OK
+               : fail(EX_CONFIG, err.text);
 }
 
 static void clean_up(pop3d *pd)

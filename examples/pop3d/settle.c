@@ -79,12 +79,11 @@ static void limit_files(const pop3d_config *config, const mail_accounts *account
 int pop3d_settle(const pop3d_config *config, const mail_accounts *accounts, const supervisor *sv,
                  const server_log *log, pop3d_sockets *sockets)
 {
-    confine_user user = {.name = NULL};
+    confine_user user;
     mail_error err;
     int exit_code;
 
-    if (config->server.confine.user != NULL &&
-        confine_find_user(&user, config->server.confine.user, &err) != MAIL_OK) {
+    if (confine_find_user(&user, config->server.confine.user, &err) != MAIL_OK) {
         return fail(EX_CONFIG, err.text);
     }
     exit_code = open_sockets(config, sv, sockets);

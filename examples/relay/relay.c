@@ -159,11 +159,8 @@ static int check(const relay_config *config)
         return relay_fail(EX_CONFIG, err.text, NULL);
     }
     relay_tables_deinit(&tables);
-    if (config->server.confine.user != NULL &&
-        confine_find_user(&user, config->server.confine.user, &err) != MAIL_OK) {
-        return relay_fail(EX_CONFIG, err.text, NULL);
-    }
-    return confine_check_dir(config->spool, &err) == MAIL_OK
+    return confine_find_user(&user, config->server.confine.user, &err) == MAIL_OK &&
+                   confine_check_dir(config->spool, &err) == MAIL_OK
                ? EX_OK
                : relay_fail(EX_CONFIG, err.text, NULL);
 }

@@ -191,15 +191,12 @@ static int give_up_rights(const relay *rl, const confine_user *user)
 
 int relay_settle(relay *rl)
 {
-    confine_user user = {.name = NULL};
+    confine_user user;
     mail_error err;
     int exit_code;
 
-    if (rl->config.server.confine.user != NULL &&
-        confine_find_user(&user, rl->config.server.confine.user, &err) != MAIL_OK) {
-        return relay_fail(EX_CONFIG, err.text, NULL);
-    }
-    if (relay_tables_read(&rl->tables, &rl->config, &err) != MAIL_OK) {
+    if (confine_find_user(&user, rl->config.server.confine.user, &err) != MAIL_OK ||
+        relay_tables_read(&rl->tables, &rl->config, &err) != MAIL_OK) {
         return relay_fail(EX_CONFIG, err.text, NULL);
     }
     exit_code = take_sockets(rl);

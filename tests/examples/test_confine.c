@@ -246,6 +246,8 @@ static void says_so_when_it_may_not(void **state)
     assert_int_equal(confine_find_user(&user, "no such user", &err), MAIL_EINVAL);
     assert_non_null(strstr(err.text, "no such user"));
     assert_int_equal(confine_find_user(&user, "root", &err), MAIL_EINVAL);
+    assert_int_equal(confine_find_user(&user, NULL, &err), MAIL_OK); /* whoever we are */
+    assert_null(user.name);
 }
 
 int main(void)
