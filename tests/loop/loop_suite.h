@@ -4,7 +4,6 @@
 
 #include "support/support.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -36,19 +35,6 @@ typedef struct world {
     mail_loop *loop;
     bool inside; /* a call of ours into the loop: no callback may come */
 } world;
-
-static size_t open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    size_t count = 0;
-
-    assert_non_null(dir);
-    while (readdir(dir) != NULL) {
-        count++;
-    }
-    closedir(dir);
-    return count;
-}
 
 static void world_open(world *w)
 {
@@ -356,7 +342,7 @@ static void a_reused_descriptor_gets_no_old_events(void **state)
 static void many_watches_come_and_go(void **state)
 {
     static pair pairs[100];
-    size_t before = open_descriptors();
+    size_t before = mail_test_descriptors();
     world w;
 
     (void)state;
@@ -378,7 +364,7 @@ static void many_watches_come_and_go(void **state)
         }
     }
     world_close(&w);
-    assert_int_equal(open_descriptors(), before);
+    assert_int_equal(mail_test_descriptors(), before);
 }
 
 /* Timers */
@@ -965,7 +951,7 @@ static void use_everything(world *w)
 
 static void survives_every_failed_allocation(void **state)
 {
-    size_t before = open_descriptors();
+    size_t before = mail_test_descriptors();
 
     (void)state;
     MAIL_TEST_WALK(walk)
@@ -980,7 +966,7 @@ static void survives_every_failed_allocation(void **state)
         w.loop = kind.loop(w.self);
         use_everything(&w);
         kind.destroy(w.self);
-        assert_int_equal(open_descriptors(), before);
+        assert_int_equal(mail_test_descriptors(), before);
     }
     kind.destroy(NULL);
 }

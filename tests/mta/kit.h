@@ -112,44 +112,17 @@ static inline void kit_drained(void *arg)
 
 static inline int kit_connect(kit *k, const mail_endpoint *at)
 {
-    int fd = k->w.sockets.ops->connect_tcp(&k->w.sockets, at);
-
-    assert_true(fd >= 0);
-    return fd;
+    return world_connect(&k->w, at);
 }
 
 static inline void kit_says(kit *k, int fd, const char *text)
 {
-    size_t length = strlen(text);
-    size_t sent = 0;
-
-    while (sent < length) {
-        ssize_t n = send(fd, text + sent, length - sent, MSG_NOSIGNAL);
-
-        sent += n > 0 ? (size_t)n : 0;
-        world_step(&k->w);
-    }
+    world_says(&k->w, fd, text);
 }
 
-/* Reads one reply, the last line of which lends until the next one, and asserts its beginning. */
 static inline const char *kit_hears(kit *k, int fd, const char *want)
 {
-    static char line[1000];
-
-    do {
-        size_t length = 0;
-
-        do {
-            world_hear(&k->w, fd, 1, line + length, 1);
-            length++;
-            assert_true(length < sizeof(line));
-        } while (line[length - 1] != '\n');
-        line[length] = '\0';
-    } while (line[3] == '-');
-    if (strncmp(line, want, strlen(want)) != 0) {
-        fail_msg("wanted %s, heard %s", want, line);
-    }
-    return line;
+    return world_hears(&k->w, fd, want);
 }
 
 static inline const char *kit_asks(kit *k, int fd, const char *text, const char *want)

@@ -356,30 +356,7 @@ static int dial(kit *k)
 /* Says `text`, closes its half, and hears all that comes. */
 static void converse(kit *k, const char *text, size_t length, char *heard, size_t size)
 {
-    int fd = dial(k);
-    size_t sent = 0;
-    size_t got = 0;
-    ssize_t n = -1;
-
-    while (n != 0 && got < size - 1) {
-        if (sent < length) {
-            n = send(fd, text + sent, length - sent, MSG_NOSIGNAL);
-            sent += n > 0 ? (size_t)n : 0;
-            if (n < 0 && errno == EPIPE) {
-                sent = length;
-            }
-        } else {
-            shutdown(fd, SHUT_WR);
-        }
-        world_step(&k->w);
-        n = recv(fd, heard + got, size - 1 - got, 0);
-        got += n > 0 ? (size_t)n : 0;
-        if (n < 0 && errno != EAGAIN) {
-            break;
-        }
-    }
-    heard[got] = '\0';
-    close(fd);
+    world_converse(&k->w, dial(k), mail_span_of(text, length), true, heard, size);
 }
 
 static void answers_each_line_in_turn(void **state)

@@ -38,26 +38,8 @@ static void kit_close(kit *k)
 /* Says `text` and hears all until the other end closes. */
 static void converse(kit *k, const char *text, size_t length, char *heard, size_t size)
 {
-    int fd = k->w.sockets.ops->connect_tcp(&k->w.sockets, &k->at);
-    size_t sent = 0;
-    size_t got = 0;
-    ssize_t n = -1;
-
-    assert_true(fd >= 0);
-    while (n != 0 && got < size - 1) {
-        if (sent < length) {
-            n = send(fd, text + sent, length - sent, MSG_NOSIGNAL);
-            sent += n > 0 ? (size_t)n : 0;
-        }
-        world_step(&k->w);
-        n = recv(fd, heard + got, size - 1 - got, 0);
-        got += n > 0 ? (size_t)n : 0;
-        if (n < 0 && errno != EAGAIN) {
-            break;
-        }
-    }
-    heard[got] = '\0';
-    close(fd);
+    world_converse(&k->w, world_connect(&k->w, &k->at), mail_span_of(text, length), false, heard,
+                   size);
 }
 
 static void answers_only_what_it_is_there_for(void **state)

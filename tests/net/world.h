@@ -4,7 +4,6 @@
 
 #include "support/support.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -54,19 +53,6 @@ typedef struct world {
 } world;
 
 static const mail_endpoint loopback = {.ip = {.family = 4, .bytes = {127, 0, 0, 1}}};
-
-static inline size_t open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    size_t count = 0;
-
-    assert_non_null(dir);
-    while (readdir(dir) != NULL) {
-        count++;
-    }
-    closedir(dir);
-    return count;
-}
 
 static inline bool fails(const mail_sockets *net, world_call call)
 {
@@ -214,7 +200,7 @@ static inline int world_open(world *w, int kind, const mail_mem *mem)
         loop_destroy(w);
         is_warm[kind] = true;
     }
-    w->descriptors = open_descriptors();
+    w->descriptors = mail_test_descriptors();
     return loop_create(w, mem);
 }
 
@@ -222,7 +208,7 @@ static inline int world_open(world *w, int kind, const mail_mem *mem)
 static inline void world_close(world *w)
 {
     loop_destroy(w);
-    assert_int_equal(open_descriptors(), w->descriptors);
+    assert_int_equal(mail_test_descriptors(), w->descriptors);
 }
 
 /* One round; waits a moment at most. */
@@ -324,6 +310,76 @@ static inline void world_hear(world *w, int fd, size_t count, char *to, size_t s
             world_step(w);
         }
     }
+}
+
+/* A client that types. */
+
+static inline int world_connect(world *w, const mail_endpoint *at)
+{
+    int fd = w->sockets.ops->connect_tcp(&w->sockets, at);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static inline void world_says(world *w, int fd, const char *text)
+{
+    size_t length = strlen(text);
+    size_t sent = 0;
+
+    while (sent < length) {
+        ssize_t n = send(fd, text + sent, length - sent, MSG_NOSIGNAL);
+
+        sent += n > 0 ? (size_t)n : 0;
+        world_step(w);
+    }
+}
+
+/* Hears one reply, the last line of which lends until the next one, and asserts its beginning. */
+static inline const char *world_hears(world *w, int fd, const char *want)
+{
+    static char line[1000];
+
+    do {
+        size_t length = 0;
+
+        do {
+            world_hear(w, fd, 1, line + length, 1);
+            length++;
+            assert_true(length < sizeof(line));
+        } while (line[length - 1] != '\n');
+        line[length] = '\0';
+    } while (line[3] == '-');
+    if (strncmp(line, want, strlen(want)) != 0) {
+        fail_msg("wanted %s, heard %s", want, line);
+    }
+    return line;
+}
+
+/* Says `request`, closes its half if it is to, and hears all until the other end closes; so does `fd`. */
+static inline void world_converse(world *w, int fd, mail_span request, bool shuts, char *heard,
+                                  size_t size)
+{
+    size_t got = 0;
+    ssize_t n = -1;
+
+    while (n != 0 && got < size - 1) {
+        if (request.length > 0) {
+            n = send(fd, request.data, request.length, MSG_NOSIGNAL);
+            request = n < 0 && errno == EPIPE ? (mail_span){0}
+                                              : mail_span_from(request, n > 0 ? (size_t)n : 0);
+        } else if (shuts) {
+            shutdown(fd, SHUT_WR);
+        }
+        world_step(w);
+        n = recv(fd, heard + got, size - 1 - got, 0);
+        got += n > 0 ? (size_t)n : 0;
+        if (n < 0 && errno != EAGAIN) {
+            break;
+        }
+    }
+    heard[got] = '\0';
+    close(fd);
 }
 
 #endif

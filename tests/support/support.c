@@ -2,6 +2,7 @@
 #include "support/support.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <ftw.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,6 +30,19 @@ const char *mail_test_data(const char *name)
 
     snprintf(path, sizeof(path), "%s/%s", base != NULL ? base : ".", name);
     return path;
+}
+
+size_t mail_test_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir) != NULL) {
+        count++;
+    }
+    closedir(dir);
+    return count;
 }
 
 char *mail_test_make_dir(void)

@@ -28,6 +28,9 @@ void mail_test_assert_span(mail_span span, const char *text, size_t length, cons
 /* The path of a file below tests/SUITE; lends until the next call. */
 const char *mail_test_data(const char *name);
 
+/* How many descriptors this process has open. */
+size_t mail_test_descriptors(void);
+
 /* A fresh folder below TMPDIR, removed with all that is in it by mail_test_remove_dir. */
 char *mail_test_make_dir(void);
 void mail_test_remove_dir(char *path);
