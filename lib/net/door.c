@@ -118,6 +118,15 @@ void net_door_log(const net_door *door, const mail_endpoint *peer, mail_log_leve
     mail_log_line(door->opts.log, level, what, fields, count);
 }
 
+void net_door_log_handshake(const net_door *door, const mail_endpoint *peer, const net_tls *tls)
+{
+    mail_span why = mail_tls_failure(net_tls_session(tls));
+    mail_log_field fields[] = {{.key = "client"},
+                               {"reason", why.length > 0 ? why : MAIL_SPAN("broken off")}};
+
+    net_door_log(door, peer, MAIL_LOG_INFO, "no tls", fields, MAIL_COUNT(fields));
+}
+
 mail_span net_door_identify(const net_door *door, const mail_endpoint *peer, const net_tls *tls,
                             char out[MAIL_TLS_ADDRESS_SIZE])
 {

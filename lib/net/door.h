@@ -67,6 +67,9 @@ void net_door_turn_away(net_door *door, int fd, const mail_endpoint *peer, net_l
 void net_door_log(const net_door *door, const mail_endpoint *peer, mail_log_level level,
                   const char *what, mail_log_field *fields, size_t count);
 
+/* A handshake has come to nothing. */
+void net_door_log_handshake(const net_door *door, const mail_endpoint *peer, const net_tls *tls);
+
 /*
  * Whom a client's certificate names, in `out`; empty: nobody. The log says why one that was shown is of
  * no use.

@@ -201,15 +201,6 @@ static int accept_tls(pop3_session *ss)
     return net_tls_accept(&ss->tls, ss->service->tls, ss->service->mem);
 }
 
-static void log_handshake(pop3_session *ss)
-{
-    mail_span why = mail_tls_failure(net_tls_session(ss->tls));
-    mail_log_field fields[] = {{.key = "client"},
-                               {"reason", why.length > 0 ? why : MAIL_SPAN("broken off")}};
-
-    pop3_session_log(ss, MAIL_LOG_INFO, "no tls", fields, MAIL_COUNT(fields));
-}
-
 /* The handshake is done: the engine begins anew. */
 static void tell_tls(pop3_session *ss, mail_time now)
 {
@@ -335,7 +326,7 @@ static void link_eof(void *arg, mail_time now)
 
     (void)now;
     if (shakes_hands(ss) && !ss->is_over) {
-        log_handshake(ss);
+        net_door_log_handshake(&ss->service->door, &ss->peer, ss->tls);
     }
     mail_pop3_server_eof(ss->engine, &ev);
     on_event(ss, &ev);

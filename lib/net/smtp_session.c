@@ -43,16 +43,6 @@ static int accept_tls(smtp_session *ss)
     return net_tls_accept(&ss->tls, ss->service->tls, ss->mem);
 }
 
-static void log_handshake(smtp_session *ss)
-{
-    mail_span why = mail_tls_failure(net_tls_session(ss->tls));
-    mail_log_field fields[] = {{.key = "client"},
-                               {"reason", why.length > 0 ? why : MAIL_SPAN("broken off")}};
-
-    net_door_log(&ss->service->door, &ss->shown.peer, MAIL_LOG_INFO, "no tls", fields,
-                 MAIL_COUNT(fields));
-}
-
 /* Deriving it costs more than the rest of a session but the handshake: not where nobody can use it. */
 static mail_span binding_of(const smtp_session *ss, uint8_t out[MAIL_TLS_BINDING_SIZE])
 {
@@ -342,7 +332,7 @@ static void end(smtp_session *ss)
     mail_smtp_event ev = {.type = MAIL_SMTP_EV_ABORT};
 
     if (shakes_hands(ss) && !ss->is_over) {
-        log_handshake(ss);
+        net_door_log_handshake(&ss->service->door, &ss->shown.peer, ss->tls);
     }
     while (!ss->is_over && ev.type != MAIL_SMTP_EV_NONE) {
         mail_smtp_server_eof(ss->engine, &ev);
