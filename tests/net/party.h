@@ -248,6 +248,21 @@ static inline void party_close(party *p)
     assert_int_equal(p->opened, 0);
 }
 
+/* The same with a world of its own. */
+static inline void party_begin(party *p, world *w, int kind)
+{
+    assert_int_equal(world_open(w, kind, NULL), MAIL_OK);
+    assert_int_equal(party_open(p, w, NULL, NULL, NULL), MAIL_OK);
+}
+
+static inline void party_end(party *p)
+{
+    world *w = p->w;
+
+    party_close(p);
+    world_close(w);
+}
+
 /* A client that types. */
 
 static inline int guest_open(party *p)

@@ -18,8 +18,7 @@ static void a_service_takes_a_socket_that_listens_already(void **state)
         int listener;
         int fd;
 
-        assert_int_equal(world_open(&w, kind, NULL), MAIL_OK);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         assert_int_equal(mail_listen_open(&listener, &loopback, &p.at, NULL), MAIL_OK);
         assert_int_equal(mail_listen_check(listener, &checked), MAIL_OK);
         assert_true(mail_ip_equal(&checked.ip, &loopback.ip) && checked.port == p.at.port);
@@ -29,8 +28,7 @@ static void a_service_takes_a_socket_that_listens_already(void **state)
         guest_hears(&p, fd, "220");
         guest_asks(&p, fd, "QUIT\r\n", "221");
         guest_hears_the_end(&p, fd);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -46,13 +44,11 @@ static void a_socket_is_the_services_also_when_it_fails(void **state)
         int listener;
 
         bad.hostname = MAIL_SPAN("");
-        assert_int_equal(world_open(&w, kind, NULL), MAIL_OK);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         assert_int_equal(mail_listen_open(&listener, &loopback, NULL, NULL), MAIL_OK);
         assert_int_equal(mail_smtp_service_listen_fd(p.service, listener, &bad, NULL, &err),
                          MAIL_EINVAL);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 

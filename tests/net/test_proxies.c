@@ -66,8 +66,7 @@ static void a_listed_proxy_says_who_the_client_is(void **state)
                 }
                 guest_asks(&p, fd, "QUIT\r\n", "221");
                 guest_hears_the_end(&p, fd);
-                party_close(&p);
-                world_close(&w);
+                party_end(&p);
             }
         }
     }
@@ -97,8 +96,7 @@ static void a_bad_header_ends_it(void **state)
             guest_hears_the_end(&p, fd);
             assert_string_equal(p.heard, "");
             assert_int_equal(p.service->door.proxies.waiting_count, 0);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }
@@ -150,8 +148,7 @@ static void a_header_inside_a_session_ends_it(void **state)
             send_all(&p, fd, cases[i].header);
             hears_only_refusals(&p, fd);
             assert_int_equal(strncmp(p.peer, "127.0.0.1:", 10), 0);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }
@@ -171,8 +168,7 @@ static void early_talk_behind_a_header_is_early_talk(void **state)
         guest_hears(&p, fd, "220 mx.example");
         guest_hears(&p, fd, "554");
         guest_hears_the_end(&p, fd);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -200,8 +196,7 @@ static void a_silent_proxy_is_not_waited_for(void **state)
         mail_smtp_service_drain(p.service, party_drained, &p);
         world_until(&w, p.drained == 1);
         guest_hears_the_end(&p, fd);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -240,8 +235,7 @@ static void limits_hold_for_the_clients_behind_it(void **state)
             close(fd[i]);
         }
         world_until(&w, p.opened == 0 && p.service->door.proxies.waiting_count == 0);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -269,8 +263,7 @@ static void a_far_proxy_cannot_make_a_client_local(void **state)
         assert_string_equal(p.peer, "198.51.100.7:99");
         close(peer);
         world_until(&w, p.opened == 0);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 

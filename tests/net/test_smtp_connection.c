@@ -196,8 +196,7 @@ static void sends_messages_one_after_the_other(void **state)
         party p;
         sender s;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         p.accepted = MAIL_SPAN("Stored");
         assert_int_equal(sender_open(&s, &w, NULL, &p.at, NULL, NULL), MAIL_OK);
         s.to_send = 3;
@@ -213,8 +212,7 @@ static void sends_messages_one_after_the_other(void **state)
         assert_string_equal(p.heard, " CONNECT HELO MAIL RCPT DATA MAIL RCPT DATA MAIL RCPT DATA"
                                      " CLOSE");
         sender_close(&s);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -227,8 +225,7 @@ static void may_rest_between_messages(void **state)
         party p;
         sender s;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         assert_int_equal(sender_open(&s, &w, NULL, &p.at, NULL, NULL), MAIL_OK);
         s.rests = true;
         for (unsigned i = 1; i <= 2; i++) {
@@ -247,8 +244,7 @@ static void may_rest_between_messages(void **state)
         world_until(&w, s.closed == 1 && p.drained == 1);
         assert_int_equal(strncmp(s.failure, "421 4.3.2", 9), 0);
         sender_close(&s);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -268,16 +264,14 @@ static void sends_over_a_unix_socket_in_lmtp(void **state)
         engine.hostname = MAIL_SPAN("mx.example");
         engine.lmtp = true;
         opts.client.lmtp = true;
-        world_open(&w, kind, NULL);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         assert_int_equal(mail_smtp_service_listen_unix(p.service, path, &engine, NULL, NULL),
                          MAIL_OK);
         assert_int_equal(sender_open(&s, &w, NULL, NULL, path, &opts), MAIL_OK);
         world_until(&w, s.closed == 1);
         assert_int_equal(s.outcome, MAIL_OUTCOME_ACCEPTED);
         sender_close(&s);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
         mail_test_remove_dir(dir);
     }
 }
@@ -318,8 +312,7 @@ static void a_large_message_takes_little_memory(void **state)
             assert_int_equal(p.box.length, LARGE);
             assert_true(most < 300000);
             sender_close(&s);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
             mail_test_mem_check(&mem);
         }
     }
@@ -369,8 +362,7 @@ static void what_goes_wrong_is_told(void **state)
             sender s;
 
             mail_test_case(cases[i].name);
-            world_open(&w, kind, NULL);
-            assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+            party_begin(&p, &w, kind);
             p.refuses = cases[i].refuses;
             p.reply = cases[i].reply;
             p.box.finish_code = cases[i].finish_code;
@@ -382,8 +374,7 @@ static void what_goes_wrong_is_told(void **state)
             assert_int_equal(
                 strncmp(s.done > 0 ? s.reply : s.failure, cases[i].said, strlen(cases[i].said)), 0);
             sender_close(&s);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }
@@ -521,8 +512,7 @@ static void a_message_that_fails_on_our_side_is_cut_off(void **state)
             sender s;
 
             mail_test_case(cases[i].name);
-            world_open(&w, kind, NULL);
-            assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+            party_begin(&p, &w, kind);
             assert_int_equal(sender_open(&s, &w, NULL, &p.at, NULL, NULL), MAIL_OK);
             s.water.fails_at_end = cases[i].fails_at_end;
             s.water.is_bare = cases[i].is_bare;
@@ -535,8 +525,7 @@ static void a_message_that_fails_on_our_side_is_cut_off(void **state)
             world_until(&w, p.opened == 0);
             assert_int_equal(p.box.finished, 0);
             sender_close(&s);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }
@@ -553,8 +542,7 @@ static void may_be_destroyed_at_any_time(void **state)
             sender s;
 
             mail_test_case(places[i]);
-            world_open(&w, kind, NULL);
-            assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+            party_begin(&p, &w, kind);
             assert_int_equal(sender_open(&s, &w, NULL, &p.at, NULL, NULL), MAIL_OK);
             s.dies_in = places[i];
             if (i == 1) {
@@ -576,8 +564,7 @@ static void may_be_destroyed_at_any_time(void **state)
             world_idle(&w);
             world_until(&w, p.opened == 0);
             sender_close(&s);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }
@@ -590,8 +577,7 @@ static void quitting_while_it_dials_still_ends_politely(void **state)
         party p;
         sender s;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         assert_int_equal(sender_open(&s, &w, NULL, &p.at, NULL, NULL), MAIL_OK);
         assert_false(mail_smtp_connection_offer(s.conn)->esmtp);
         mail_smtp_connection_quit(s.conn);
@@ -599,8 +585,7 @@ static void quitting_while_it_dials_still_ends_politely(void **state)
         assert_int_equal(s.ready, 0);
         assert_string_equal(s.failure, "");
         sender_close(&s);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -651,8 +636,7 @@ static void survives_every_failed_allocation(void **state)
             }
             world_until(&w, mail_smtp_service_sessions(p.service) == 0);
             sender_close(&s);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }

@@ -135,8 +135,7 @@ static void knows_users_by_their_passwords(void **state)
             world_until(&w, p.opened == 0);
         }
         assert_null(strstr(p.heard, "AUTH"));
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -202,8 +201,7 @@ static void knows_users_that_show_no_password(void **state)
         close(fd);
         world_until(&w, p.opened == 0);
     }
-    party_close(&p);
-    world_close(&w);
+    party_end(&p);
 }
 
 /* A client that chooses what can't succeed for its user would not come back for another. */
@@ -240,8 +238,7 @@ static void offers_what_suits_all_accounts(void **state)
         close(fd);
         world_until(&w, p.opened == 0);
     }
-    party_close(&p);
-    world_close(&w);
+    party_end(&p);
 }
 
 static void asks_to_come_later_when_too_many_were_wrong(void **state)
@@ -263,8 +260,7 @@ static void asks_to_come_later_when_too_many_were_wrong(void **state)
     guest_asks(&p, fd, plain_of("", "bob", "word"), "454 4.7.0");
     close(fd);
     world_until(&w, p.opened == 0);
-    party_close(&p);
-    world_close(&w);
+    party_end(&p);
 }
 
 /* The worker may be at it still: its answer is for nobody. */
@@ -287,8 +283,7 @@ static void ends_in_the_middle_of_a_login(void **state)
         mail_smtp_service_drain(p.service, party_drained, &p);
         world_until(&w, p.drained == 1);
         close(fd);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 

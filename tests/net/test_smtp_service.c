@@ -10,8 +10,7 @@ static void takes_a_message(void **state)
         party p;
         int fd;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         p.box.bytes = bytes;
         p.box.keep = sizeof(bytes);
         p.accepted = MAIL_SPAN("Queued as 17");
@@ -29,8 +28,7 @@ static void takes_a_message(void **state)
         guest_hears_the_end(&p, fd);
         assert_string_equal(p.heard, " CONNECT HELO MAIL RCPT DATA MAIL RCPT DATA CLOSE");
         assert_int_equal(mail_smtp_service_sessions(p.service), 0);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -45,8 +43,7 @@ static void answers_a_pipelined_group_in_one_write(void **state)
         party p;
         int fd;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         fd = guest_open(&p);
         guest_hears(&p, fd, "220");
         guest_asks(&p, fd, "EHLO client.example\r\n", "250");
@@ -64,8 +61,7 @@ static void answers_a_pipelined_group_in_one_write(void **state)
         assert_int_equal(w.calls[CALL_WRITE] - writes, 2);
         close(fd);
         world_until(&w, p.opened == 0);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -84,8 +80,7 @@ static void every_question_may_be_answered_later(void **state)
             int fd;
 
             mail_test_case(mail_smtp_event_name(questions[i]));
-            world_open(&w, kind, NULL);
-            assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+            party_begin(&p, &w, kind);
             p.slow = questions[i];
             p.has_bin = questions[i] != MAIL_SMTP_EV_END;
             fd = guest_open(&p);
@@ -113,8 +108,7 @@ static void every_question_may_be_answered_later(void **state)
             guest_hears(&p, fd, "221");
             guest_hears_the_end(&p, fd);
             world_until(&w, mail_smtp_service_sessions(p.service) == 0);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }
@@ -150,8 +144,7 @@ static void the_end_of_the_sink_is_the_verdict(void **state)
             int fd;
 
             mail_test_case(cases[i].name);
-            world_open(&w, kind, NULL);
-            assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+            party_begin(&p, &w, kind);
             p.refusal = cases[i].refusal;
             p.box.finish_code = cases[i].later ? MAIL_EAGAIN : cases[i].code;
             p.box.write_code = cases[i].in_write ? cases[i].code : MAIL_OK;
@@ -176,8 +169,7 @@ static void the_end_of_the_sink_is_the_verdict(void **state)
             guest_asks(&p, fd, "text\r\n.\r\n", "250 2.0.0 OK");
             guest_asks(&p, fd, "QUIT\r\n", "221");
             guest_hears_the_end(&p, fd);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }
@@ -212,8 +204,7 @@ static void feeds_a_sink_no_more_than_it_has_room_for(void **state)
             int fd;
 
             mail_test_case(cases[i % MAIL_COUNT(cases)].name);
-            world_open(&w, kind, NULL);
-            assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+            party_begin(&p, &w, kind);
             p.box = (bin){.bytes = kept,
                           .keep = sizeof(kept),
                           .room = rooms[i / MAIL_COUNT(cases)],
@@ -245,8 +236,7 @@ static void feeds_a_sink_no_more_than_it_has_room_for(void **state)
             }
             guest_asks(&p, fd, "QUIT\r\n", "221");
             guest_hears_the_end(&p, fd);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }
@@ -297,8 +287,7 @@ static void a_large_message_takes_little_memory(void **state)
         assert_true(most < 100000);
         close(fd);
         world_until(&w, p.opened == 0);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
         mail_test_mem_check(&mem);
     }
 }
@@ -331,8 +320,7 @@ static void a_client_that_dies_leaves_nothing(void **state)
             int fd;
 
             mail_test_case(cases[i].name);
-            world_open(&w, kind, NULL);
-            assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+            party_begin(&p, &w, kind);
             fd = guest_open(&p);
             guest_hears(&p, fd, "220");
             guest_says(&p, fd, cases[i].text);
@@ -343,8 +331,7 @@ static void a_client_that_dies_leaves_nothing(void **state)
             assert_int_equal(p.box.aborted, cases[i].aborted);
             assert_int_equal(p.box.finished, 0);
             world_until(&w, mail_smtp_service_sessions(p.service) == 0);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }
@@ -359,8 +346,7 @@ static void a_stale_ticket_is_harmless(void **state)
         party p;
         int fd;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         p.slow = MAIL_SMTP_EV_DATA;
         fd = guest_open(&p);
         guest_hears(&p, fd, "220");
@@ -388,8 +374,7 @@ static void a_stale_ticket_is_harmless(void **state)
         assert_int_equal(mail_smtp_service_answer(p.ticket, NULL), MAIL_OK);
         guest_hears(&p, fd, "220");
         close(fd);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 

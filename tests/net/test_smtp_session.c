@@ -27,8 +27,7 @@ static void without_a_policy_everything_is_ordinary(void **state)
         guest_asks(&p, fd, "for nobody\r\n.\r\n", "250 2.0.0");
         guest_asks(&p, fd, "QUIT\r\n", "221");
         guest_hears_the_end(&p, fd);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -41,8 +40,7 @@ static void remembers_the_name_last_accepted(void **state)
         party p;
         int fd;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         fd = guest_open(&p);
         guest_hears(&p, fd, "220");
         guest_asks(&p, fd, "HELO one.example\r\n", "250");
@@ -58,8 +56,7 @@ static void remembers_the_name_last_accepted(void **state)
         assert_true(p.esmtp);
         guest_asks(&p, fd, "QUIT\r\n", "221");
         guest_hears_the_end(&p, fd);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -76,8 +73,7 @@ static void a_421_of_the_policy_ends_the_session(void **state)
             int fd;
 
             mail_test_case(later ? "later" : "at once");
-            world_open(&w, kind, NULL);
-            assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+            party_begin(&p, &w, kind);
             p.refuses = questions[i / 2];
             p.slow = later ? p.refuses : MAIL_SMTP_EV_NONE;
             p.reply = MAIL_REPLY(421, 4, 7, 0, "Go away");
@@ -93,8 +89,7 @@ static void a_421_of_the_policy_ends_the_session(void **state)
             guest_hears(&p, fd, "421");
             guest_hears_the_end(&p, fd);
             world_until(&w, mail_smtp_service_sessions(p.service) == 0);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }
@@ -111,8 +106,7 @@ static void the_last_reply_reaches_a_client_that_still_sends(void **state)
         party p;
         int fd;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         fd = guest_begins(&p);
         guest_says(&p, fd, "a bare\nline feed\r\n");
         guest_says(&p, fd, more);
@@ -121,8 +115,7 @@ static void the_last_reply_reaches_a_client_that_still_sends(void **state)
         assert_string_equal(p.heard, " CONNECT HELO MAIL RCPT DATA ABORT CLOSE");
         assert_int_equal(p.box.aborted, 1);
         world_until(&w, mail_smtp_service_sessions(p.service) == 0);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -143,8 +136,7 @@ static void a_silent_client_is_sent_away(void **state)
         guest_hears(&p, fd, "220");
         guest_hears(&p, fd, "421");
         guest_hears_the_end(&p, fd);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -232,8 +224,7 @@ static void more_sessions_than_allowed_are_refused(void **state)
             guest_hears(&p, fds[3], "220");
             close(fds[1]);
             close(fds[3]);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }
@@ -246,16 +237,14 @@ static void without_descriptors_a_client_is_told_so(void **state)
         party p;
         int fd;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         w.fail_at[CALL_ACCEPT] = 1;
         w.failure = -EMFILE;
         fd = guest_open(&p);
         guest_hears(&p, fd, "421 4.3.2");
         guest_hears_the_end(&p, fd);
         assert_string_equal(p.heard, "");
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -269,8 +258,7 @@ static void draining_lets_messages_through_and_nothing_else(void **state)
         int busy;
         int asking;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         idle = guest_open(&p);
         guest_hears(&p, idle, "220");
         busy = guest_begins(&p);
@@ -299,8 +287,7 @@ static void draining_lets_messages_through_and_nothing_else(void **state)
         world_until(&w, w.sockets.ops->connect_result(&w.sockets, idle) == -ECONNREFUSED ||
                             errno == ECONNREFUSED);
         close(idle);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -311,13 +298,11 @@ static void draining_nothing_is_over_at_once_but_not_inside_the_call(void **stat
         world w;
         party p;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         mail_smtp_service_drain(p.service, party_drained, &p);
         assert_int_equal(p.drained, 0);
         world_until(&w, p.drained == 1);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -346,8 +331,7 @@ static void destroying_tells_every_session_once(void **state)
             int fd;
 
             mail_test_case(cases[i].name);
-            world_open(&w, kind, NULL);
-            assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+            party_begin(&p, &w, kind);
             p.slow = cases[i].slow;
             fd = guest_open(&p);
             if (i > 0) {
@@ -447,8 +431,7 @@ static void lmtp_has_a_verdict_for_each_recipient(void **state)
             assert_int_equal(p.box.finished + p.box.aborted, 1);
             guest_asks(&p, fd, "QUIT\r\n", "221");
             guest_hears_the_end(&p, fd);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }
@@ -465,8 +448,7 @@ static void listens_on_a_unix_socket(void **state)
         int fd;
 
         snprintf(path, sizeof(path), "%s/lmtp", dir);
-        world_open(&w, kind, NULL);
-        assert_int_equal(party_open(&p, &w, NULL, NULL, NULL), MAIL_OK);
+        party_begin(&p, &w, kind);
         assert_int_equal(mail_smtp_service_listen_unix(p.service, path, &plain_engine, NULL, &err),
                          MAIL_OK);
         assert_int_equal(mail_smtp_service_listen_unix(p.service, path, &plain_engine, NULL, &err),
@@ -475,8 +457,7 @@ static void listens_on_a_unix_socket(void **state)
         guest_hears(&p, fd, "220");
         guest_asks(&p, fd, "QUIT\r\n", "221");
         guest_hears_the_end(&p, fd);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
         mail_test_remove_dir(dir);
     }
 }
@@ -505,8 +486,7 @@ static void serves_a_socket_that_is_handed_to_it(void **state)
         guest_hears(&p, peer, "220");
         guest_asks(&p, peer, "QUIT\r\n", "221");
         guest_hears_the_end(&p, peer);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -559,8 +539,7 @@ static void says_why_it_cannot_listen(void **state)
         }
         mail_smtp_service_destroy(others[0]);
         mail_smtp_service_destroy(others[1]);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -598,8 +577,7 @@ static void an_idle_session_takes_less_than_4_kilobytes(void **state)
             close(peers[i]);
         }
         world_until(&w, mail_smtp_service_sessions(p.service) == 0);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
         mail_test_mem_check(&mem);
     }
 }

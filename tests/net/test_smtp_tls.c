@@ -96,8 +96,7 @@ static void takes_a_message_after_starttls(void **state)
         guest_hears_the_end_in_tls(&g);
         assert_true(g.ended);
         guest_close(&g);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -120,8 +119,7 @@ static void greets_inside_tls_where_that_comes_first(void **state)
         guest_hears_the_end_in_tls(&g);
         guest_close(&g);
         assert_string_equal(p.heard, " CONNECT HELO CLOSE");
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -149,8 +147,7 @@ static void drops_and_reports_input_behind_starttls(void **state)
         assert_string_equal(p.heard, " CONNECT HELO REFUSED HELO REFUSED");
         guest_close(&g);
         world_until(&w, p.opened == 0);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -181,8 +178,7 @@ static void a_cut_never_ends_a_message(void **state)
             world_until(&w, p.opened == 0);
             assert_int_equal(p.box.finished, 0);
             assert_int_equal(p.box.aborted, 1);
-            party_close(&p);
-            world_close(&w);
+            party_end(&p);
         }
     }
 }
@@ -205,8 +201,7 @@ static void ends_a_session_whose_handshake_fails(void **state)
         assert_string_equal(p.heard, " CLOSE");
         close(fd);
         assert_int_equal(mail_smtp_service_sessions(p.service), 0);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -227,8 +222,7 @@ static void does_not_wait_for_handshakes_when_it_ends(void **state)
         mail_smtp_service_drain(p.service, party_drained, &p);
         world_until(&w, p.drained == 1);
         close(fd);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -257,8 +251,7 @@ static void a_new_certificate_serves_sessions_to_come(void **state)
         }
         assert_memory_not_equal(facts[0].peer_pin, facts[1].peer_pin, 32);
         world_until(&w, p.opened == 0);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -291,8 +284,7 @@ static void learns_who_the_client_is(void **state)
         assert_string_equal(p.authenticated, "user");
         guest_close(&g);
         world_until(&w, p.opened == 0);
-        party_close(&p);
-        world_close(&w);
+        party_end(&p);
     }
 }
 
@@ -327,8 +319,7 @@ static void shows_a_certificate(int kind, mail_tls_context *asking, const mail_t
     assert_string_equal(p.authenticated, user);
     guest_close(&g);
     world_until(&w, p.opened == 0);
-    party_close(&p);
-    world_close(&w);
+    party_end(&p);
     mail_accounts_release(opts.accounts);
     mail_tls_context_unref(own);
 }
