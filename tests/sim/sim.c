@@ -9,7 +9,7 @@
 #define USAGE                                                                                      \
     "usage: sim [--seed N | --fresh] [--seeds COUNT] [--hosts H] [--days D] [--messages M]\n"      \
     "           [--faults BITS] [--tls] [--twice] [--trace]\n"                                     \
-    "  --fresh        begin with a seed that nobody has seen\n"                                    \
+    "  --fresh        begin with a seed that nobody has seen, or with MAIL_SIM_SEED\n"             \
     "  --faults BITS  1 net, 2 DNS, 4 peers, 8 disks, 16 crashes, 32 clocks, 64 memory,\n"         \
     "                 128 operators (255)\n"                                                       \
     "  --tls          hosts speak TLS to each other, and no story can be told again\n"             \
@@ -31,6 +31,13 @@ static void print_line(void *arg, const char *line)
     puts(line);
 }
 
+static uint64_t fresh_seed(void)
+{
+    const char *given_seed = getenv("MAIL_SIM_SEED");
+
+    return given_seed != NULL ? strtoull(given_seed, NULL, 10) : random_below(NULL, UINT32_MAX);
+}
+
 static bool read_switch(const char *name)
 {
     if (strcmp(name, "--trace") == 0) {
@@ -40,7 +47,7 @@ static bool read_switch(const char *name)
     } else if (strcmp(name, "--tls") == 0) {
         given.tls = true;
     } else if (strcmp(name, "--fresh") == 0) {
-        given.story.seed = random_below(NULL, UINT32_MAX);
+        given.story.seed = fresh_seed();
     } else {
         return false;
     }
