@@ -2,12 +2,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <time.h>
 
 #include <mail/accounts.h>
 #include <mail/loop_uv.h>
 #include <mail/pop3_service.h>
 #include <mail/store.h>
 
+#include "common/doubts.h"
 #include "common/server.h"
 #include "settle.h"
 
@@ -99,6 +101,16 @@ static int read_tables(pop3d_tables *tables, const pop3d_config *config, mail_er
     return code;
 }
 
+/* Of files that serve, but that somebody should look after. */
+static void doubt_files(const pop3d *pd, const pop3d_tables *tables)
+{
+    const server_options *options = &pd->config.server;
+
+    doubt_secret(&pd->log, pd->config.users);
+    doubt_secrets(&pd->log, &options->tls.keys);
+    doubt_certificates(&pd->log, &options->tls, tables->tls, time(NULL));
+}
+
 /* A file with a mistake changes nothing. */
 static void reload(pop3d *pd)
 {
@@ -109,6 +121,7 @@ static void reload(pop3d *pd)
         server_say(&pd->log, MAIL_LOG_ERROR, "not reloaded", err.text);
         return;
     }
+    doubt_files(pd, &tables);
     mail_pop3_service_set_accounts(pd->service, tables.accounts);
     if (tables.tls != NULL) {
         mail_pop3_service_set_tls(pd->service, tables.tls);
@@ -275,6 +288,7 @@ int main(int argc, char **argv)
         if (read_tables(&pd.tables, &pd.config, &err) != MAIL_OK) {
             code = fail(EX_CONFIG, err.text);
         } else {
+            doubt_files(&pd, &pd.tables);
             code = pd.config.check ? check(&pd.config) : run(&pd);
         }
         clean_up(&pd);

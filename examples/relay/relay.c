@@ -82,6 +82,7 @@ static void on_reload(void *arg)
            relay_tables_read(&tables, &config, &err) == MAIL_OK;
 
     if (good) {
+        relay_doubt(&rl->log, &config, &tables);
         mail_deliver_set_routes(rl->deliver, tables.routes);
         mail_receive_set_aliases(rl->receive, tables.aliases);
         mail_accounts_release(rl->tables.accounts);
@@ -152,12 +153,15 @@ static int run_on_loop(relay *rl)
 static int check(const relay_config *config)
 {
     relay_tables tables;
+    server_log log;
     confine_user user;
     mail_error err;
 
     if (relay_tables_read(&tables, config, &err) != MAIL_OK) {
         return relay_fail(EX_CONFIG, err.text, NULL);
     }
+    server_log_init(&log, config->server.log_level, config->server.log_format);
+    relay_doubt(&log, config, &tables);
     relay_tables_deinit(&tables);
     return confine_find_user(&user, config->server.confine.user, &err) == MAIL_OK &&
                    confine_check_dir(config->spool, &err) == MAIL_OK

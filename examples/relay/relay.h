@@ -49,6 +49,9 @@ typedef struct relay {
  */
 int relay_settle(relay *rl);
 
+/* Warns of files that serve, but that somebody should look after. */
+void relay_doubt(const server_log *log, const relay_config *config, const relay_tables *tables);
+
 /* Whether passwords are had from commands, which need what we give up. */
 bool relay_runs_commands(const relay_config *config);
 

@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <mail/listen.h>
 
+#include "common/doubts.h"
 #include "relay.h"
 
 /* A socket of no name is for other hosts. */
@@ -137,6 +139,21 @@ static void allow_sockets(const relay_listeners *listeners, confine_files *files
     }
 }
 
+void relay_doubt(const server_log *log, const relay_config *config, const relay_tables *tables)
+{
+    mail_wall now = time(NULL);
+
+    doubt_secret(log, config->users);
+    doubt_secrets(log, &config->server.tls.keys);
+    doubt_secrets(log, &config->tls_outgoing.keys);
+    for (size_t i = 0; i < config->auth_out.count; i++) {
+        doubt_secret(log, source_of(config->auth_out.items[i], ",file:"));
+        doubt_secret(log, source_of(config->auth_out.items[i], ",token-file:"));
+    }
+    doubt_certificates(log, &config->server.tls, tables->tls, now);
+    doubt_certificates(log, &config->tls_outgoing, tables->tls_out, now);
+}
+
 static void limit_files(const relay *rl)
 {
     const relay_config *config = &rl->config;
@@ -199,6 +216,7 @@ int relay_settle(relay *rl)
         relay_tables_read(&rl->tables, &rl->config, &err) != MAIL_OK) {
         return relay_fail(EX_CONFIG, err.text, NULL);
     }
+    relay_doubt(&rl->log, &rl->config, &rl->tables);
     exit_code = take_sockets(rl);
     if (exit_code == EX_OK) {
         exit_code = open_listeners(rl, &user);

@@ -54,6 +54,13 @@ MAIL_API bool mail_tls_context_awaits_trust(const mail_tls_context *context);
 /** Reads it, unless that is done; who comes meanwhile waits. Blocks on files. Thread-safe. */
 MAIL_API void mail_tls_context_read_trust(mail_tls_context *context);
 
+/** How many certificates it has to show. */
+MAIL_API size_t mail_tls_context_pair_count(const mail_tls_context *context);
+
+/** The time in which all of pair `index`'s chain is valid; an empty one if there is none such. */
+MAIL_API void mail_tls_context_validity(const mail_tls_context *context, size_t index,
+                                        mail_wall *from, mail_wall *until);
+
 /** One more user of it. Thread-safe. */
 MAIL_API mail_tls_context *mail_tls_context_ref(mail_tls_context *context);
 

@@ -111,6 +111,45 @@ static bool fits(const tls_pair *pair)
     return same;
 }
 
+/* The time of one certificate narrows that of the chain. */
+static int narrow_validity(tls_pair *pair, gnutls_pcert_st *from)
+{
+    gnutls_x509_crt_t certificate;
+    mail_wall begins;
+    mail_wall ends;
+    int code = gnutls_pcert_export_x509(from, &certificate);
+
+    if (code < 0) {
+        return code;
+    }
+    begins = gnutls_x509_crt_get_activation_time(certificate);
+    ends = gnutls_x509_crt_get_expiration_time(certificate);
+    pair->from = begins > pair->from ? begins : pair->from;
+    pair->until = ends < pair->until ? ends : pair->until;
+    gnutls_x509_crt_deinit(certificate);
+    return 0;
+}
+
+static int find_validity(tls_pair *pair)
+{
+    int code = 0;
+
+    pair->from = INT64_MIN;
+    pair->until = INT64_MAX;
+    for (unsigned i = 0; i < pair->count && code >= 0; i++) {
+        code = narrow_validity(pair, &pair->certificates[i]);
+    }
+    return code;
+}
+
+static int refuse_chain(int code, mail_error *err)
+{
+    return mail_error_set(err, error_of(code), "bad certificate: %s",
+                          code == GNUTLS_E_CERTIFICATE_LIST_UNSORTED
+                              ? "the chain is out of order: each one signs the one before it"
+                              : gnutls_strerror(code));
+}
+
 static int load_chain(tls_pair *pair, mail_span pem, mail_error *err)
 {
     gnutls_datum_t data = datum_of(pem);
@@ -121,7 +160,7 @@ static int load_chain(tls_pair *pair, mail_span pem, mail_error *err)
     code = gnutls_pcert_list_import_x509_raw(certificates, &count, &data, GNUTLS_X509_FMT_PEM,
                                              GNUTLS_X509_CRT_LIST_FAIL_IF_UNSORTED);
     if (code < 0) {
-        return mail_error_set(err, error_of(code), "bad certificate: %s", gnutls_strerror(code));
+        return refuse_chain(code, err);
     }
     pair->certificates = malloc(count * sizeof(*certificates));
     if (pair->certificates == NULL) {
@@ -133,9 +172,10 @@ static int load_chain(tls_pair *pair, mail_span pem, mail_error *err)
     memcpy(pair->certificates, certificates, count * sizeof(*certificates));
     pair->count = count;
     code = gnutls_pcert_export_x509(&pair->certificates[0], &pair->leaf);
-    return code < 0
-               ? mail_error_set(err, error_of(code), "bad certificate: %s", gnutls_strerror(code))
-               : MAIL_OK;
+    if (code >= 0) {
+        code = find_validity(pair);
+    }
+    return code < 0 ? refuse_chain(code, err) : MAIL_OK;
 }
 
 static int load_pair(tls_pair *pair, const mail_tls_pair *from, mail_error *err)
@@ -248,6 +288,20 @@ int mail_tls_context_create(mail_tls_context **out, const mail_tls_context_optio
 fail:
     mail_tls_context_unref(context);
     return code;
+}
+
+size_t mail_tls_context_pair_count(const mail_tls_context *context)
+{
+    return context->pair_count;
+}
+
+void mail_tls_context_validity(const mail_tls_context *context, size_t index, mail_wall *from,
+                               mail_wall *until)
+{
+    const tls_pair *pair = index < context->pair_count ? &context->pairs[index] : NULL;
+
+    *from = pair != NULL ? pair->from : 0;
+    *until = pair != NULL ? pair->until : 0;
 }
 
 mail_tls_context *mail_tls_context_ref(mail_tls_context *context)

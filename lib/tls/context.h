@@ -16,6 +16,8 @@ typedef struct tls_pair {
     unsigned count;
     gnutls_x509_crt_t leaf; /* for the names in it */
     gnutls_privkey_t key;
+    mail_wall from; /* when all of the chain is valid */
+    mail_wall until;
 } tls_pair;
 
 struct mail_tls_context {

@@ -46,6 +46,7 @@ class Pop3d(unittest.TestCase):
     def write_users(self, text):
         with open(self.users, "w") as file:
             file.write(text)
+        os.chmod(self.users, 0o600)
 
     def start(self, *args):
         self.server = subprocess.Popen(

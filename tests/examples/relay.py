@@ -481,6 +481,7 @@ def refuses_mistakes_with_their_place():
             file.write("a: b\nb: a\n")
         with open(os.path.join(home, "accounts"), "w") as file:
             file.write(USERS)
+        os.chmod(os.path.join(home, "accounts"), 0o600)
         pair = certificates.make(home, "pair", "mx.test")
         for options, code, text in (
                 (("--config", "conf", "--check"), 78, "relay: conf:3: route: "),

@@ -238,6 +238,26 @@ class Tls(World):
                 self.assertNotEqual(sent.stderr, b"")
                 self.assertFalse(spool.exists() and list((spool / "drop").glob("*")))
 
+    def test_check_warns_of_what_serves_all_the_same(self):
+        """HOSTILE section 11: key file permissions, also of what a relay logs in with."""
+        certificate, key = self.pair
+        secret = self.dir / "secret"
+        secret.write_text("pencil\n")
+        options = ("--tls-cert", certificate, "--tls-key", key, "--spool", self.dir / "spool",
+                   "--auth-out", f"a.example:25=ann,file:{secret}")
+        for mode, count in ((0o600, 0), (0o644, 2)):
+            for path in (key, secret):
+                path.chmod(mode)
+            run = subprocess.run([RELAY, "--check", *options], capture_output=True, text=True, timeout=PATIENCE)
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertEqual(run.stderr.count("warn file not private file="), count)
+            self.assertEqual(run.stderr.count("everybody may read it"), count)
+        relay = self.relay(*options)
+        self.assertEqual(relay.log().count("warn file not private file="), 2)
+        relay.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "reloaded" in relay.log(), "the reload")
+        self.assertEqual(relay.log().count("warn file not private file="), 4)
+
     def test_bad_options_are_refused_with_a_reason(self):
         empty = self.dir / "empty.pem"
         pathlib.Path(empty).write_text("")

@@ -758,6 +758,63 @@ static void refuses_bad_material_with_a_reason(void **state)
     }
 }
 
+static char *joined(const char *first, const char *second)
+{
+    char *text = malloc(strlen(first) + strlen(second) + 1);
+
+    assert_non_null(text);
+    return strcat(strcpy(text, first), second);
+}
+
+/* A chain as long as its shortest part, in the order in which each certificate signs the one before. */
+static void knows_when_a_chain_is_valid(void **state)
+{
+    mail_test_cert middle;
+    mail_test_cert leaf;
+    mail_wall now = time(NULL);
+
+    (void)state;
+    mail_test_cert_make(&middle, &(mail_test_cert_options){.issuer = &certs.authority,
+                                                           .is_authority = true,
+                                                           .common_name = "middle",
+                                                           .from = -1000,
+                                                           .until = 5000});
+    mail_test_cert_make(
+        &leaf, &(mail_test_cert_options){
+                   .issuer = &middle, .dns_name = "mx.b.example", .from = -500, .until = 9000});
+    for (int in_order = 0; in_order < 2; in_order++) {
+        char *chain = in_order ? joined(leaf.certificate, middle.certificate)
+                               : joined(middle.certificate, leaf.certificate);
+        mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+        mail_tls_pair pair = {mail_span_text(chain), mail_span_text(leaf.key)};
+        mail_tls_context *context;
+        mail_wall from;
+        mail_wall until;
+        mail_error err;
+
+        opts.pairs = &pair;
+        opts.pair_count = 1;
+        opts.no_trust = true;
+        if (in_order) {
+            assert_int_equal(mail_tls_context_create(&context, &opts, &err), MAIL_OK);
+            assert_int_equal(mail_tls_context_pair_count(context), 1);
+            mail_tls_context_validity(context, 0, &from, &until);
+            assert_in_range(from, now - 500 - 10, now - 500 + 60);
+            assert_in_range(until, now + 5000 - 10, now + 5000 + 60);
+            mail_tls_context_validity(context, 1, &from, &until);
+            assert_int_equal(from, until);
+            mail_tls_context_unref(context);
+        } else {
+            assert_int_equal(mail_tls_context_create(&context, &opts, &err), MAIL_EINVAL);
+            assert_string_equal(err.text, "bad certificate: the chain is out of order: each one "
+                                          "signs the one before it");
+        }
+        free(chain);
+    }
+    mail_test_cert_free(&leaf);
+    mail_test_cert_free(&middle);
+}
+
 static void refuses_bad_options(void **state)
 {
     mail_tls_context *context = client_context(NULL);
@@ -821,6 +878,7 @@ int main(void)
         cmocka_unit_test(reads_the_systems_list_when_it_is_needed),
         cmocka_unit_test(several_threads_may_want_the_list),
         cmocka_unit_test(refuses_bad_material_with_a_reason),
+        cmocka_unit_test(knows_when_a_chain_is_valid),
         cmocka_unit_test(refuses_bad_options),
         cmocka_unit_test(survives_every_failed_allocation_of_its_own),
     };
