@@ -38,6 +38,8 @@ static const option_row rows[] = {
      FIELD(log_level), false},
     {"log-format", "FORMAT", "text or json (text)", option_set_log_format, FIELD(log_format),
      false},
+    {"metrics", "ADDR", "show numbers by HTTP at /metrics; repeatable", option_set_endpoints,
+     FIELD(metrics), true},
     {"drain", "SECONDS", "longest wait for what is under way at the end (10)", option_set_duration,
      FIELD(drain), false},
 };
@@ -51,4 +53,5 @@ void server_options_deinit(server_options *options)
 {
     tls_files_deinit(&options->tls);
     option_networks_deinit(&options->proxy_from);
+    option_endpoints_deinit(&options->metrics);
 }

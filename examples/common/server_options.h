@@ -13,6 +13,7 @@
 typedef struct server_options {
     tls_files tls;
     option_networks proxy_from;
+    option_endpoints metrics; /* where they are shown */
     mail_limits limits;
     mail_duration session_timeout;
     confine_options confine;

@@ -11,6 +11,7 @@
 
 #include "common/doubts.h"
 #include "common/server.h"
+#include "common/server_metrics.h"
 #include "settle.h"
 
 /* What SIGHUP reads anew. */
@@ -30,6 +31,7 @@ typedef struct pop3d {
     mail_store *store;
     pop3d_tables tables;
     mail_pop3_service *service;
+    server_metrics metrics;
     mail_timer *patience; /* how long a drain may take */
     bool is_stopping;
 } pop3d;
@@ -147,6 +149,7 @@ static int make_service(pop3d *pd)
     int code;
 
     opts.log = &pd->log.log;
+    opts.metrics = pd->metrics.registry;
     opts.store = pd->store;
     opts.accounts = pd->tables.accounts;
     opts.mail_dir = config->mail_dir;
@@ -173,6 +176,9 @@ static int make_parts(pop3d *pd)
     }
     pd->loop = mail_loop_uv_loop(pd->uv);
     code = pd->loop->ops->timer(pd->loop, on_impatient, pd, &pd->patience);
+    if (code == MAIL_OK) {
+        code = server_metrics_make(&pd->metrics, pd->config.server.metrics.count);
+    }
     return code == MAIL_OK ? make_service(pd) : code;
 }
 
@@ -209,6 +215,7 @@ static int serve(pop3d *pd)
 {
     static const server_signal_ops signals = {on_stop, on_reload};
     server_ready ready = {""};
+    mail_error err;
     int code = make_parts(pd);
 
     if (code != MAIL_OK) {
@@ -217,6 +224,10 @@ static int serve(pop3d *pd)
     code = listen_all(pd, &ready);
     if (code != EX_OK) {
         return code;
+    }
+    if (server_metrics_serve(&pd->metrics, pd->loop, &pd->config.server.metrics, &ready, &err) !=
+        MAIL_OK) {
+        return fail(EX_UNAVAILABLE, err.text);
     }
     code = server_signals_watch(pd->loop, &signals, pd);
     if (code == MAIL_OK) {
@@ -267,7 +278,9 @@ static void clean_up(pop3d *pd)
 {
     server_signals_unwatch();
     supervisor_deinit(&pd->supervisor);
+    server_metrics_stop(&pd->metrics);
     mail_pop3_service_destroy(pd->service);
+    server_metrics_deinit(&pd->metrics);
     if (pd->uv != NULL) {
         pd->loop->ops->untimer(pd->patience);
         mail_loop_uv_destroy(pd->uv);

@@ -267,8 +267,6 @@ static const option_row rows[] = {
      false},
     {"capture", NULL, "deliver any recipient into --mail-dir and send nothing out",
      option_set_switch, FIELD(capture), false},
-    {"metrics", "ADDR", "show numbers by HTTP at /metrics; repeatable", option_set_endpoints,
-     FIELD(metrics), true},
 };
 
 /* What stands in for options that were not given and whose default is not "nothing". */
@@ -379,7 +377,6 @@ void relay_config_deinit(relay_config *config)
     option_texts_deinit(&config->local);
     option_texts_deinit(&config->routes);
     option_endpoints_deinit(&config->resolvers);
-    option_endpoints_deinit(&config->metrics);
     server_options_deinit(&config->server);
     tls_files_deinit(&config->tls_outgoing);
     option_texts_deinit(&config->tls_policies);

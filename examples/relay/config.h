@@ -51,7 +51,6 @@ typedef struct relay_config {
     uint16_t smtp_port;
     bool allow_private_mx;
     relay_networks relay_from;
-    option_endpoints metrics; /* where they are shown */
     bool auth_insecure;
     tls_files tls_outgoing;
     mail_tls_level tls_out;

@@ -131,7 +131,7 @@ static int make_deliver(relay *rl)
     opts.backoff_max = shorter(MAIL_HOUR, retry, retry->count > 0 ? retry->count - 1 : 0);
     opts.give_up = config->give_up;
     opts.store = rl->store;
-    opts.metrics = rl->metrics;
+    opts.metrics = rl->metrics.registry;
     opts.mailbox_of = mailbox_of;
     opts.mailbox_arg = rl;
     code = mail_deliver_create(&deliver, rl->loop, rl->tables.routes, &opts);
@@ -172,7 +172,7 @@ static int make_receive(relay *rl)
     opts.relay_count = config->relay_from.list.count;
     opts.proxy_from = config->server.proxy_from.items;
     opts.proxy_count = config->server.proxy_from.count;
-    opts.metrics = rl->metrics;
+    opts.metrics = rl->metrics.registry;
     opts.accept_all = config->capture;
     opts.has_user = has_user;
     opts.user_arg = rl;
@@ -201,43 +201,6 @@ static int make_receive(relay *rl)
     return code;
 }
 
-static int make_metrics(relay *rl)
-{
-    size_t count = rl->config.metrics.count;
-
-    if (count == 0) {
-        return MAIL_OK;
-    }
-    rl->metrics_servers = calloc(count, sizeof(mail_metrics_server *));
-    return rl->metrics_servers == NULL ? MAIL_ENOMEM : mail_metrics_create(&rl->metrics, NULL);
-}
-
-static int serve_metrics(relay *rl, server_ready *ready, mail_error *err)
-{
-    mail_metrics_server_options opts = MAIL_METRICS_SERVER_OPTIONS_INIT;
-    int code = MAIL_OK;
-
-    opts.metrics = rl->metrics;
-    for (size_t i = 0; i < rl->config.metrics.count && code == MAIL_OK; i++) {
-        mail_endpoint bound;
-
-        code = mail_metrics_server_create(&rl->metrics_servers[i], rl->loop, &opts,
-                                          &rl->config.metrics.items[i], &bound, err);
-        if (code == MAIL_OK) {
-            server_ready_add_endpoint(ready, "metrics", &bound);
-        }
-    }
-    return code;
-}
-
-static void stop_metrics(relay *rl)
-{
-    for (size_t i = 0; rl->metrics_servers != NULL && i < rl->config.metrics.count; i++) {
-        mail_metrics_server_destroy(rl->metrics_servers[i]);
-    }
-    free(rl->metrics_servers);
-}
-
 int relay_make(relay *rl)
 {
     int exit_code = open_queue(rl);
@@ -248,7 +211,7 @@ int relay_make(relay *rl)
     }
     code = mail_maildir_create(&rl->store, NULL);
     if (code == MAIL_OK) {
-        code = make_metrics(rl);
+        code = server_metrics_make(&rl->metrics, rl->config.server.metrics.count);
     }
     if (code == MAIL_OK) {
         code = make_resolver(rl);
@@ -296,7 +259,8 @@ int relay_listen(relay *rl, server_ready *ready)
             return exit_code;
         }
     }
-    if (serve_metrics(rl, ready, &err) != MAIL_OK) {
+    if (server_metrics_serve(&rl->metrics, rl->loop, &rl->config.server.metrics, ready, &err) !=
+        MAIL_OK) {
         return relay_fail(EX_UNAVAILABLE, err.text, NULL);
     }
     if (mail_receive_watch_drop(rl->receive, rl->config.spool, &err) != MAIL_OK) {
@@ -309,11 +273,11 @@ void relay_unmake(relay *rl)
 {
     mail_deliver *deliver = rl->deliver;
 
-    stop_metrics(rl);
+    server_metrics_stop(&rl->metrics);
     mail_receive_destroy(rl->receive);
     rl->deliver = NULL;
     mail_deliver_destroy(deliver);
-    mail_metrics_destroy(rl->metrics);
+    server_metrics_deinit(&rl->metrics);
     if (rl->queue != NULL) {
         mail_queue_close(rl->queue);
     }

@@ -6,13 +6,13 @@
 
 #include <mail/deliver.h>
 #include <mail/loop_uv.h>
-#include <mail/metrics_server.h>
 #include <mail/queue.h>
 #include <mail/receive.h>
 #include <mail/resolver.h>
 #include <mail/store.h>
 
 #include "common/server.h"
+#include "common/server_metrics.h"
 #include "common/supervisor.h"
 #include "config.h"
 
@@ -36,8 +36,7 @@ typedef struct relay {
     mail_queue *queue;
     _Atomic(mail_deliver *) deliver; /* woken by the queue's own thread */
     mail_receive *receive;
-    mail_metrics *metrics; /* NULL: nobody looks */
-    mail_metrics_server **metrics_servers;
+    server_metrics metrics;
     mail_timer *drain_timer;
     int draining; /* parts that have not come to rest yet */
     bool is_stopping;

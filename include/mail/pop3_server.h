@@ -44,6 +44,14 @@ MAIL_API const char *mail_pop3_event_name(mail_pop3_event_type type);
 /** The whole message, not only the first lines of its body. */
 #define MAIL_POP3_ALL_LINES UINT64_MAX
 
+/** Why a session has ended. */
+typedef enum mail_pop3_end {
+    MAIL_POP3_END_ORDERLY, /* by QUIT, by the peer's closing, by a shutdown or refusal of yours */
+    MAIL_POP3_END_LIMIT,   /* it had more errors, wrong logins, commands or time than one may */
+    MAIL_POP3_END_SLOW,    /* too long without a command, without a login, or with reading */
+    MAIL_POP3_END_FOREIGN  /* it spoke another protocol */
+} mail_pop3_end;
+
 /**
  * What has happened, or what is asked. Spans and pointers lend from the engine
  * and from the bytes fed, until the next call of `feed`, `eof` or `tick`.
@@ -56,6 +64,7 @@ typedef struct mail_pop3_event {
     uint64_t lines;                 /* MESSAGE: of the body; MAIL_POP3_ALL_LINES: all */
     bool needs_ascii; /* MESSAGE: one with UTF-8 in its header must be refused (MAIL_POP3_UTF8) */
     const uint8_t *marks; /* UPDATE: for mail_mark_is_set; NULL: none. Lends until the answer */
+    mail_pop3_end end;    /* CLOSE */
 } mail_pop3_event;
 
 /** Why something is refused, as clients understand it (RFC 2449, section 8; RFC 3206). */

@@ -36,7 +36,7 @@ typedef struct mail_pop3_service_options {
     mail_limits limits;   /* those of sessions and connections; past them -ERR and close */
     const mail_network *proxy_from; /* as in mail_smtp_service_options */
     size_t proxy_count;
-    mail_metrics *metrics; /* where limits that were met are counted; NULL: nowhere. Borrowed */
+    mail_metrics *metrics; /* where it counts; NULL: nowhere. Borrowed until destroy */
     const struct mail_sockets *sockets; /* private to libmail's tests */
 } mail_pop3_service_options;
 

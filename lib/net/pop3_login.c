@@ -53,6 +53,7 @@ void pop3_login_deny(pop3_session *ss)
         delay = net_login_delay(ss->login);
     }
     pop3_session_log(ss, MAIL_LOG_WARN, "login refused", fields, MAIL_COUNT(fields));
+    mail_metric_count(ss->service->measure.refused, 1);
     end_login(ss, false);
     if (delay == 0) {
         pop3_login_refuse(ss);
@@ -155,6 +156,7 @@ void pop3_login_opened(pop3_session *ss)
         refuse_mailbox(ss, ss->job_code, ss->opening->err.text);
     } else {
         log_login(ss, MAIL_LOG_INFO, "login", MAIL_SPAN(""));
+        mail_metric_count(ss->service->measure.accepted, 1);
         pop3_session_check(ss, mail_pop3_server_login(ss->engine, pop3_session_now(ss),
                                                       box->messages, box->count));
     }

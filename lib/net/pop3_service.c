@@ -55,6 +55,43 @@ static int make_door(mail_pop3_service *service)
     return net_door_init(&service->door, &door);
 }
 
+#define COUNTER(name, help, label, value)                                                          \
+    {                                                                                              \
+        MAIL_METRIC_COUNTER, "libmail_pop3_" name, help, label, value                              \
+    }
+
+static void on_measure(void *arg)
+{
+    mail_pop3_service *service = arg;
+
+    mail_metric_set(service->measure.open, service->door.sessions);
+}
+
+static int start_measuring(mail_pop3_service *service)
+{
+    static const mail_metric_about open = {MAIL_METRIC_GAUGE, "libmail_pop3_sessions_open",
+                                           "POP3 sessions open now.", NULL, NULL};
+    static const char logins[] = "Logins to mailboxes, by what came of them.";
+    pop3_measure *measure = &service->measure;
+    const struct {
+        mail_metric_about about;
+        mail_metric **metric;
+    } rows[] = {
+        {COUNTER("sessions_total", "POP3 sessions with clients.", NULL, NULL), &measure->sessions},
+        {open, &measure->open},
+        {COUNTER("logins_total", logins, "outcome", "accepted"), &measure->accepted},
+        {COUNTER("logins_total", logins, "outcome", "refused"), &measure->refused},
+        {COUNTER("retrieved_total", "Messages sent to clients.", NULL, NULL), &measure->retrieved},
+        {COUNTER("removed_total", "Messages removed for clients.", NULL, NULL), &measure->removed},
+    };
+    int code = MAIL_OK;
+
+    for (size_t i = 0; i < MAIL_COUNT(rows) && code == MAIL_OK; i++) {
+        code = mail_metrics_add(service->opts.metrics, &rows[i].about, rows[i].metric);
+    }
+    return code == MAIL_OK ? mail_metrics_ask(service->opts.metrics, on_measure, service) : code;
+}
+
 int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
                              const mail_pop3_service_options *opts)
 {
@@ -87,7 +124,11 @@ int mail_pop3_service_create(mail_pop3_service **out, mail_loop *loop,
     if (code == MAIL_OK) {
         code = loop->ops->timer(loop, on_drained, service, &service->drained);
     }
+    if (code == MAIL_OK) {
+        code = start_measuring(service);
+    }
     if (code != MAIL_OK) {
+        loop->ops->untimer(service->drained);
         net_logins_destroy(service->logins);
         net_door_deinit(&service->door);
         mem_free(service->mem, service->mail_dir, strlen(service->opts.mail_dir) + 1);
@@ -115,6 +156,7 @@ void mail_pop3_service_destroy(mail_pop3_service *service)
         return;
     }
     assert(service->door.sessions == 0);
+    mail_metrics_forget(service->opts.metrics, service);
     close_listeners(service);
     service->loop->ops->untimer(service->drained);
     net_door_deinit(&service->door);

@@ -137,6 +137,8 @@ static void after_update(pop3_session *ss)
 
     if (ss->job_code != MAIL_OK) {
         pop3_session_log(ss, MAIL_LOG_ERROR, "messages not removed", fields, 3);
+    } else {
+        mail_metric_count(ss->service->measure.removed, ss->removed);
     }
     if (ss->is_over) {
         return;
@@ -256,6 +258,21 @@ static void on_update(pop3_session *ss, const mail_pop3_event *ev)
     }
 }
 
+static void note_end(const pop3_session *ss, mail_pop3_end end)
+{
+    static const net_limit limits[] = {
+        [MAIL_POP3_END_ORDERLY] = NET_LIMIT_NONE,
+        [MAIL_POP3_END_LIMIT] = NET_LIMIT_SESSION,
+        [MAIL_POP3_END_SLOW] = NET_LIMIT_TIME,
+        [MAIL_POP3_END_FOREIGN] = NET_LIMIT_MANNERS,
+    };
+
+    if (limits[end] != NET_LIMIT_NONE) {
+        net_door_limited(&ss->service->door, &ss->peer, limits[end], "session ended",
+                         net_limit_text(limits[end]));
+    }
+}
+
 static void on_event(pop3_session *ss, const mail_pop3_event *ev)
 {
     switch (ev->type) {
@@ -290,6 +307,7 @@ static void on_event(pop3_session *ss, const mail_pop3_event *ev)
         ss->is_over = true;
         ss->gone_at = mail_loop_now(ss->service->loop) + ss->service->last_words;
         ss->refuse_at = MAIL_NEVER;
+        note_end(ss, ev->end);
         net_link_linger(&ss->link);
         break;
     }
@@ -345,10 +363,6 @@ static void link_tick(void *arg, mail_time now)
         pop3_login_refuse(ss);
     }
     mail_pop3_server_tick(ss->engine, now, &ev);
-    if (ev.type == MAIL_POP3_EV_CLOSE) {
-        net_door_limited(&ss->service->door, &ss->peer, NET_LIMIT_TIME, "session ended",
-                         net_limit_text(NET_LIMIT_TIME));
-    }
     on_event(ss, &ev);
 }
 
@@ -409,6 +423,7 @@ static void link_closed(void *arg)
 
     pop3_session_log(ss, ss->user != NULL ? MAIL_LOG_INFO : MAIL_LOG_DEBUG, "session over", fields,
                      MAIL_COUNT(fields));
+    mail_metric_count(ss->service->measure.retrieved, ss->retrieved);
     ss->is_over = true;
     ss->is_disconnected = true;
     pop3_login_drop(ss);
@@ -457,6 +472,7 @@ int pop3_session_open(mail_pop3_service *service, int fd, const mail_endpoint *p
     if (engine->implicit_tls) {
         net_link_set_filter(&ss->link, net_tls_filter(ss->tls));
     }
+    mail_metric_count(service->measure.sessions, 1);
     list_push_back(&service->sessions, &ss->link_in_service);
     net_link_preload(&ss->link, said);
     net_link_soon(&ss->link);

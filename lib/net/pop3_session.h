@@ -67,6 +67,16 @@ typedef struct pop3_listener {
     char *hostname;
 } pop3_listener;
 
+/* What is counted beside the limits that were met. */
+typedef struct pop3_measure {
+    mail_metric *sessions;
+    mail_metric *open;
+    mail_metric *accepted; /* logins */
+    mail_metric *refused;
+    mail_metric *retrieved; /* messages */
+    mail_metric *removed;
+} pop3_measure;
+
 struct mail_pop3_service {
     mail_loop *loop;
     mail_pop3_service_options opts;
@@ -78,6 +88,7 @@ struct mail_pop3_service {
     list listeners;
     list sessions;
     net_door door;
+    pop3_measure measure;
     mail_duration last_words; /* how long a client may take to hear them */
     mail_timer *drained;
     void (*drain_fn)(void *arg);

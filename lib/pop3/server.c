@@ -151,13 +151,19 @@ int pop3_say(mail_pop3_server *srv, const char *format, ...)
     return buffer_append(&srv->out, mail_span_of(text, (size_t)length + 2));
 }
 
+void pop3_end(mail_pop3_server *srv, mail_pop3_end why)
+{
+    srv->state = CLOSING;
+    srv->end = why;
+}
+
 int pop3_fault(mail_pop3_server *srv, const char *text)
 {
     if (srv->state == EXPECT_PASS) {
         srv->state = EXPECT_USER;
     }
     if (--srv->errors_left == 0) {
-        srv->state = CLOSING;
+        pop3_end(srv, MAIL_POP3_END_LIMIT);
         return pop3_say(srv, "-ERR %s; too many errors, closing", text);
     }
     return pop3_say(srv, "-ERR %s", text);
@@ -220,7 +226,7 @@ static int run_line(mail_pop3_server *srv, mail_time now, mail_span in, size_t *
     *used += length;
     srv->active_at = now;
     if (srv->commands_left-- == 0) {
-        srv->state = CLOSING;
+        pop3_end(srv, MAIL_POP3_END_LIMIT);
         return pop3_say(srv, "-ERR too many commands for one session");
     }
     line = mail_span_first(in, length - 2);
@@ -237,6 +243,7 @@ static void close_now(mail_pop3_server *srv, mail_pop3_event *ev)
 {
     srv->state = CLOSED;
     ev->type = MAIL_POP3_EV_CLOSE;
+    ev->end = srv->end;
 }
 
 static mail_span proved_user(const mail_pop3_server *srv)
@@ -321,6 +328,7 @@ int mail_pop3_server_tick(mail_pop3_server *srv, mail_time now, mail_pop3_event 
     *ev = (mail_pop3_event){.type = MAIL_POP3_EV_NONE};
     if (now >= mail_pop3_server_deadline(srv)) {
         buffer_clear(&srv->out, 0);
+        pop3_end(srv, now >= srv->end_at ? MAIL_POP3_END_LIMIT : MAIL_POP3_END_SLOW);
         close_now(srv, ev);
     }
     return MAIL_OK;
@@ -425,6 +433,7 @@ static pop3_state state_after_refusal(mail_pop3_server *srv)
     if (srv->state == AWAIT_STLS || (refuses_login(srv) && --srv->logins_left > 0)) {
         return EXPECT_USER;
     }
+    srv->end = refuses_login(srv) ? MAIL_POP3_END_LIMIT : MAIL_POP3_END_ORDERLY;
     return CLOSING;
 }
 

@@ -90,6 +90,7 @@ struct mail_pop3_server {
     const mail_mem *mem;
     const struct mail_random *random;
     pop3_state state;
+    mail_pop3_end end; /* why it is CLOSING or CLOSED */
     buffer out;
     mail_time active_at; /* of the last sign of life */
     mail_time login_by;
@@ -130,6 +131,9 @@ struct mail_pop3_server {
 
 /* Appends a reply, CRLF added. There must be POP3_REPLY_ROOM. MAIL_ENOMEM. */
 int pop3_say(mail_pop3_server *srv, const char *format, ...) MAIL_PRINTF(2, 3);
+
+/* The session ends, because of what the peer has done. */
+void pop3_end(mail_pop3_server *srv, mail_pop3_end why);
 
 /* Refuses a command that breaks the protocol; the session ends when there were too many. */
 int pop3_fault(mail_pop3_server *srv, const char *text);

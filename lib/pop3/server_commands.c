@@ -38,7 +38,7 @@ static int on_foreign(mail_pop3_server *srv, mail_span arg, mail_pop3_event *ev)
 {
     (void)arg;
     (void)ev;
-    srv->state = CLOSING;
+    pop3_end(srv, MAIL_POP3_END_FOREIGN);
     return pop3_say(srv, "-ERR only POP3 is spoken here");
 }
 

@@ -54,7 +54,7 @@ class Pop3d(unittest.TestCase):
              "--hostname", "pop.example", *args],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         ready = self.server.stdout.readline()
-        self.assertRegex(ready, r"^ready pop3=127\.0\.0\.1:\d+( pop3s?=\S+)*\n$")
+        self.assertRegex(ready, r"^ready pop3=127\.0\.0\.1:\d+( (pop3s?|metrics)=\S+)*\n$")
         self.port = int(ready.split()[1].rsplit(":", 1)[1])
         self.words = [word.split("=")[0] for word in ready.split()[1:]]
         self.last_port = int(ready.split()[-1].rsplit(":", 1)[1])
@@ -306,6 +306,24 @@ class Pop3d(unittest.TestCase):
         self.assertIn("--auth-insecure", out)
         code, out, err = self.run_once("--version")
         self.assertRegex(out, r"^pop3d \d+\.\d+\.\d+\n$")
+
+    def test_shows_its_numbers(self):
+        self.start("--metrics", "127.0.0.1:0")
+        self.assertEqual(self.words, ["pop3", "metrics"])
+        client = poplib.POP3("127.0.0.1", self.port, timeout=60)
+        client.user("alice@example.org")
+        client.pass_("secret")
+        client.quit()
+        with socket.create_connection(("127.0.0.1", self.port), 60) as wire:
+            wire.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            while wire.recv(1000):
+                pass
+        with socket.create_connection(("127.0.0.1", self.last_port), 60) as wire:
+            wire.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            numbers = wire.makefile().read()
+        for line in ("libmail_pop3_sessions_total 2", 'libmail_pop3_logins_total{outcome="accepted"} 1',
+                     'libmail_limited_total{limit="manners"} 1', 'libmail_limited_total{limit="session"} 0'):
+            self.assertIn(line + "\n", numbers)
 
     def test_says_that_an_address_is_in_use(self):
         self.start()

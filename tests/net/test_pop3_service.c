@@ -403,6 +403,52 @@ static void connections_have_a_rate_and_networks_a_number(void **state)
     }
 }
 
+/* PO-023: what ends a session against the client's will is counted by reason; nothing else is. */
+static void counts_why_sessions_end(void **state)
+{
+    static const struct {
+        const char *said;
+        const char *heard;
+        net_limit met; /* NET_LIMIT_NONE: none */
+    } cases[] = {
+        {"QUIT\r\n", "+OK bye\r\n", NET_LIMIT_NONE},
+        {"GET / HTTP/1.1\r\n", "-ERR only POP3 is spoken here\r\n", NET_LIMIT_MANNERS},
+        {"X\r\nX\r\n", "-ERR unknown command\r\n-ERR unknown command; too many errors, closing\r\n",
+         NET_LIMIT_SESSION},
+        {"USER alice\r\nPASS x\r\n", "+OK send PASS\r\n-ERR [AUTH] wrong name or password\r\n",
+         NET_LIMIT_SESSION},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases) * WORLD_LOOPS; i++) {
+        size_t n = i / WORLD_LOOPS;
+        mail_login_options login = MAIL_LOGIN_OPTIONS_INIT;
+        mail_pop3_service_options how = {.login = &login};
+        fixture fx = {.engine = {.max_errors = 2, .max_logins = 1}};
+        int fd;
+
+        mail_test_case(cases[n].said);
+        login.delay = 1;
+        assert_int_equal(mail_metrics_create(&how.metrics, NULL), MAIL_OK);
+        set_up_with(&fx, (int)(i % WORLD_LOOPS), &how);
+        fd = dial(&fx);
+        expect(&fx, fd, GREETING);
+        say(fd, cases[n].said);
+        expect(&fx, fd, cases[n].heard);
+        expect_end(&fx, fd);
+        for (size_t limit = NET_LIMIT_NONE + 1; limit < NET_LIMITS; limit++) {
+            assert_int_equal(mail_metric_value(fx.service->door.measure.met[limit]),
+                             limit == cases[n].met);
+        }
+        assert_int_equal(mail_metric_value(fx.service->measure.sessions), 1);
+        assert_int_equal(mail_metric_value(fx.service->measure.accepted), 0);
+        assert_int_equal(mail_metric_value(fx.service->measure.refused),
+                         strstr(cases[n].said, "PASS") != NULL);
+        tear_down(&fx);
+        mail_metrics_destroy(how.metrics);
+    }
+}
+
 /* HOSTILE 3: our last words wait for nobody who does not want to hear them. */
 static void who_does_not_read_is_not_waited_for_in_the_end(void **state)
 {
@@ -555,6 +601,7 @@ int main(void)
         cmocka_unit_test(trusts_no_password_from_afar_and_bars_who_guesses),
         cmocka_unit_test(turns_away_whom_it_has_no_place_for),
         cmocka_unit_test(connections_have_a_rate_and_networks_a_number),
+        cmocka_unit_test(counts_why_sessions_end),
         cmocka_unit_test(who_does_not_read_is_not_waited_for_in_the_end),
         cmocka_unit_test(drains_without_removing_what_is_marked),
         cmocka_unit_test(serves_a_socket_that_it_is_given),

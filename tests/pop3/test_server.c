@@ -650,6 +650,7 @@ static void who_does_not_log_in_is_not_waited_for(void **state)
     assert_int_equal(now, 10 * MAIL_MINUTE);
     assert_int_equal(mail_pop3_server_tick(srv, now, &ev), MAIL_OK);
     assert_int_equal(ev.type, MAIL_POP3_EV_CLOSE);
+    assert_int_equal(ev.end, MAIL_POP3_END_SLOW);
     mail_pop3_server_destroy(srv);
 }
 
@@ -673,12 +674,14 @@ static void a_session_has_so_many_commands_and_so_much_time(void **state)
                      MAIL_OK);
     assert_int_equal(ev.type, MAIL_POP3_EV_CLOSE);
     assert_int_equal(used, 6);
+    assert_int_equal(ev.end, MAIL_POP3_END_LIMIT);
     assert_span_equal(mail_pop3_server_out(srv), "-ERR too many commands for one session\r\n");
     mail_pop3_server_destroy(srv);
     assert_int_equal(mail_pop3_server_create(&srv, &opts, 0), MAIL_OK);
     talk(srv, "", NULL, 0);
     assert_int_equal(mail_pop3_server_tick(srv, MAIL_MINUTE, &ev), MAIL_OK);
     assert_int_equal(ev.type, MAIL_POP3_EV_CLOSE);
+    assert_int_equal(ev.end, MAIL_POP3_END_LIMIT);
     mail_pop3_server_destroy(srv);
 }
 
