@@ -30,6 +30,7 @@ void pop3_login_ask(pop3_session *ss, const mail_sasl_question *question)
 {
     const mail_ip *client = ss->peer.ip.family != 0 ? &ss->peer.ip : NULL;
 
+    end_login(ss, false); /* of an exchange that the client has broken off */
     if (net_login_begin(&ss->login, ss->service->logins, client, question, on_answer, ss) !=
         MAIL_OK) {
         ss->login = NULL;

@@ -403,6 +403,46 @@ static void connections_have_a_rate_and_networks_a_number(void **state)
     }
 }
 
+/* HOSTILE 9: what is left of them is not kept until the session ends, nor for ever. */
+static void forgets_exchanges_that_are_broken_off(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        mail_test_walk mem;
+        fixture fx = {.store = NULL};
+        size_t bytes = 0;
+        int fd;
+
+        mail_test_mem_init(&mem);
+        assert_int_equal(world_open(&fx.w, kind, NULL), MAIL_OK);
+        assert_int_equal(mail_memory_store_create(&fx.store, NULL), MAIL_OK);
+        assert_int_equal(mail_accounts_parse(&fx.accounts, MAIL_SPAN("alice:{PLAIN}secret"),
+                                             "users", NULL, NULL),
+                         MAIL_OK);
+        fx.engine.auth_in_clear = true;
+        assert_int_equal(open_service(&fx, &mem.mem, &(mail_pop3_service_options){0}), MAIL_OK);
+        fd = dial(&fx);
+        expect(&fx, fd, GREETING);
+        for (int i = 0; i < 10; i++) {
+            char heard[2] = "";
+
+            say(fd,
+                "AUTH SCRAM-SHA-256 biwsbj1hbGljZSxyPWFiY2RlZmdo\r\n"); /* n,,n=alice,r=abcdefgh */
+            expect(&fx, fd, "+ ");
+            while (*heard != '\n') {
+                world_hear(&fx.w, fd, 1, heard, 1);
+            }
+            say(fd, "*\r\n");
+            expect(&fx, fd, "-ERR cancelled\r\n");
+            bytes = i == 1 ? mem.bytes : bytes;
+        }
+        assert_in_range(mem.bytes, 0, bytes);
+        close(fd);
+        tear_down(&fx);
+        mail_test_mem_check(&mem);
+    }
+}
+
 /* PO-023: what ends a session against the client's will is counted by reason; nothing else is. */
 static void counts_why_sessions_end(void **state)
 {
@@ -601,6 +641,7 @@ int main(void)
         cmocka_unit_test(trusts_no_password_from_afar_and_bars_who_guesses),
         cmocka_unit_test(turns_away_whom_it_has_no_place_for),
         cmocka_unit_test(connections_have_a_rate_and_networks_a_number),
+        cmocka_unit_test(forgets_exchanges_that_are_broken_off),
         cmocka_unit_test(counts_why_sessions_end),
         cmocka_unit_test(who_does_not_read_is_not_waited_for_in_the_end),
         cmocka_unit_test(drains_without_removing_what_is_marked),
