@@ -15,10 +15,18 @@ void buffer_init(buffer *buf, const mail_mem *mem, size_t limit)
     *buf = (buffer){.mem = mem, .limit = limit};
 }
 
+static void give_back(buffer *buf)
+{
+    if (buf->is_secret && buf->data != NULL) {
+        explicit_bzero(buf->data, buf->capacity);
+    }
+    mem_free(buf->mem, buf->data, buf->capacity);
+}
+
 void buffer_deinit(buffer *buf)
 {
-    mem_free(buf->mem, buf->data, buf->capacity);
-    *buf = (buffer){.mem = buf->mem, .limit = buf->limit};
+    give_back(buf);
+    *buf = (buffer){.mem = buf->mem, .limit = buf->limit, .is_secret = buf->is_secret};
 }
 
 void buffer_wipe(buffer *buf)
@@ -29,6 +37,20 @@ void buffer_wipe(buffer *buf)
     buffer_deinit(buf);
 }
 
+/* A block that moves would leave what it held behind. */
+static char *resize_secret(buffer *buf, size_t capacity)
+{
+    char *data = mem_alloc(buf->mem, capacity);
+
+    if (data != NULL) {
+        if (buf->end > 0) {
+            memcpy(data, buf->data, buf->end);
+        }
+        give_back(buf);
+    }
+    return data;
+}
+
 static bool grow(buffer *buf, size_t need)
 {
     size_t capacity = buf->capacity > 0 ? buf->capacity : FIRST_CAPACITY;
@@ -37,7 +59,8 @@ static bool grow(buffer *buf, size_t need)
     while (capacity < need) {
         capacity = capacity > SIZE_MAX / 2 ? need : capacity * 2;
     }
-    data = mem_resize(buf->mem, buf->data, buf->capacity, capacity);
+    data = buf->is_secret ? resize_secret(buf, capacity)
+                          : mem_resize(buf->mem, buf->data, buf->capacity, capacity);
     if (data == NULL) {
         return false;
     }

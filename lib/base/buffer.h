@@ -15,6 +15,7 @@ typedef struct buffer {
     size_t end;
     size_t capacity;
     size_t limit;
+    bool is_secret; /* set after init: memory that it gives back is wiped first */
 } buffer;
 
 /* Allocates nothing yet. */

@@ -143,6 +143,7 @@ int net_tls_create(net_tls **out, mail_tls_context *context, const mail_tls_opti
     ts->filter.ops = &tls_ops;
     ts->mem = opts->mem;
     buffer_init(&ts->plain, opts->mem, PLAIN_LIMIT);
+    ts->plain.is_secret = true; /* half a password may be waiting for the other half */
     code = mail_tls_create(&ts->tls, context, opts);
     if (code != MAIL_OK) {
         net_tls_destroy(ts);

@@ -71,6 +71,46 @@ static void gives_a_grown_block_back(void **state)
     buffer_deinit(&buf);
 }
 
+/* Memory that looks for SECRET in what is given back. */
+#define SECRET "pencil"
+
+static void *looking_resize(void *arg, void *old, size_t old_size, size_t size)
+{
+    void *block = size > 0 ? malloc(size) : NULL;
+
+    if (old != NULL) {
+        *(unsigned *)arg += memmem(old, old_size, SECRET, strlen(SECRET)) != NULL;
+        if (block != NULL) {
+            memcpy(block, old, old_size < size ? old_size : size);
+        }
+        free(old);
+    }
+    return block;
+}
+
+static void wipes_what_is_secret_also_when_it_grows(void **state)
+{
+    (void)state;
+    for (int is_secret = 0; is_secret < 2; is_secret++) {
+        unsigned found = 0;
+        mail_mem mem = {looking_resize, &found};
+        char more[5000] = "";
+        buffer buf;
+
+        buffer_init(&buf, &mem, 100000);
+        buf.is_secret = is_secret;
+        for (int round = 0; round < 2; round++) { /* as secret as before, once it is empty */
+            assert_int_equal(buffer_append(&buf, MAIL_SPAN(SECRET)), MAIL_OK);
+            assert_int_equal(buffer_append(&buf, mail_span_of(more, sizeof(more))), MAIL_OK);
+            assert_memory_equal(buffer_bytes(&buf).data, SECRET, strlen(SECRET));
+            buffer_clear(&buf, 0);
+        }
+        assert_int_equal(buffer_append(&buf, MAIL_SPAN(SECRET)), MAIL_OK);
+        buffer_deinit(&buf);
+        assert_int_equal(found, is_secret ? 0 : 5);
+    }
+}
+
 static void survives_every_failed_allocation(void **state)
 {
     (void)state;
@@ -96,6 +136,7 @@ int main(void)
         cmocka_unit_test(refuses_what_passes_its_limit_and_takes_the_rest),
         cmocka_unit_test(lends_nothing_before_it_holds_anything),
         cmocka_unit_test(gives_a_grown_block_back),
+        cmocka_unit_test(wipes_what_is_secret_also_when_it_grows),
         cmocka_unit_test(survives_every_failed_allocation),
     };
 
