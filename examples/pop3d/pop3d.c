@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 #include <time.h>
 
@@ -30,6 +31,7 @@ typedef struct pop3d {
     mail_loop *loop;
     mail_store *store;
     pop3d_tables tables;
+    uint8_t disguise[LASTING_SIZE];
     mail_pop3_service *service;
     server_metrics metrics;
     mail_timer *patience; /* how long a drain may take */
@@ -146,12 +148,15 @@ static int make_service(pop3d *pd)
 {
     const pop3d_config *config = &pd->config;
     mail_pop3_service_options opts = MAIL_POP3_SERVICE_OPTIONS_INIT;
+    mail_login_options login = MAIL_LOGIN_OPTIONS_INIT;
     int code;
 
     opts.log = &pd->log.log;
     opts.metrics = pd->metrics.registry;
     opts.store = pd->store;
     opts.accounts = pd->tables.accounts;
+    memcpy(login.disguise, pd->disguise, sizeof(login.disguise));
+    opts.login = &login;
     opts.mail_dir = config->mail_dir;
     opts.auth_insecure = config->auth_insecure;
     opts.proxy_from = config->server.proxy_from.items;
@@ -254,7 +259,8 @@ static int prepare(pop3d *pd)
         return fail(EX_CONFIG, err.text);
     }
     confine_early(SUPERVISOR_FIRST_SOCKET + (int)pd->supervisor.socket_count, false);
-    return pop3d_settle(&pd->config, pd->tables.accounts, &pd->supervisor, &pd->log, &pd->sockets);
+    return pop3d_settle(&pd->config, pd->tables.accounts, &pd->supervisor, &pd->log, &pd->sockets,
+                        pd->disguise);
 }
 
 static int run(pop3d *pd)

@@ -77,7 +77,7 @@ static void limit_files(const pop3d_config *config, const mail_accounts *account
 }
 
 int pop3d_settle(const pop3d_config *config, const mail_accounts *accounts, const supervisor *sv,
-                 const server_log *log, pop3d_sockets *sockets)
+                 const server_log *log, pop3d_sockets *sockets, uint8_t disguise[LASTING_SIZE])
 {
     confine_user user;
     mail_error err;
@@ -86,6 +86,7 @@ int pop3d_settle(const pop3d_config *config, const mail_accounts *accounts, cons
     if (confine_find_user(&user, config->server.confine.user, &err) != MAIL_OK) {
         return fail(EX_CONFIG, err.text);
     }
+    lasting_secret(log, config->users, &user, disguise);
     exit_code = open_sockets(config, sv, sockets);
     if (exit_code != EX_OK) {
         return exit_code;

@@ -4,6 +4,7 @@
 
 #include <mail/accounts.h>
 
+#include "common/lasting.h"
 #include "common/supervisor.h"
 #include "config.h"
 
@@ -21,9 +22,10 @@ typedef struct pop3d_sockets {
 
 /*
  * All that needs the rights with which we were started, and then gives them up: opens the ports that
- * `config` asks for and takes those of the supervisor, before there is a second thread. Exit codes, the reason being told.
+ * `config` asks for and takes those of the supervisor, before there is a second thread. `disguise`
+ * becomes the accounts' lasting secret. Exit codes, the reason being told.
  */
 int pop3d_settle(const pop3d_config *config, const mail_accounts *accounts, const supervisor *sv,
-                 const server_log *log, pop3d_sockets *sockets);
+                 const server_log *log, pop3d_sockets *sockets, uint8_t disguise[LASTING_SIZE]);
 
 #endif

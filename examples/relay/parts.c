@@ -156,6 +156,7 @@ static int make_receive(relay *rl)
 {
     const relay_config *config = &rl->config;
     mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+    mail_login_options login = MAIL_LOGIN_OPTIONS_INIT;
     size_t count;
     mail_span *domains = relay_local_domains(config, &count);
     int code;
@@ -179,6 +180,8 @@ static int make_receive(relay *rl)
     opts.route_of = route_of;
     opts.route_arg = rl;
     opts.accounts = rl->tables.accounts;
+    memcpy(login.disguise, rl->disguise, sizeof(login.disguise));
+    opts.login = rl->tables.accounts != NULL ? &login : NULL;
     opts.auth_insecure = config->auth_insecure;
     opts.engine.bare_newline = config->bare_newline;
     opts.engine.max_message_bytes = config->max_message_size;

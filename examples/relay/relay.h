@@ -11,6 +11,7 @@
 #include <mail/resolver.h>
 #include <mail/store.h>
 
+#include "common/lasting.h"
 #include "common/server.h"
 #include "common/server_metrics.h"
 #include "common/supervisor.h"
@@ -31,6 +32,7 @@ typedef struct relay {
     mail_loop_uv *uv;
     mail_loop *loop;
     relay_tables tables; /* until others take them, but for the accounts */
+    uint8_t disguise[LASTING_SIZE];
     mail_store *store;
     mail_resolver *resolver;
     mail_queue *queue;

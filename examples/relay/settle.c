@@ -217,6 +217,9 @@ int relay_settle(relay *rl)
         return relay_fail(EX_CONFIG, err.text, NULL);
     }
     relay_doubt(&rl->log, &rl->config, &rl->tables);
+    if (rl->config.users != NULL) {
+        lasting_secret(&rl->log, rl->config.users, &user, rl->disguise);
+    }
     exit_code = take_sockets(rl);
     if (exit_code == EX_OK) {
         exit_code = open_listeners(rl, &user);

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Mail programs that nobody here wrote log in to the relay and send through it."""
 
+import base64
+import re
 import smtplib
 import socket
 import ssl
@@ -102,6 +104,48 @@ class Submission(World):
             client.ehlo()
             self.assertEqual(client.esmtp_features["auth"].split(), ["PLAIN", "LOGIN"])
             client.login(USER, PASSWORD)
+
+
+class Salts(World):
+    """HOSTILE 9: what SCRAM shows tells nobody which users exist, not over a restart either."""
+
+    USERS = (USER, "carl@b.example", "nobody@b.example", "eve@b.example")
+
+    def salt(self, server, service, greeting, user):
+        """Hangs up before it proves anything: what is wrong would be answered late."""
+        first = base64.b64encode(b"n,,n=" + user.encode() + b",r=abcdefgh")
+        raw = socket.create_connection(server.address(service), PATIENCE)
+        self.addCleanup(raw.close)
+        with certificates.client_context().wrap_socket(raw) as connection, connection.makefile("rb") as said:
+            connection.sendall(greeting + b"AUTH SCRAM-SHA-256 " + first + b"\r\n")
+            while not (line := said.readline()).startswith((b"334 ", b"+ ")):
+                self.assertTrue(line)
+        return re.search(rb",s=([^,]+),i=4096$", base64.b64decode(line.split()[1])).group(1)
+
+    def salts(self, server, service, greeting):
+        return [self.salt(server, service, greeting, user) for user in self.USERS]
+
+    def of_relay(self, name):
+        server = self.relay("--users", self.users, "--submissions", "127.0.0.1:0", *self.pair, name=name)
+        found = self.salts(server, "submissions", b"EHLO client.test\r\n")
+        server.stop()
+        return found
+
+    def test_are_the_same_after_a_restart_and_at_every_server(self):
+        self.users = self.dir / "users"
+        carl = "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=," \
+               "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+        self.users.write_text(f"{USER}:{{PLAIN}}{PASSWORD}\ncarl@b.example:{carl}\n")
+        self.pair = certificates.make(str(self.dir), "pair", "mx.test")
+        first = self.of_relay("first")
+        self.assertEqual(len(set(first)), len(self.USERS))
+        self.assertEqual(first[1], b"W22ZaJ0SNY7soEsUEjb6gQ==")
+        self.assertEqual(self.of_relay("second"), first)
+        with open(self.users, "a") as users:  # one more account is no other secret
+            users.write("dora@b.example:{PLAIN}x\n")
+        self.assertEqual(self.of_relay("third"), first)
+        server = self.pop3d(self.dir / "mail", self.users, "--pop3s", "127.0.0.1:0", *self.pair)
+        self.assertEqual(self.salts(server, "pop3s", b""), first)
 
 
 class Attacks(World):
