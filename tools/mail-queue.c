@@ -372,7 +372,7 @@ static int run(settings *set, char **words, size_t count)
         return complain(command->name, fault);
     }
     code = command->run(set, command->name);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code != EX_IOERR) { /* which has been told */
         perror("mail-queue: standard output");
         return EX_IOERR;
     }

@@ -56,6 +56,7 @@ struct dropbox {
     mail_timer *sync_timer;
     bool must_sync; /* files were removed, which a loss of power might bring back */
     mail_time sweep_at;
+    bool is_stuck; /* nothing can be taken for now, and the log says so */
     bool is_stopped;
     taking taken[TAKEN_MAX];
 };
@@ -89,6 +90,13 @@ static void rest(struct dropbox *box)
     box->name_count = 0;
     box->next = 0;
     set_timer(box, LOOK_PAUSE);
+}
+
+/* That none can be taken now is said of the first: those who look in would have it said again. */
+static void say_stuck(const taking *tk, int code)
+{
+    say(tk, tk->box->is_stuck ? MAIL_LOG_DEBUG : MAIL_LOG_WARN, "not taken from drop", code);
+    tk->box->is_stuck = true;
 }
 
 /* A file that nothing can be done about is said once, and tried less and less often. */
@@ -155,6 +163,7 @@ static void finished(int code, taking *tk)
 {
     leave(tk);
     if (code == MAIL_OK) {
+        tk->box->is_stuck = false;
         remove_safe(tk);
     } else {
         rest(tk->box);
@@ -171,7 +180,7 @@ static void on_finished(int code, void *arg)
 
 static void abandon(taking *tk, int code)
 {
-    say(tk, MAIL_LOG_WARN, "not taken from drop", code);
+    say_stuck(tk, code);
     mail_sink_abort(&tk->message->sink);
     finished(code, tk);
 }
@@ -326,7 +335,7 @@ static void begin(taking *tk)
     }
     mail_envelope_deinit(&envelope);
     if (code != MAIL_OK) {
-        say(tk, MAIL_LOG_WARN, "not taken from drop", code);
+        say_stuck(tk, code);
         finished(code, tk);
         return;
     }
@@ -367,7 +376,7 @@ static void refuse(taking *tk, int code)
         skip(tk, code);
         return;
     default: /* no descriptors are left, for one: no other file would fare better */
-        say(tk, MAIL_LOG_WARN, "not taken from drop", code);
+        say_stuck(tk, code);
         rest(tk->box);
         return;
     }
