@@ -123,6 +123,38 @@ static void greets_inside_tls_where_that_comes_first(void **state)
     }
 }
 
+static void binds_logins_to_the_session_where_they_may_be(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned mechanisms;
+        const char *want;
+    } cases[] = {
+        {"offered", 1U << MAIL_SASL_SCRAM_SHA_256 | 1U << MAIL_SASL_SCRAM_SHA_256_PLUS, "334"},
+        {"not offered", 1U << MAIL_SASL_SCRAM_SHA_256, "504"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+        guest g;
+        world w;
+        party p;
+
+        mail_test_case(cases[i].name);
+        world_open(&w, 0, NULL);
+        engine.auth_mechanisms = cases[i].mechanisms;
+        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        starttls(&g, &p);
+        guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
+        guest_asks_in_tls(&g, "AUTH SCRAM-SHA-256-PLUS\r\n", cases[i].want);
+        guest_close(&g);
+        world_until(&w, p.opened == 0);
+        party_close(&p);
+        world_close(&w);
+    }
+}
+
 /* SX-008: what somebody put behind STARTTLS is neither run nor taken for TLS. */
 static void drops_and_reports_input_behind_starttls(void **state)
 {
@@ -386,6 +418,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_a_message_after_starttls),
         cmocka_unit_test(greets_inside_tls_where_that_comes_first),
+        cmocka_unit_test(binds_logins_to_the_session_where_they_may_be),
         cmocka_unit_test(drops_and_reports_input_behind_starttls),
         cmocka_unit_test(a_cut_never_ends_a_message),
         cmocka_unit_test(ends_a_session_whose_handshake_fails),
