@@ -130,6 +130,13 @@ MAIL_API void mail_tls_destroy(mail_tls *tls);
 MAIL_API mail_tls_event mail_tls_feed(mail_tls *tls, mail_span in, size_t *used);
 
 /**
+ * Whether `feed` may take milliseconds, which a loop with other sessions had better leave to a
+ * worker: a server's handshake is on, and it has a key that is slow to sign (RSA). Until such a
+ * `feed` has returned, nothing else may be asked of the session.
+ */
+MAIL_API bool mail_tls_is_slow(const mail_tls *tls);
+
+/**
  * The wire has ended. MAIL_TLS_END only if the peer had said so before: a cut is
  * MAIL_TLS_FAILED, and what came before it must not count as whole.
  */

@@ -120,7 +120,7 @@ void net_door_log(const net_door *door, const mail_endpoint *peer, mail_log_leve
 
 void net_door_log_handshake(const net_door *door, const mail_endpoint *peer, const net_tls *tls)
 {
-    mail_span why = mail_tls_failure(net_tls_session(tls));
+    mail_span why = net_tls_failure(tls);
     mail_log_field fields[] = {{.key = "client"},
                                {"reason", why.length > 0 ? why : MAIL_SPAN("broken off")}};
 

@@ -7,10 +7,26 @@
 /* Of plain bytes: two records. An owner that wants to read has use for much less. */
 #define PLAIN_LIMIT ((size_t)32 * 1024)
 
+/* A step of a handshake that a worker does. */
+typedef struct step {
+    const mail_mem *mem;
+    net_tls *ts; /* NULL: it is gone, and `tls` ours */
+    mail_tls *tls;
+    bool is_done;
+    mail_tls_event event;
+    size_t used; /* of `in`, which the owner of the filter still holds, too */
+    size_t length;
+    char in[];
+} step;
+
 struct net_tls {
     mail_filter filter; /* first */
     const mail_mem *mem;
     mail_tls *tls;
+    mail_loop *loop; /* NULL: all is done here */
+    void (*wake)(void *arg);
+    void *wake_arg;
+    step *step;   /* from its begin until what came of it is taken */
     buffer plain; /* what the owner left of a record, once there is more behind it */
     bool is_ready;
     bool asks; /* whether the peer is who it should be */
@@ -32,6 +48,59 @@ static int keep_plain(net_tls *ts)
     return code;
 }
 
+static void end_step(step *st)
+{
+    mem_free(st->mem, st, sizeof(*st) + st->length);
+}
+
+static void run_step(void *arg)
+{
+    step *st = arg;
+
+    st->event = mail_tls_feed(st->tls, mail_span_of(st->in, st->length), &st->used);
+}
+
+static void on_step(void *arg)
+{
+    step *st = arg;
+
+    if (st->ts == NULL) {
+        mail_tls_destroy(st->tls);
+        end_step(st);
+        return;
+    }
+    st->is_done = true;
+    st->ts->wake(st->ts->wake_arg);
+}
+
+/* False: nobody else can do it. */
+static bool begin_step(net_tls *ts, mail_span in)
+{
+    step *st = mem_alloc(ts->mem, sizeof(*st) + in.length);
+
+    if (st == NULL) {
+        return false;
+    }
+    *st = (step){.mem = ts->mem, .ts = ts, .tls = ts->tls, .length = in.length};
+    memcpy(st->in, in.data, in.length);
+    if (ts->loop->ops->work(ts->loop, run_step, on_step, st) != MAIL_OK) {
+        end_step(st);
+        return false;
+    }
+    ts->step = st;
+    return true;
+}
+
+static mail_tls_event take_step(net_tls *ts, size_t *used)
+{
+    mail_tls_event event = ts->step->event;
+
+    *used = ts->step->used;
+    end_step(ts->step);
+    ts->step = NULL;
+    return event;
+}
+
 static int fail(net_tls *ts)
 {
     ts->has_failed = true;
@@ -39,16 +108,9 @@ static int fail(net_tls *ts)
 }
 
 /* Whether the peer said that it ends, or was cut off, is the same to the owner: no more will come. */
-static int tls_feed(mail_filter *filter, mail_time now, mail_span in, size_t *used)
+static int heed(net_tls *ts, mail_tls_event event)
 {
-    net_tls *ts = (net_tls *)filter;
-
-    (void)now;
-    *used = 0;
-    if (keep_plain(ts) != MAIL_OK) {
-        return fail(ts);
-    }
-    switch (mail_tls_feed(ts->tls, in, used)) {
+    switch (event) {
     case MAIL_TLS_READY:
         ts->is_ready = true;
         return MAIL_OK;
@@ -67,9 +129,32 @@ static int tls_feed(mail_filter *filter, mail_time now, mail_span in, size_t *us
     return fail(ts);
 }
 
+static int tls_feed(mail_filter *filter, mail_time now, mail_span in, size_t *used)
+{
+    net_tls *ts = (net_tls *)filter;
+
+    (void)now;
+    *used = 0;
+    if (net_tls_is_at_work(ts)) {
+        return MAIL_OK;
+    }
+    if (ts->step != NULL) {
+        return heed(ts, take_step(ts, used));
+    }
+    if (ts->loop != NULL && in.length > 0 && mail_tls_is_slow(ts->tls) && begin_step(ts, in)) {
+        return MAIL_OK;
+    }
+    if (keep_plain(ts) != MAIL_OK) {
+        return fail(ts);
+    }
+    return heed(ts, mail_tls_feed(ts->tls, in, used));
+}
+
 static mail_span tls_out(mail_filter *filter)
 {
-    return mail_tls_out(((net_tls *)filter)->tls);
+    net_tls *ts = (net_tls *)filter;
+
+    return net_tls_is_at_work(ts) ? mail_span_of(NULL, 0) : mail_tls_out(ts->tls);
 }
 
 static void tls_sent(mail_filter *filter, size_t n)
@@ -81,6 +166,9 @@ static mail_span tls_plain(mail_filter *filter)
 {
     net_tls *ts = (net_tls *)filter;
 
+    if (net_tls_is_at_work(ts)) {
+        return mail_span_of(NULL, 0);
+    }
     return buffer_length(&ts->plain) > 0 ? buffer_bytes(&ts->plain) : mail_tls_plain(ts->tls);
 }
 
@@ -88,6 +176,9 @@ static void tls_drop(mail_filter *filter, size_t n)
 {
     net_tls *ts = (net_tls *)filter;
 
+    if (n == 0) {
+        return;
+    }
     if (buffer_length(&ts->plain) == 0) {
         mail_tls_drop(ts->tls, n);
         return;
@@ -103,6 +194,9 @@ static size_t tls_room(mail_filter *filter)
 {
     net_tls *ts = (net_tls *)filter;
 
+    if (net_tls_is_at_work(ts)) {
+        return 0;
+    }
     return ts->has_failed ? SIZE_MAX : mail_tls_room(ts->tls);
 }
 
@@ -118,7 +212,11 @@ static int tls_write(mail_filter *filter, mail_span bytes)
 
 static void tls_close(mail_filter *filter)
 {
-    mail_tls_close(((net_tls *)filter)->tls);
+    net_tls *ts = (net_tls *)filter;
+
+    if (!net_tls_is_at_work(ts)) { /* there is nothing private to end yet */
+        mail_tls_close(ts->tls);
+    }
 }
 
 static const mail_filter_ops tls_ops = {
@@ -162,10 +260,35 @@ int net_tls_accept(net_tls **out, mail_tls_context *context, const mail_mem *mem
     return net_tls_create(out, context, &opts);
 }
 
+void net_tls_use_workers(net_tls *ts, mail_loop *loop, void (*wake)(void *arg), void *arg)
+{
+    ts->loop = loop;
+    ts->wake = wake;
+    ts->wake_arg = arg;
+}
+
+bool net_tls_is_at_work(const net_tls *ts)
+{
+    return ts->step != NULL && !ts->step->is_done;
+}
+
+/* What is at work has the session, and ends it. */
+static void destroy_session(net_tls *ts)
+{
+    if (net_tls_is_at_work(ts)) {
+        ts->step->ts = NULL;
+        return;
+    }
+    if (ts->step != NULL) {
+        end_step(ts->step);
+    }
+    mail_tls_destroy(ts->tls);
+}
+
 void net_tls_destroy(net_tls *ts)
 {
     if (ts != NULL) {
-        mail_tls_destroy(ts->tls);
+        destroy_session(ts);
         buffer_deinit(&ts->plain);
         mem_free(ts->mem, ts, sizeof(*ts));
     }
@@ -205,4 +328,9 @@ mail_span net_tls_binding(const net_tls *ts, uint8_t out[MAIL_TLS_BINDING_SIZE])
 const mail_tls *net_tls_session(const net_tls *ts)
 {
     return ts->tls;
+}
+
+mail_span net_tls_failure(const net_tls *ts)
+{
+    return net_tls_is_at_work(ts) ? mail_span_of(NULL, 0) : mail_tls_failure(ts->tls);
 }

@@ -2,6 +2,7 @@
 #ifndef LIB_NET_TLS_FILTER_H
 #define LIB_NET_TLS_FILTER_H
 
+#include <mail/loop.h>
 #include <mail/tls.h>
 
 #include "net/filter.h"
@@ -14,6 +15,13 @@ int net_tls_create(net_tls **out, mail_tls_context *context, const mail_tls_opti
 
 /* The server's end, which asks for nothing special. MAIL_ENOMEM, MAIL_ESYS. */
 int net_tls_accept(net_tls **out, mail_tls_context *context, const mail_mem *mem);
+
+/*
+ * A handshake that takes long is done on the loop's workers. While one is at work the owner must not
+ * want to read; `wake` says when it may again. `ts` may be destroyed meanwhile: then it never comes.
+ */
+void net_tls_use_workers(net_tls *ts, mail_loop *loop, void (*wake)(void *arg), void *arg);
+bool net_tls_is_at_work(const net_tls *ts);
 
 /* Only once no link uses it any more. */
 void net_tls_destroy(net_tls *ts);
@@ -33,7 +41,10 @@ void net_tls_answer(net_tls *ts, bool accept);
 /* The binding for SCRAM-…-PLUS, in `out`; empty: there is none. */
 mail_span net_tls_binding(const net_tls *ts, uint8_t out[MAIL_TLS_BINDING_SIZE]);
 
-/* For facts, and why it failed. */
+/* For facts, once it is ready, and for why it failed; not while it is at work. */
 const mail_tls *net_tls_session(const net_tls *ts);
+
+/* Why it failed; empty: it did not, or nobody knows yet. */
+mail_span net_tls_failure(const net_tls *ts);
 
 #endif

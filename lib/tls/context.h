@@ -29,6 +29,7 @@ struct mail_tls_context {
     gnutls_datum_t ticket_key; /* GnuTLS derives keys from it that change with time */
     bool ask_client_certificate;
     bool tickets;
+    bool has_slow_key; /* signing with it takes milliseconds */
     pthread_mutex_t trust_lock; /* one reads the system's list, the others wait */
     atomic_bool has_trust;      /* in the credentials is whom to believe */
 };

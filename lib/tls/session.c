@@ -391,6 +391,11 @@ mail_tls_event mail_tls_feed(mail_tls *tls, mail_span in, size_t *used)
     return stop_unheard(tls, *used, event);
 }
 
+bool mail_tls_is_slow(const mail_tls *tls)
+{
+    return tls->server && tls->state == EXPECT_HANDSHAKE && tls->context->has_slow_key;
+}
+
 mail_tls_event mail_tls_eof(mail_tls *tls)
 {
     mail_tls_event event;

@@ -10,17 +10,20 @@
 #include "support/certs.h"
 
 static mail_test_tls shared;
+static mail_tls_context *slow_server; /* its key is */
 
 static int make_certificates(void **state)
 {
     (void)state;
     mail_test_tls_make(&shared, "pop.example");
+    slow_server = mail_test_tls_slow_context();
     return 0;
 }
 
 static int drop_certificates(void **state)
 {
     (void)state;
+    mail_tls_context_unref(slow_server);
     mail_test_tls_free(&shared);
     return 0;
 }
@@ -48,13 +51,19 @@ static void journal_init(journal *jr)
     jr->log = (mail_log){write_journal, jr, MAIL_LOG_DEBUG};
 }
 
-static void set_up_tls(fixture *fx, int kind, journal *jr, bool implicit)
+static void set_up_tls_with(fixture *fx, int kind, journal *jr, bool implicit,
+                            mail_tls_context *context)
 {
-    *fx = (fixture){.tls = shared.server};
+    *fx = (fixture){.tls = context};
     fx->engine.stls = true;
     fx->engine.implicit_tls = implicit;
     journal_init(jr);
     set_up_with(fx, kind, &(mail_pop3_service_options){.log = &jr->log});
+}
+
+static void set_up_tls(fixture *fx, int kind, journal *jr, bool implicit)
+{
+    set_up_tls_with(fx, kind, jr, implicit, shared.server);
 }
 
 /* From a connection to TLS on it. */
@@ -110,6 +119,25 @@ static void serves_a_session_after_stls(void **state)
         close_guest(&fx, &g);
         assert_int_equal(count_messages(fx.store, "mail/alice"), 0);
         assert_non_null(strstr(jr.text, "user=alice tls=TLS1.3\n"));
+        tear_down(&fx);
+    }
+}
+
+static void shakes_hands_on_a_worker_where_that_takes_long(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        journal jr;
+        fixture fx;
+        guest g;
+
+        set_up_tls_with(&fx, kind, &jr, false, slow_server);
+        put(fx.store, "mail/alice", MAIL_SPAN("one\r\n"));
+        stls(&fx, &g);
+        log_in(&g);
+        guest_asks_in_tls(&g, "QUIT\r\n", "+OK bye");
+        guest_hears_the_end_in_tls(&g);
+        close_guest(&fx, &g);
         tear_down(&fx);
     }
 }
@@ -716,6 +744,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(serves_a_session_after_stls),
+        cmocka_unit_test(shakes_hands_on_a_worker_where_that_takes_long),
         cmocka_unit_test(greets_inside_tls_where_that_comes_first),
         cmocka_unit_test(drops_what_comes_in_clear_behind_stls),
         cmocka_unit_test(removes_nothing_when_the_connection_is_cut),

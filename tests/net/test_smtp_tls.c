@@ -6,17 +6,20 @@
 #include "support/certs.h"
 
 static mail_test_tls shared;
+static mail_tls_context *slow_server; /* its key is */
 
 static int set_up(void **state)
 {
     (void)state;
     mail_test_tls_make(&shared, "mx.example");
+    slow_server = mail_test_tls_slow_context();
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
+    mail_tls_context_unref(slow_server);
     mail_test_tls_free(&shared);
     return 0;
 }
@@ -180,6 +183,71 @@ static void drops_and_reports_input_behind_starttls(void **state)
         guest_close(&g);
         world_until(&w, p.opened == 0);
         party_end(&p);
+    }
+}
+
+/* What lies behind the handshake in one write with it is not lost on the way to a worker and back. */
+static void shakes_hands_on_a_worker_where_that_takes_long(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        for (int implicit = 0; implicit < 2; implicit++) {
+            mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+            mail_smtp_service_options opts = MAIL_SMTP_SERVICE_OPTIONS_INIT;
+            guest g;
+            world w;
+            party p;
+
+            world_open(&w, kind, NULL);
+            engine.implicit_tls = implicit;
+            engine.allow_early_talk = true;
+            assert_int_equal(tls_party_open_with(&p, &w, slow_server, &engine, &opts), MAIL_OK);
+            if (implicit) {
+                guest_begin_tls(&g, &w, guest_open(&p), shared.doubting);
+                guest_hears_in_tls(&g, "220 mx.example");
+            } else {
+                starttls(&g, &p);
+            }
+            guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
+            guest_asks_in_tls(&g, "QUIT\r\n", "221");
+            guest_hears_the_end_in_tls(&g);
+            guest_close(&g);
+            party_close(&p);
+            world_close(&w);
+        }
+    }
+}
+
+/* By a client that goes, and by the service that does. */
+static void ends_while_a_worker_shakes_hands(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < WORLD_LOOPS; kind++) {
+        for (int client_goes = 0; client_goes < 2; client_goes++) {
+            mail_smtp_server_options engine = MAIL_SMTP_SERVER_OPTIONS_INIT;
+            mail_smtp_service_options opts = MAIL_SMTP_SERVICE_OPTIONS_INIT;
+            mail_span hello;
+            guest g;
+            world w;
+            party p;
+
+            world_open(&w, kind, NULL);
+            engine.implicit_tls = true;
+            assert_int_equal(tls_party_open_with(&p, &w, slow_server, &engine, &opts), MAIL_OK);
+            guest_begin_tls(&g, &w, guest_open(&p), shared.doubting);
+            hello = mail_tls_out(g.tls);
+            assert_int_equal(write(g.fd, hello.data, hello.length), hello.length);
+            world_until(&w, mail_smtp_service_sessions(p.service) == 1);
+            if (client_goes) {
+                guest_close(&g);
+                world_until(&w, mail_smtp_service_sessions(p.service) == 0);
+            }
+            party_close(&p);
+            if (!client_goes) {
+                guest_close(&g);
+            }
+            world_close(&w);
+        }
     }
 }
 
@@ -420,6 +488,8 @@ int main(void)
         cmocka_unit_test(greets_inside_tls_where_that_comes_first),
         cmocka_unit_test(binds_logins_to_the_session_where_they_may_be),
         cmocka_unit_test(drops_and_reports_input_behind_starttls),
+        cmocka_unit_test(shakes_hands_on_a_worker_where_that_takes_long),
+        cmocka_unit_test(ends_while_a_worker_shakes_hands),
         cmocka_unit_test(a_cut_never_ends_a_message),
         cmocka_unit_test(ends_a_session_whose_handshake_fails),
         cmocka_unit_test(does_not_wait_for_handshakes_when_it_ends),

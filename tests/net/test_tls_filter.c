@@ -5,17 +5,20 @@
 #include "support/support.h"
 
 static mail_test_tls shared;
+static mail_tls_context *slow_server; /* its key is */
 
 static int set_up(void **state)
 {
     (void)state;
     mail_test_tls_make(&shared, "mx.b.example");
+    slow_server = mail_test_tls_slow_context();
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
+    mail_tls_context_unref(slow_server);
     mail_test_tls_free(&shared);
     return 0;
 }
@@ -53,7 +56,7 @@ static void to_peer(pair *p)
     }
 }
 
-static int pair_open(pair *p, const mail_mem *mem)
+static int pair_open_with(pair *p, mail_tls_context *server, const mail_mem *mem)
 {
     mail_tls_options opts = MAIL_TLS_OPTIONS_INIT;
     int code;
@@ -62,11 +65,16 @@ static int pair_open(pair *p, const mail_mem *mem)
     assert_int_equal(mail_tls_create(&p->peer, shared.doubting, &opts), MAIL_OK);
     opts.server = true;
     opts.mem = mem;
-    code = net_tls_create(&p->ts, shared.server, &opts);
+    code = net_tls_create(&p->ts, server, &opts);
     if (code == MAIL_OK) {
         p->filter = net_tls_filter(p->ts);
     }
     return code;
+}
+
+static int pair_open(pair *p, const mail_mem *mem)
+{
+    return pair_open_with(p, shared.server, mem);
 }
 
 static void shake_hands(pair *p)
@@ -200,6 +208,145 @@ static void survives_every_failed_allocation(void **state)
     }
 }
 
+/* A loop whose only worker does its work when it is told to. */
+typedef struct slow_loop {
+    mail_loop loop;
+    bool refuses;
+    void (*run)(void *);
+    void (*done)(void *);
+    void *arg;
+    unsigned woken;
+} slow_loop;
+
+static int slow_work(mail_loop *loop, void (*run)(void *), void (*done)(void *), void *arg)
+{
+    slow_loop *sl = (slow_loop *)loop;
+
+    if (sl->refuses) {
+        return MAIL_ESYS;
+    }
+    assert_null(sl->run);
+    sl->run = run;
+    sl->done = done;
+    sl->arg = arg;
+    return MAIL_OK;
+}
+
+static void slow_loop_open(slow_loop *sl)
+{
+    static const mail_loop_ops ops = {.work = slow_work};
+
+    *sl = (slow_loop){.loop = {&ops}};
+}
+
+static void do_work(slow_loop *sl)
+{
+    void (*done)(void *) = sl->done;
+
+    sl->run(sl->arg);
+    sl->run = NULL;
+    done(sl->arg);
+}
+
+static void on_woken(void *arg)
+{
+    ((slow_loop *)arg)->woken++;
+}
+
+static void slow_pair_open(pair *p, slow_loop *sl, const mail_mem *mem)
+{
+    slow_loop_open(sl);
+    assert_int_equal(pair_open_with(p, slow_server, mem), MAIL_OK);
+    net_tls_use_workers(p->ts, &sl->loop, on_woken, sl);
+}
+
+/* Nothing is taken or said meanwhile, and what was there comes again. */
+static void leaves_what_takes_long_to_a_worker(void **state)
+{
+    unsigned steps = 0;
+    slow_loop sl;
+    size_t used;
+    pair p;
+
+    (void)state;
+    slow_pair_open(&p, &sl, NULL);
+    while (!net_tls_is_ready(p.ts)) {
+        mail_span hello = mail_tls_out(p.peer);
+
+        assert_true(hello.length > 0);
+        to_filter(&p);
+        assert_true(net_tls_is_at_work(p.ts));
+        assert_int_equal(mail_tls_out(p.peer).length, hello.length);
+        assert_int_equal(p.filter->ops->feed(p.filter, 0, hello, &used), MAIL_OK);
+        assert_int_equal(used, 0);
+        assert_int_equal(p.filter->ops->out(p.filter).length, 0);
+        assert_int_equal(p.filter->ops->plain(p.filter).length, 0);
+        assert_int_equal(p.filter->ops->room(p.filter), 0);
+        assert_int_equal(net_tls_failure(p.ts).length, 0);
+        do_work(&sl);
+        assert_int_equal(sl.woken, ++steps);
+        to_filter(&p);
+        to_peer(&p);
+    }
+    peer_says(&p, "hello");
+    assert_span_equal(p.filter->ops->plain(p.filter), "hello");
+    assert_int_equal(sl.woken, steps); /* only handshakes are slow */
+    pair_close(&p);
+}
+
+static void does_itself_what_no_worker_can(void **state)
+{
+    slow_loop sl;
+    pair p;
+
+    (void)state;
+    slow_pair_open(&p, &sl, NULL);
+    sl.refuses = true;
+    shake_hands(&p);
+    assert_true(net_tls_is_ready(p.ts));
+    pair_close(&p);
+}
+
+static void tells_that_a_worker_failed(void **state)
+{
+    static const mail_span garbage = {"GET / HTTP/1.0\r\n\r\n", 18};
+    slow_loop sl;
+    size_t used;
+    pair p;
+
+    (void)state;
+    slow_pair_open(&p, &sl, NULL);
+    assert_int_equal(p.filter->ops->feed(p.filter, 0, garbage, &used), MAIL_OK);
+    do_work(&sl);
+    assert_int_equal(p.filter->ops->feed(p.filter, 0, garbage, &used), MAIL_EPROTO);
+    assert_true(net_tls_failure(p.ts).length > 0);
+    pair_close(&p);
+}
+
+/* With a worker under way, and with its outcome not taken. */
+static void may_go_before_a_worker_is_done(void **state)
+{
+    (void)state;
+    for (int done_first = 0; done_first < 2; done_first++) {
+        mail_test_walk mem;
+        slow_loop sl;
+        pair p;
+
+        mail_test_mem_init(&mem);
+        slow_pair_open(&p, &sl, &mem.mem);
+        to_filter(&p);
+        if (done_first) {
+            do_work(&sl);
+        }
+        pair_close(&p);
+        if (!done_first) {
+            do_work(&sl);
+        }
+        assert_int_equal(sl.woken, done_first);
+        mail_test_mem_check(&mem);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +356,10 @@ int main(void)
         cmocka_unit_test(ends_when_the_peer_says_so),
         cmocka_unit_test(takes_all_and_sends_none_of_it_after_a_failure),
         cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(leaves_what_takes_long_to_a_worker),
+        cmocka_unit_test(does_itself_what_no_worker_can),
+        cmocka_unit_test(tells_that_a_worker_failed),
+        cmocka_unit_test(may_go_before_a_worker_is_done),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

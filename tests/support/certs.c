@@ -87,9 +87,14 @@ void mail_test_cert_make(mail_test_cert *out, const mail_test_cert_options *opts
 
     assert_int_equal(gnutls_x509_crt_init(&crt), 0);
     assert_int_equal(gnutls_x509_privkey_init(&key), 0);
-    assert_int_equal(gnutls_x509_privkey_generate(
-                         key, GNUTLS_PK_EC, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
-                     0);
+    if (opts->is_rsa) {
+        assert_int_equal(gnutls_x509_privkey_generate(key, GNUTLS_PK_RSA, 2048, 0), 0);
+    } else {
+        assert_int_equal(
+            gnutls_x509_privkey_generate(key, GNUTLS_PK_EC,
+                                         GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
+            0);
+    }
     fill(crt, key, opts);
     if (opts->issuer != NULL) {
         gnutls_x509_crt_t issuer = load_certificate(opts->issuer->certificate);
@@ -146,6 +151,17 @@ mail_tls_context *mail_test_tls_asking_context(const mail_test_cert *shown,
     opts.ask_client_certificate = true;
     opts.trust = mail_span_text(authority->certificate);
     assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
+    return context;
+}
+
+mail_tls_context *mail_test_tls_slow_context(void)
+{
+    mail_test_cert cert;
+    mail_tls_context *context;
+
+    mail_test_cert_make(&cert, &(mail_test_cert_options){.is_rsa = true});
+    context = mail_test_tls_context(&cert, NULL);
+    mail_test_cert_free(&cert);
     return context;
 }
 

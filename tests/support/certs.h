@@ -13,6 +13,7 @@ typedef struct mail_test_cert {
 typedef struct mail_test_cert_options {
     const mail_test_cert *issuer; /* NULL: signs itself */
     bool is_authority;
+    bool is_rsa;             /* else a curve's */
     const char *dns_name;    /* a DNS name in it; NULL: none */
     const char *ip;          /* an IPv4 address in it; NULL: none */
     const char *address;     /* an e-mail address in it; NULL: none */
@@ -30,6 +31,9 @@ mail_tls_context *mail_test_tls_context(const mail_test_cert *shown, const mail_
 /* A server's context that shows `shown` and asks clients for certificates of `authority`. */
 mail_tls_context *mail_test_tls_asking_context(const mail_test_cert *shown,
                                                const mail_test_cert *authority);
+
+/* A server's context whose key is slow to sign with. */
+mail_tls_context *mail_test_tls_slow_context(void);
 
 /* What both ends of TLS in a test need. */
 typedef struct mail_test_tls {
