@@ -424,6 +424,56 @@ static void resumes_both_versions(void **state)
     }
 }
 
+static mail_tls_context *without_tickets(bool serves, const char *priority)
+{
+    mail_tls_context_options opts = MAIL_TLS_CONTEXT_OPTIONS_INIT;
+    mail_tls_pair pair = pair_of(&certs.mx);
+    mail_tls_context *context;
+
+    opts.pairs = &pair;
+    opts.pair_count = serves ? 1 : 0;
+    opts.no_trust = true;
+    opts.no_tickets = true;
+    opts.priority = priority;
+    assert_int_equal(mail_tls_context_create(&context, &opts, NULL), MAIL_OK);
+    return context;
+}
+
+/* Either end can do without. */
+static void resumes_nothing_without_tickets(void **state)
+{
+    static const char *const versions[] = {"NORMAL:-VERS-ALL:+VERS-TLS1.2",
+                                           "NORMAL:-VERS-ALL:+VERS-TLS1.3"};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * MAIL_COUNT(versions); i++) {
+        const char *version = versions[i / 2];
+        mail_tls_options opts = client_options(MAIL_TLS_VERIFY_NONE, "mx.b.example");
+        mail_tls_context *server =
+            i % 2 == 0 ? without_tickets(true, version) : server_context(&certs.mx, NULL);
+        mail_tls_context *client =
+            i % 2 == 0 ? client_context(version) : without_tickets(false, version);
+        mail_tls_facts facts;
+        char key[2048];
+        size_t length = 0;
+        wire *w;
+
+        mail_test_case(version);
+        w = connect_ends(mail_tls_context_ref(client), &opts, mail_tls_context_ref(server), NULL,
+                         0);
+        assert_int_equal(mail_tls_write(w->ends[SERVER], MAIL_SPAN("250 OK\r\n")), MAIL_OK);
+        run(w);
+        (void)mail_tls_resumption(w->ends[CLIENT], key, sizeof(key), &length);
+        disconnect(w);
+        opts.resume = mail_span_of(key, length);
+        w = connect_ends(client, &opts, server, NULL, 0);
+        assert_int_equal(w->last[CLIENT], MAIL_TLS_READY);
+        mail_tls_facts_read(w->ends[CLIENT], &facts);
+        assert_false(facts.resumed);
+        disconnect(w);
+    }
+}
+
 /* HOSTILE, section 11: what was believed once is judged anew. */
 /* Else it lies unacknowledged, and what the client has to say next with it. */
 static void answers_the_last_word_of_a_handshake(void **state)
@@ -866,6 +916,7 @@ int main(void)
         cmocka_unit_test(waits_for_the_verdict_it_asks_for),
         cmocka_unit_test(chooses_the_certificate_by_name),
         cmocka_unit_test(resumes_both_versions),
+        cmocka_unit_test(resumes_nothing_without_tickets),
         cmocka_unit_test(answers_the_last_word_of_a_handshake),
         cmocka_unit_test(verifies_who_is_resumed),
         cmocka_unit_test(goes_on_unverified_where_that_may_be),
