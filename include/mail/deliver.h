@@ -87,7 +87,8 @@ typedef struct mail_deliver_options {
 /**
  * Creates the agent and lets it begin.
  *
- * Ownership: borrows queue, resolver, store and log until destroy; takes `routes` if it succeeds.
+ * Ownership: borrows queue, resolver and log until destroy, and the store until then and until the
+ * loop has no work under way; takes `routes` if it succeeds.
  * Errors: MAIL_EINVAL for bad options, MAIL_ENOMEM, MAIL_ESYS.
  */
 MAIL_API int mail_deliver_create(mail_deliver **out, mail_loop *loop, mail_route_table *routes,

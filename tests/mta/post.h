@@ -125,8 +125,8 @@ static inline void post_close(post *p)
     p->deliver = NULL;
     mail_intake_close(p->intake);
     p->k.w.loop->ops->unbell(p->bell);
-    mail_store_destroy(p->store);
     kit_close(&p->k);
+    mail_store_destroy(p->store); /* a worker may have been left with it, but goes with the loop */
 }
 
 /* The same with one other host, which mail can be led to. */
