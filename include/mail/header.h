@@ -116,7 +116,21 @@ typedef struct mail_address_reader {
     bool in_group;  /* private */
 } mail_address_reader;
 
-/** `flags`: MAIL_PATH_…. Ownership: borrows `value` until the last use of the reader. */
+/** A flag of the reader beside those of MAIL_PATH_…. */
+enum {
+    /**
+     * Only what every reader of mail takes for the same mailboxes; all else is MAIL_EINVAL: groups
+     * (their names too), routes, addresses with blanks or comments inside, display names with an @
+     * or another special outside quotes.
+     */
+    MAIL_ADDRESS_STRICT = 0x100
+};
+
+/**
+ * `flags`: MAIL_PATH_…, MAIL_ADDRESS_STRICT.
+ *
+ * Ownership: borrows `value` until the last use of the reader.
+ */
 MAIL_API void mail_address_reader_init(mail_address_reader *reader, mail_span value,
                                        unsigned flags);
 

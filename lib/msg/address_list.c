@@ -7,6 +7,8 @@
  *     name-addr    = [display-name] [CFWS] "<" [obs-route] addr-spec ">" [CFWS]
  *     group        = display-name ":" [mailbox-list] ";"
  *
+ * MAIL_ADDRESS_STRICT keeps to what is left when the obsolete forms and groups are gone.
+ *
  * Only tokens are told apart here. What may be an address is gathered without its
  * blanks and comments and judged by the one parser of paths.
  */
@@ -25,6 +27,7 @@ typedef struct draft {
     mail_span written;   /* where it stands, from its first to its last token */
     bool ends_with_word; /* a word next would stand beside it, as in a display name */
     bool is_phrase;      /* two words stood side by side: no address */
+    bool has_special;    /* what stands in no display name unless it is quoted; dots do */
     bool is_long;        /* more than fits */
     mail_span comment;   /* the last one, without its parentheses */
 } draft;
@@ -36,6 +39,7 @@ static void draft_begin(draft *dr, const char *text)
     dr->written = mail_span_of(NULL, 0);
     dr->ends_with_word = false;
     dr->is_phrase = false;
+    dr->has_special = false;
     dr->is_long = false;
 }
 
@@ -138,10 +142,12 @@ static bool take_token(mail_span *in, draft *dr)
         break;
     case '[':
         n = delimited_length(*in, ']');
+        dr->has_special = true;
         draft_take(dr, mail_span_first(*in, n), true);
         break;
     default:
         n = word_length(*in);
+        dr->has_special = dr->has_special || (n == 0 && in->data[0] != '.');
         draft_take(dr, mail_span_first(*in, n > 0 ? n : 1), n > 0);
         n = n > 0 ? n : 1;
     }
@@ -168,6 +174,17 @@ static void skip_to_comma(mail_span *in, draft *dr)
     }
 }
 
+static bool is_strict(const mail_address_reader *reader)
+{
+    return (reader->flags & MAIL_ADDRESS_STRICT) != 0;
+}
+
+/* An address in one piece: `length` octets were gathered, none passed over, and no route. */
+static bool is_whole(mail_span written, size_t length)
+{
+    return written.length == length && (length == 0 || written.data[0] != '@');
+}
+
 /* `<address>`, and nothing but comments up to the next comma. */
 static int read_angle(mail_address_reader *reader, draft *dr, mail_address *mailbox)
 {
@@ -180,6 +197,9 @@ static int read_angle(mail_address_reader *reader, draft *dr, mail_address *mail
         return MAIL_EINVAL;
     }
     mailbox->written = dr->written;
+    if (is_strict(reader) && !is_whole(dr->written, dr->length - 1)) {
+        return MAIL_EINVAL;
+    }
     draft_add(dr, MAIL_SPAN(">"), false);
     reader->rest = mail_span_from(reader->rest, 1);
     if (dr->is_long) {
@@ -202,7 +222,8 @@ static int read_addr_spec(mail_address_reader *reader, draft *dr, mail_address *
     if (dr->is_long) {
         return MAIL_ELIMIT;
     }
-    if (dr->is_phrase || dr->length == 0) {
+    if (dr->is_phrase || dr->length == 0 ||
+        (is_strict(reader) && !is_whole(dr->written, dr->length))) {
         return MAIL_EINVAL;
     }
     mailbox->written = dr->written;
@@ -221,7 +242,7 @@ static int read_mailbox(mail_address_reader *reader, draft *dr, mail_address *ma
     if (reader->rest.length > 0 && reader->rest.data[0] == '<') {
         mailbox->display =
             ascii_trim(mail_span_first(start, start.length - reader->rest.length), " \t\r\n");
-        code = read_angle(reader, dr, mailbox);
+        code = is_strict(reader) && dr->has_special ? MAIL_EINVAL : read_angle(reader, dr, mailbox);
     } else {
         code = read_addr_spec(reader, dr, mailbox);
     }
@@ -231,14 +252,14 @@ static int read_mailbox(mail_address_reader *reader, draft *dr, mail_address *ma
     return code;
 }
 
-/* The name of a group and its colon; false when something else comes first. */
+/* The name of a group and its colon; false when something else comes first, or must. */
 static bool take_group_name(mail_address_reader *reader, draft *dr)
 {
     mail_span in = reader->rest;
 
     draft_begin(dr, "");
-    if (reader->in_group || !take_until(&in, "<:,;", dr) || in.length == 0 || in.data[0] != ':' ||
-        dr->length == 0) {
+    if (reader->in_group || is_strict(reader) || !take_until(&in, "<:,;", dr) || in.length == 0 ||
+        in.data[0] != ':' || dr->length == 0) {
         return false;
     }
     reader->rest = mail_span_from(in, 1);

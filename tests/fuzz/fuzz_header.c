@@ -47,9 +47,8 @@ static void check_scan(mail_span in, size_t slice)
     require(whole.has_bare_cr == cut.has_bare_cr && whole.has_bare_lf == cut.has_bare_lf);
 }
 
-static void check_mailboxes(mail_span value)
+static void check_mailboxes(mail_span value, unsigned flags)
 {
-    unsigned flags = MAIL_PATH_UTF8 | MAIL_PATH_BARE | MAIL_PATH_NULL;
     mail_address_reader reader;
     mail_address mailbox;
     size_t left = value.length;
@@ -71,6 +70,7 @@ static void check_mailboxes(mail_span value)
 
 static void check_fields(mail_span in)
 {
+    unsigned flags = MAIL_PATH_UTF8 | MAIL_PATH_BARE | MAIL_PATH_NULL;
     mail_header_reader reader;
     mail_field field;
     size_t end = 0;
@@ -84,7 +84,8 @@ static void check_fields(mail_span in)
         require(field.offset == end && field.raw.data == in.data + end);
         end += field.raw.length;
         require(mail_header_unfold(field.value, line) <= field.value.length);
-        check_mailboxes(field.value);
+        check_mailboxes(field.value, flags);
+        check_mailboxes(field.value, flags | MAIL_ADDRESS_STRICT);
         mail_date_parse(field.value, &when, NULL);
     }
     require(mail_header_reader_body(&reader) >= end &&

@@ -109,6 +109,53 @@ static void lets_through_what_the_flags_allow(void **state)
     assert_string_equal(got, "root null \303\274@\303\274.de ! ");
 }
 
+/* What another reader could take for other mailboxes is none. */
+static void takes_strictly_what_all_read_alike(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *in;
+        const char *want;
+    } rows[] = {
+        {"several", " a@b,\r\n c@d ", "a@b c@d "},
+        {"a name alone", "root", "root "},
+        {"display name", "John Q. Public <a@b>", "a@b(John Q. Public) "},
+        {"quoted display name", "\"x@y, z:\" <a@b>", "a@b(\"x@y, z:\") "},
+        {"folded display name", "\"x\r\n y\"\r\n <a@b>", "a@b(\"x\r\n y\") "},
+        {"comments round it", "x (v) <(x) a@b (y)> (z), a@b (x@y)", "a@b(x (v)) a@b(x@y) "},
+        {"quoted local part", "\"a b\"@c", "\"a b\"@c "},
+        {"literal", "<a@[127.0.0.1]>", "a@[127.0.0.1] "},
+        {"empty elements", ", a@b,,", "a@b "},
+        {"address as display name", "x@y <a@b>, c@d", "! c@d "},
+        {"brackets in the display name", "[x] <a@b>, c@d", "! c@d "},
+        {"closing bracket", "x> <a@b>, c@d", "! c@d "},
+        {"backslash", "\\x <a@b>, c@d", "! c@d "},
+        {"group", "g: a@b;, c@d", "g ! c@d "},
+        {"group with an address for a name", "x@y: a@b;", "x@y ! "},
+        {"empty group", "g:;", "g ! "},
+        {"empty group behind", "a@b, g g:;", "a@b ! "},
+        {"nameless group", ":a@b;, c@d", "! c@d "},
+        {"route", "<@a:c@d>, e@f", "! e@f "},
+        {"bare route", "@a:c@d, e@f", "! e@f "},
+        {"blank behind a dot", "x. a@b, c@d", "! c@d "},
+        {"blank before the at", "a @b, c@d", "! c@d "},
+        {"blank in brackets", "<x. a@b>, c@d", "! c@d "},
+        {"fold inside", "a@b.\r\n c, d@e", "! d@e "},
+        {"fold in a quoted local part", "\"a\r\n b\"@c, d@e", "! d@e "},
+        {"comment inside", "x(,)@b, c@d", "! c@d "},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(rows); i++) {
+        char got[400];
+
+        mail_test_case(rows[i].name);
+        read_all(mail_span_text(rows[i].in), MAIL_PATH_BARE | MAIL_ADDRESS_STRICT, got,
+                 sizeof(got));
+        assert_string_equal(got, rows[i].want);
+    }
+}
+
 static void says_where_an_address_stands(void **state)
 {
     static const struct {
@@ -183,6 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_mailboxes_in_all_forms),
         cmocka_unit_test(lets_through_what_the_flags_allow),
+        cmocka_unit_test(takes_strictly_what_all_read_alike),
         cmocka_unit_test(says_where_an_address_stands),
         cmocka_unit_test(refuses_nul_and_addresses_without_end),
         cmocka_unit_test(stays_linear_on_what_never_ends),
