@@ -47,21 +47,30 @@ static const mail_reply *judge_field(const submit *sb, mail_span value)
     return code == MAIL_ENOENT ? NULL : &NO_AUTHOR;
 }
 
-static bool has_nul(mail_span header)
+/*
+ * Whether the header is the same for everybody: it ends with an empty line or the message, and
+ * has no NUL and, which BDAT lets through, no CR or LF by itself.
+ */
+static bool is_sound(mail_span message, size_t body)
 {
-    return header.length > 0 && memchr(header.data, '\0', header.length) != NULL;
+    mail_scan scan;
+
+    mail_scan_init(&scan);
+    mail_scan_feed(&scan, mail_span_first(message, body));
+    mail_scan_end(&scan);
+    return scan.header_size == body && (scan.in_body || body == message.length) && !scan.has_nul &&
+           !scan.has_bare_cr && !scan.has_bare_lf;
 }
 
 /*
  * Every author, however often the field is there, as nobody knows which one a reader will be
  * shown. For the same reason nothing that could be read as one may follow where the
- * header ends for us: completing parts it off, else it is refused.
+ * header ends for us.
  */
 static const mail_reply *judge(const submit *sb, mail_span message)
 {
     mail_header_reader reader;
     mail_field field;
-    size_t body;
     int code;
 
     mail_header_reader_init(&reader, message);
@@ -75,12 +84,7 @@ static const mail_reply *judge(const submit *sb, mail_span message)
     if (code != MAIL_ENOENT) {
         return &TOO_LONG;
     }
-    body = mail_header_reader_body(&reader);
-    if (has_nul(mail_span_first(message, body)) ||
-        (!sb->completes && body < sb->scan.header_size)) {
-        return &MALFORMED;
-    }
-    return NULL;
+    return is_sound(message, mail_header_reader_body(&reader)) ? NULL : &MALFORMED;
 }
 
 /* Message-ID and addresses without a domain get that of our users, if it is a name. */
@@ -145,19 +149,22 @@ static int pour(submit *sb)
     return MAIL_OK;
 }
 
-/* The header is whole. */
+/*
+ * The header is whole. What goes out is what is judged: completing takes a line away here, parts
+ * off what is no field there, and no one must be able to hide behind either.
+ */
 static int release(submit *sb)
 {
-    sb->refusal = judge(sb, mail_sink_memory_bytes(&sb->held));
-    if (sb->refusal != NULL) {
-        return MAIL_EPERM;
-    }
     if (sb->completes) {
         int code = complete(sb);
 
         if (code != MAIL_OK) {
             return code;
         }
+    }
+    sb->refusal = judge(sb, mail_sink_memory_bytes(&sb->held));
+    if (sb->refusal != NULL) {
+        return MAIL_EPERM;
     }
     sb->state = SUBMIT_POURS;
     sb->poured = 0;

@@ -14,8 +14,8 @@
 
 /*
  * A sink in front of another: the message of a user that has logged in. Its header is held until
- * it is whole, then judged (who may say that a message is from whom?) and, in a submission
- * service, completed (RFC 6409, section 8). The body streams through behind it.
+ * it is whole, then, in a submission service, completed (RFC 6409, section 8) and, as it goes
+ * out, judged (who may say that a message is from whom?). The body streams through behind it.
  *
  *   HOLDS_HEADER --header whole--> POURS --all poured--> PASSES
  */

@@ -366,6 +366,35 @@ static void lets_no_author_follow_what_ends_the_header(void **state)
     desk_close(&d);
 }
 
+/* Completing takes away the first line of a mailbox file, and must not let in what is below. */
+static void judges_what_stands_below_the_line_of_a_mailbox_file(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *content;
+        const char *want;
+    } cases[] = {
+        {"another", "From x\r\nFrom: ceo@example.net\r\n\r\nbody\r\n", "550 5.7.1"},
+        {"another, resent", "From x\r\nResent-Sender: ceo@example.net\r\n\r\nbody\r\n",
+         "550 5.7.1"},
+        {"whatever it says",
+         "From a ::anna@example.org,;\r\nResent-From:\r\n b.ne (x) \"y\" <anna>;\r\n"
+         "Resent-From:\r\n b.net\r\n\r\n",
+         "550 5.7.1"},
+        {"own", "From x\r\nFrom: anna@example.org\r\n\r\nbody\r\n", "250"},
+    };
+    desk d;
+
+    (void)state;
+    desk_open(&d, WORLD_POLL);
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_test_case(cases[i].name);
+        free(submit(&d, &d.submission, "anna@example.org", cases[i].content, cases[i].want));
+        free(submit(&d, &d.smtp, "anna@example.org", cases[i].content, "550 5.6.0"));
+    }
+    desk_close(&d);
+}
+
 static void refuses_headers_that_are_too_long(void **state)
 {
     size_t size = 300000;
@@ -587,6 +616,7 @@ int main(void)
         cmocka_unit_test(judges_every_author),
         cmocka_unit_test(takes_odd_sets_of_resent_fields),
         cmocka_unit_test(lets_no_author_follow_what_ends_the_header),
+        cmocka_unit_test(judges_what_stands_below_the_line_of_a_mailbox_file),
         cmocka_unit_test(refuses_headers_that_are_too_long),
         cmocka_unit_test(streams_what_follows_the_header),
         cmocka_unit_test(knows_the_users_of_now),

@@ -219,6 +219,13 @@ static void says_what_is_wrong_with_a_header(void **state)
         {"not whole at the end", "From: eve@example.net", 0, true, 550},
         {"NUL", "X: \0\r\n\r\n", 8, true, 550},
         {"NUL where nothing is added", "X: \0\r\n\r\n", 8, false, 550},
+        {"CR", "X: y\rFrom: eve@example.net\r\n\r\n", 0, true, 550},
+        {"CR where nothing is added", "X: y\rFrom: eve@example.net\r\n\r\n", 0, false, 550},
+        {"CR at the end", "X: y\r", 0, false, 550},
+        {"LF", "X: y\nFrom: eve@example.net\r\n\r\n", 0, true, 550},
+        {"LF where nothing is added", "X: y\r\n\nFrom: eve@example.net\r\n\r\n", 0, false, 550},
+        {"no field", "X: y\r\nno field\r\n\r\n", 0, false, 550},
+        {"no field at the end", "X: y\r\nno field", 0, false, 550},
     };
     desk d;
 
@@ -246,6 +253,26 @@ static void says_what_is_wrong_with_a_header(void **state)
     desk_close(&d);
 }
 
+/* BDAT is not looked at: what has LF for line ends is completed all the same. */
+static void mends_line_ends_of_the_header(void **state)
+{
+    desk d;
+
+    (void)state;
+    desk_open(&d);
+    desk_begin(&d, true);
+    assert_int_equal(write_all(&d,
+                               MAIL_SPAN("From: anna@example.org\n"
+                                         "Date: Mon, 13 Nov 2023 10:00:00 +0100\n"
+                                         "Message-ID: <1@client.example>\nTo: eve@example.net\n"
+                                         "\nbody\r\nof two lines\r\n"),
+                               10000),
+                     MAIL_OK);
+    assert_int_equal(mail_sink_finish(&d.sb->sink, on_finished, &d), MAIL_OK);
+    assert_span_equal(mail_span_of(d.bytes, d.box.length), MESSAGE);
+    desk_close(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +281,7 @@ int main(void)
         cmocka_unit_test(tells_of_what_goes_wrong_behind_it),
         cmocka_unit_test(gives_up_when_its_writer_goes),
         cmocka_unit_test(says_what_is_wrong_with_a_header),
+        cmocka_unit_test(mends_line_ends_of_the_header),
     };
 
     return mail_test_run(tests);
