@@ -32,19 +32,33 @@ static bool names_author(mail_span field)
     return false;
 }
 
+/* A backslash at a line's end: to some it escapes what the next line begins with. */
+static bool escapes_line_end(mail_span value)
+{
+    for (size_t i = 1; i < value.length; i++) {
+        if (value.data[i - 1] == '\\' && (value.data[i] == '\r' || value.data[i] == '\n')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* At least one mailbox, each the user's own, in no form that somebody could read as another's. */
 static const mail_reply *judge_field(const submit *sb, mail_span value)
 {
     mail_address_reader reader;
     mail_address mailbox;
+    bool has_any = false;
     int code;
 
-    mail_address_reader_init(&reader, value, MAIL_PATH_UTF8 | MAIL_PATH_BARE);
+    mail_address_reader_init(&reader, value, MAIL_PATH_UTF8 | MAIL_PATH_BARE | MAIL_ADDRESS_STRICT);
     while ((code = mail_address_reader_next(&reader, &mailbox)) == MAIL_OK) {
         if (!sender_is_allowed(sb->rcv, mail_span_text(sb->user), &mailbox.path)) {
             return &NOT_YOURS;
         }
+        has_any = true;
     }
-    return code == MAIL_ENOENT ? NULL : &NO_AUTHOR;
+    return code == MAIL_ENOENT && has_any && !escapes_line_end(value) ? NULL : &NO_AUTHOR;
 }
 
 /*

@@ -3,7 +3,8 @@
  * A user's message, its header completed or not (the first octet says), into a sink that has as
  * much room as the second octet says. However it comes, in pieces or whole, the same must
  * come of it; and what was completed must be found good as it is, with nothing behind its end
- * that could be read as one more field.
+ * that could be read as one more field, and must name no author but the user to a reader that
+ * knows nothing but quotes, comments and what is round an @.
  */
 #include <stdlib.h>
 
@@ -145,6 +146,134 @@ static int submit_all(tight *t, mail_span text, size_t piece, size_t room, bool 
     return code;
 }
 
+static bool is_author(mail_span field)
+{
+    static const char *const names[] = {"From", "Sender", "Resent-From", "Resent-Sender"};
+
+    for (size_t i = 0; i < MAIL_COUNT(names); i++) {
+        if (mail_span_equal_nocase(field, mail_span_text(names[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Past the quoted text or comment that begins at `at`. */
+static size_t skip(mail_span value, size_t at)
+{
+    bool quoted = value.data[at] == '"';
+    size_t depth = 1;
+
+    while (depth > 0) {
+        at++;
+        require(at < value.length);
+        switch (value.data[at]) {
+        case '\\':
+            at++;
+            require(at < value.length && value.data[at] != '\r');
+            break;
+        case '"':
+            depth -= quoted ? 1 : 0;
+            break;
+        case '(':
+            depth += quoted ? 0 : 1;
+            break;
+        case ')':
+            depth -= quoted ? 0 : 1;
+            break;
+        }
+    }
+    return at + 1;
+}
+
+/* Whether it ends a word for somebody. */
+static bool is_end(char c)
+{
+    return strchr(" \t\r\n<>,;:()\"", c) != NULL;
+}
+
+static bool is_ascii(mail_span text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        if ((text.data[i] & 0x80) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What is round each @ outside of quotes is the user's, which may have been spelled in UTF-8. */
+static void check_author(mail_span value)
+{
+    size_t from = 0; /* of the present word */
+    size_t at = 0;
+
+    while (at < value.length) {
+        char c = value.data[at];
+
+        require(c != ':' && c != '\0');
+        if (c == '"' || c == '(') {
+            at = skip(value, at);
+            from = at;
+        } else if (c == '@') {
+            mail_span local = mail_span_of(value.data + from, at - from);
+            mail_span domain;
+            size_t end = at + 1;
+
+            while (end < value.length && !is_end(value.data[end])) {
+                end++;
+            }
+            domain = mail_span_of(value.data + at + 1, end - at - 1);
+            require((local.length == 0 && from > 0 && value.data[from - 1] == '"') ||
+                    mail_span_equal_nocase(local, MAIL_SPAN("anna")));
+            require(!is_ascii(domain) || mail_span_equal_nocase(domain, MAIL_SPAN("example.org")));
+            at = end;
+            from = end;
+        } else {
+            at++;
+            from = is_end(c) ? at : from;
+        }
+    }
+}
+
+/* Of a line of the header: it ends with CRLF or is the last. */
+static size_t line_length(mail_span text)
+{
+    const char *cr = memchr(text.data, '\r', text.length);
+    const char *lf = memchr(text.data, '\n', text.length);
+
+    require(cr == NULL ? lf == NULL : lf == cr + 1);
+    return cr != NULL ? (size_t)(lf - text.data) + 1 : text.length;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Lines up to the first empty one: all are fields or go on with one, whoever reads them. */
+static void check_authors(mail_span text)
+{
+    while (text.length > 0 && text.data[0] != '\r') {
+        size_t n = line_length(text);
+        const char *colon = memchr(text.data, ':', n);
+        size_t name;
+
+        require(colon != NULL);
+        while (n < text.length && is_blank(text.data[n])) {
+            n += line_length(mail_span_from(text, n));
+        }
+        name = (size_t)(colon - text.data);
+        while (name > 0 && is_blank(text.data[name - 1])) {
+            name--;
+        }
+        if (is_author(mail_span_first(text, name))) {
+            check_author(mail_span_of(colon + 1, (size_t)(text.data + n - colon - 1)));
+        }
+        text = mail_span_from(text, n);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     bool completes;
@@ -166,6 +295,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         require(equal_but_for_the_id(out, mail_sink_memory_bytes(&pieces.kept)));
         require(completes || mail_span_equal(out, text));
+        check_authors(out);
         require(submit_all(&again, out, SIZE_MAX, 65536, false) == MAIL_OK);
         require(mail_span_equal(out, mail_sink_memory_bytes(&again.kept)));
         mail_sink_memory_deinit(&again.kept);
