@@ -74,7 +74,7 @@ static void drop_tables(pop3d_tables *tables)
 {
     mail_accounts_release(tables->accounts);
     mail_tls_context_unref(tables->tls);
-    *tables = (pop3d_tables){NULL};
+    *tables = (pop3d_tables){.accounts = NULL};
 }
 
 static bool wants_tls(const pop3d_config *config)
@@ -91,7 +91,7 @@ static int read_tables(pop3d_tables *tables, const pop3d_config *config, mail_er
 {
     int code;
 
-    *tables = (pop3d_tables){NULL};
+    *tables = (pop3d_tables){.accounts = NULL};
     code = mail_accounts_load(&tables->accounts, config->users, NULL, err);
     if (code == MAIL_OK) {
         code = tls_files_load(&config->server.tls, &tables->tls, err);

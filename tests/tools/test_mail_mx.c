@@ -189,8 +189,8 @@ static void says_what_is_wrong_in_one_line(void **state)
         "--resolver",
         "--resolver nowhere a.example",
         "--resolver 127.0.0.1:0 a.example",
-        "--resolver=1.1.1.1 --resolver=1.1.1.2 --resolver=1.1.1.3 --resolver=1.1.1.4 "
-        "--resolver=1.1.1.5 --resolver=1.1.1.6 --resolver=::7 --resolver=::8 --resolver=::9 a.test",
+        ("--resolver=1.1.1.1 --resolver=1.1.1.2 --resolver=1.1.1.3 --resolver=1.1.1.4 "
+         "--resolver=1.1.1.5 --resolver=1.1.1.6 --resolver=::7 --resolver=::8 --resolver=::9 a.test"),
         "--json=yes a.example",
     };
     static run r;
