@@ -77,12 +77,15 @@ static void enter(mail_loop_uv *lp)
 
 static void on_ringer(uv_idle_t *idle);
 
-/* The ringer is started here, since a bell may be rung by a signal's handler. */
+/*
+ * The ringer is started here, since a bell may be rung by a signal's handler. What was called may
+ * have destroyed the loop: then nobody is left to be called, and the ringer's memory will go.
+ */
 static void leave(mail_loop_uv *lp)
 {
     atomic_store_explicit(&lp->inside, NULL, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst); /* from here on a handler rings from outside */
-    if (atomic_load_explicit(&lp->has_rung, memory_order_relaxed)) {
+    if (atomic_load_explicit(&lp->has_rung, memory_order_relaxed) && !lp->destroyed) {
         uv_idle_start(&lp->ringer, on_ringer);
     }
 }
