@@ -43,6 +43,8 @@ int drop_list_suffix(const mail_files *fs, const char *spool, const char *suffix
                      bool (*fn)(const char *name, void *arg), void *arg);
 /* Whether the file still has its name: an operator may have changed his mind about it. */
 bool drop_is_there(const mail_files *fs, const char *spool, const char *name);
+/* Whether it is a folder's. */
+bool drop_is_dir(const mail_files *fs, const char *spool, const char *name);
 /* Gives it another one. MAIL_ENOENT: it is gone. */
 int drop_rename(const mail_files *fs, const char *spool, const char *name, const char *other);
 int drop_remove(const mail_files *fs, const char *spool, const char *name);

@@ -457,6 +457,19 @@ bool drop_is_there(const mail_files *fs, const char *spool, const char *name)
     return is_there;
 }
 
+bool drop_is_dir(const mail_files *fs, const char *spool, const char *name)
+{
+    int dir = drop_open_dir(fs, spool);
+    file_info info;
+    bool is_dir = false;
+
+    if (dir >= 0) {
+        is_dir = fs->ops->info_at(fs, dir, name, &info) == 0 && info.is_dir;
+        fs->ops->close(fs, dir);
+    }
+    return is_dir;
+}
+
 int drop_rename(const mail_files *fs, const char *spool, const char *name, const char *other)
 {
     int dir = drop_open_dir(fs, spool);
@@ -494,13 +507,15 @@ typedef struct sweeping {
     char names[SWEPT_MAX][MAIL_DROP_NAME_SIZE];
 } sweeping;
 
+/* A folder is not to be removed so, and must not have the place of what is. */
 static int sweep_one(const char *name, void *arg)
 {
     sweeping *sw = arg;
     file_info info;
 
     if (!ends_in(name, DROP_PARTIAL) || strlen(name) >= MAIL_DROP_NAME_SIZE ||
-        sw->fs->ops->info_at(sw->fs, sw->dir, name, &info) < 0 || info.mtime >= sw->limit) {
+        sw->fs->ops->info_at(sw->fs, sw->dir, name, &info) < 0 || info.is_dir ||
+        info.mtime >= sw->limit) {
         return 0;
     }
     memcpy(sw->names[sw->count++], name, strlen(name) + 1);

@@ -16,14 +16,17 @@ const drop_shelved *drop_shelf_find(const drop_shelf *shelf, const char *name)
     return NULL;
 }
 
-/* A place for one more: a new one, or that of a file which nobody has met since long. */
-static drop_shelved *make_place(drop_shelf *shelf, mail_time now)
+/*
+ * A place for one more: a new one, or that of a file which nobody has met since long. One that
+ * would be taken twice may have the place of one that would only be tried.
+ */
+static drop_shelved *make_place(drop_shelf *shelf, bool is_safe, mail_time now)
 {
     if (shelf->count < DROP_SHELF_MAX) {
         return &shelf->items[shelf->count++];
     }
     for (size_t i = 0; i < shelf->count; i++) {
-        if (shelf->items[i].again_at + PAUSE < now) {
+        if (shelf->items[i].again_at + PAUSE < now || (is_safe && !shelf->items[i].is_safe)) {
             return &shelf->items[i];
         }
     }
@@ -35,7 +38,7 @@ bool drop_shelf_put(drop_shelf *shelf, const char *name, bool is_safe, mail_time
     drop_shelved *item = (drop_shelved *)(uintptr_t)drop_shelf_find(shelf, name);
 
     if (item == NULL) {
-        item = make_place(shelf, now);
+        item = make_place(shelf, is_safe, now);
         if (item == NULL) {
             return false;
         }

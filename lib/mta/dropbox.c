@@ -52,6 +52,8 @@ struct dropbox {
     drop_name *names; /* of the last look, oldest first */
     size_t name_count;
     size_t next;
+    size_t skip;    /* names that the next look passes over */
+    size_t skipped; /* and this one has */
     drop_shelf shelf;
     mail_timer *sync_timer;
     bool must_sync; /* files were removed, which a loss of power might bring back */
@@ -99,15 +101,20 @@ static void say_stuck(const taking *tk, int code)
     tk->box->is_stuck = true;
 }
 
-/* A file that nothing can be done about is said once, and tried less and less often. */
+/*
+ * A file that nothing can be done about is said once, and tried less and less often. When there are
+ * too many to remember, others still have their turn, unless one would be taken again and again.
+ */
 static void shelve(taking *tk, const char *what, bool is_safe, int code)
 {
     struct dropbox *box = tk->box;
+    bool is_known = drop_shelf_find(&box->shelf, tk->name) != NULL;
+    bool is_kept = drop_shelf_put(&box->shelf, tk->name, is_safe, mail_loop_now(box->rcv->loop));
 
-    if (drop_shelf_find(&box->shelf, tk->name) == NULL) {
-        say(tk, MAIL_LOG_ERROR, what, code);
+    if (!is_known) {
+        say(tk, is_kept || is_safe ? MAIL_LOG_ERROR : MAIL_LOG_DEBUG, what, code);
     }
-    if (!drop_shelf_put(&box->shelf, tk->name, is_safe, mail_loop_now(box->rcv->loop))) {
+    if (!is_kept && is_safe) {
         rest(box);
     }
 }
@@ -136,53 +143,12 @@ static void make_last(void *arg)
     }
 }
 
-/* The queue has it: here it would only be taken again. */
-static void remove_safe(taking *tk)
-{
-    struct dropbox *box = tk->box;
-    int code = drop_remove(box->fs, box->spool, tk->name);
-
-    if (code == MAIL_OK) {
-        expect_sync(box);
-        drop_shelf_take(&box->shelf, tk->name);
-        say(tk, MAIL_LOG_DEBUG, "taken from drop", code);
-    } else {
-        shelve(tk, "taken from drop, but not removed", true, code);
-    }
-}
-
 /* The file is done with, safe or for a later look. */
 static void leave(taking *tk)
 {
     mail_drop_close(tk->drop);
     tk->drop = NULL;
     tk->is_safe_soon = false;
-}
-
-static void finished(int code, taking *tk)
-{
-    leave(tk);
-    if (code == MAIL_OK) {
-        tk->box->is_stuck = false;
-        remove_safe(tk);
-    } else {
-        rest(tk->box);
-    }
-}
-
-static void on_finished(int code, void *arg)
-{
-    taking *tk = arg;
-
-    finished(code, tk);
-    go(tk->box);
-}
-
-static void abandon(taking *tk, int code)
-{
-    say_stuck(tk, code);
-    mail_sink_abort(&tk->message->sink);
-    finished(code, tk);
 }
 
 /* One that can never be taken is put out of the way, or it would be tried for ever. */
@@ -197,6 +163,66 @@ static void set_aside(taking *tk, int code)
         shelve(tk, "neither taken from drop nor set aside", false, code);
     }
     leave(tk);
+}
+
+/* The queue has it: here it would only be taken again. */
+static void remove_safe(taking *tk)
+{
+    struct dropbox *box = tk->box;
+    int code = drop_remove(box->fs, box->spool, tk->name);
+
+    if (code == MAIL_OK) {
+        expect_sync(box);
+        drop_shelf_take(&box->shelf, tk->name);
+        say(tk, MAIL_LOG_DEBUG, "taken from drop", code);
+    } else if (drop_is_dir(box->fs, box->spool, tk->name)) {
+        set_aside(tk, MAIL_EDAMAGED); /* whoever dropped it has put that in its place */
+    } else {
+        shelve(tk, "taken from drop, but not removed", true, code);
+    }
+}
+
+/* There is room, but not for that much: anybody can make a file that is long and holds nothing. */
+static bool is_too_large(const taking *tk, int code)
+{
+    return code == MAIL_ENOSPC && mail_queue_has_room(tk->box->rcv->opts.queue, 0) == MAIL_OK;
+}
+
+static void finished(int code, taking *tk)
+{
+    leave(tk);
+    if (code == MAIL_OK) {
+        tk->box->is_stuck = false;
+        remove_safe(tk);
+    } else {
+        rest(tk->box);
+    }
+}
+
+/* The queue does not take it. Others may be smaller, or fare no better. */
+static void turn_down(taking *tk, int code)
+{
+    if (is_too_large(tk, code)) {
+        shelve(tk, "too large to be taken from drop", false, code);
+        leave(tk);
+    } else {
+        say_stuck(tk, code);
+        finished(code, tk);
+    }
+}
+
+static void on_finished(int code, void *arg)
+{
+    taking *tk = arg;
+
+    finished(code, tk);
+    go(tk->box);
+}
+
+static void abandon(taking *tk, int code)
+{
+    mail_sink_abort(&tk->message->sink);
+    turn_down(tk, code);
 }
 
 /* The disk does not give back what is in it, now or for ever. Others may be sound. */
@@ -335,8 +361,7 @@ static void begin(taking *tk)
     }
     mail_envelope_deinit(&envelope);
     if (code != MAIL_OK) {
-        say_stuck(tk, code);
-        finished(code, tk);
+        turn_down(tk, code);
         return;
     }
     memcpy(tk->id, tk->message->id, sizeof(tk->id));
@@ -423,6 +448,10 @@ static bool note_name(const char *name, void *arg)
     if (drop_shelf_rests(&box->shelf, name, mail_loop_now(box->rcv->loop))) {
         return true;
     }
+    if (box->skipped < box->skip) {
+        box->skipped++;
+        return true;
+    }
     snprintf(box->names[box->name_count++], sizeof(drop_name), "%s", name);
     return box->name_count < NAMES_MAX;
 }
@@ -442,6 +471,27 @@ static void sweep(struct dropbox *box)
     }
 }
 
+/*
+ * The folder has its names in an order of its own. After a look that is full the next one begins
+ * behind it, so that however many names stay there, all others have their turn.
+ */
+static int list_names(struct dropbox *box)
+{
+    int code;
+
+    box->name_count = 0;
+    box->next = 0;
+    box->skipped = 0;
+    code = drop_list(box->fs, box->spool, note_name, box);
+    if (box->name_count == NAMES_MAX) {
+        box->skip += NAMES_MAX;
+    } else if (box->skip > 0) { /* that was the end */
+        box->skip = 0;
+        set_timer(box, box->name_count == 0 ? 0 : LOOK_INTERVAL);
+    }
+    return code;
+}
+
 static void look(void *arg)
 {
     struct dropbox *box = arg;
@@ -454,9 +504,7 @@ static void look(void *arg)
     if (box->next < box->name_count) {
         return; /* there is enough to do */
     }
-    box->name_count = 0;
-    box->next = 0;
-    if (drop_list(box->fs, box->spool, note_name, box) == MAIL_OK && box->name_count > 0) {
+    if (list_names(box) == MAIL_OK && box->name_count > 0) {
         qsort(box->names, box->name_count, sizeof(drop_name), compare);
         go(box);
     }

@@ -110,6 +110,21 @@ class Shared(World):
                                  stdout=subprocess.PIPE, timeout=PATIENCE)
         self.assertEqual((checked.returncode, checked.stderr.count(b"set aside")), (65, 7), checked)
 
+    def test_nothing_that_stays_there_keeps_the_others_waiting(self):
+        """Files that hold less than they are long, and more of those that can't be set aside than are remembered."""
+        drop = str(self.drop)
+        relay = self.serve()
+        for code in (f"f = open({drop!r} + '/0.part', 'wb'); f.write({GOOD!r}); f.truncate(1 << 42); f.close(); "
+                     f"os.chmod({drop!r} + '/0.part', 0o644); os.rename({drop!r} + '/0.part', {drop!r} + '/0.mail')",
+                     f"[(os.mkdir({drop!r} + '/0%d.mail.bad' % n), open({drop!r} + '/0%d.mail' % n, 'w')) "
+                     "for n in range(100)]"):
+            self.assertEqual(self.attempt(BOB, GROUP, code), "", code)
+        wait_for(lambda: "too large to be taken from drop file=0.mail" in relay.log() and
+                 "neither taken from drop nor set aside" in relay.log(), "the log")
+        for count in range(1, 4):
+            self.send(ALICE)
+            self.wait_messages(relay.mail / "b.example" / "b1", count)
+
     def test_other_modes_are_warned_about(self):
         for mode, reason in ((0o730, "remove and rename each other"), (0o1770, "see whose mail there is")):
             self.drop.chmod(mode)

@@ -23,6 +23,8 @@ typedef struct stubborn {
     int open_error;           /* of that file; 0: it opens */
     uint64_t unreadable_from; /* 0: all can be read */
     const char *unwanted;     /* the path of that file: an operator removes it as it is read */
+    bool becomes_folder;      /* or whoever wrote it makes one in its place */
+    uint64_t size;            /* what its length is said to be; 0: what it is */
     int fd;                   /* of that file, last opened */
 } stubborn;
 
@@ -61,9 +63,21 @@ static ssize_t stubborn_read(const mail_files *fs, int fd, void *to, size_t size
         return -EIO;
     }
     if (self->unwanted != NULL && fd == self->fd) {
-        unlink(self->unwanted);
+        if (unlink(self->unwanted) == 0 && self->becomes_folder) {
+            assert_int_equal(mkdir(self->unwanted, 0700), 0);
+        }
     }
     return file_system.ops->read(fs, fd, to, size, offset);
+}
+
+static int stubborn_info(const mail_files *fs, int fd, file_info *out)
+{
+    int number = file_system.ops->info(fs, fd, out);
+
+    if (fd == self_of(fs)->fd && self_of(fs)->size > 0) {
+        out->size = self_of(fs)->size;
+    }
+    return number;
 }
 
 static int stubborn_rename(const mail_files *fs, int from_dir, const char *from, int to_dir,
@@ -85,6 +99,7 @@ static void stubborn_init(stubborn *self, const char *name)
     *self = (stubborn){.ops = *file_system.ops, .name = name, .fd = -1};
     self->ops.open = stubborn_open;
     self->ops.read = stubborn_read;
+    self->ops.info = stubborn_info;
     self->ops.rename = stubborn_rename;
     self->ops.unlink = stubborn_unlink;
     self->files.ops = &self->ops;
@@ -184,6 +199,103 @@ static void goes_on_with_others_when_nothing_can_be_done_about_one(void **state)
         kit_close(&k);
         mail_test_remove_dir(spool);
     }
+}
+
+/* More than can be remembered, and than one look sees: whose names come first has no advantage. */
+static void goes_on_with_others_however_many_nothing_can_be_done_about(void **state)
+{
+    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+    char *spool = mail_test_make_dir();
+    char path[600];
+    stubborn fs;
+    kit k;
+
+    (void)state;
+    stubborn_init(&fs, "01");
+    fs.no_rename = true;
+    opts.files = &fs.files;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    drop_named(spool, NULL, 10);
+    for (unsigned i = 0; i < 1200; i++) {
+        FILE *file;
+
+        snprintf(path, sizeof(path), "%s/drop/01%u.mail", spool, i);
+        file = fopen(path, "w");
+        assert_non_null(file);
+        fclose(file);
+    }
+    assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
+    world_until(&k.w, kit_list(&k).count == 1);
+    for (size_t n = 2; n <= 4; n++) {
+        drop_named(spool, NULL, 10);
+        for (unsigned looks = 0; looks < 3; looks++) {
+            assert_true(mail_drop_poke(spool));
+            world_idle(&k.w);
+        }
+        world_until(&k.w, kit_list(&k).count == n);
+    }
+    assert_int_equal(lines_with(&k, "error neither taken from drop nor set aside"), DROP_SHELF_MAX);
+    kit_close(&k);
+    mail_test_remove_dir(spool);
+}
+
+/* Anybody can make a file of any length that takes no room. It is kept, for when there is room. */
+static void goes_on_with_smaller_ones_when_one_is_too_large(void **state)
+{
+    mail_queue_options queue = MAIL_QUEUE_OPTIONS_INIT;
+    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+    char *spool = mail_test_make_dir();
+    stubborn fs;
+    kit k;
+
+    (void)state;
+    stubborn_init(&fs, "00.");
+    fs.size = UINT64_MAX / 2;
+    opts.files = &fs.files;
+    kit_open(&k, WORLD_POLL);
+    mail_queue_close(k.queue);
+    queue.segment_bytes = 1 << 20;
+    assert_int_equal(mail_queue_open(&k.queue, spool, &queue, NULL), MAIL_OK);
+    kit_receive(&k, &opts);
+    drop_named(spool, "00.mail", 10);
+    assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
+    for (size_t n = 1; n <= 3; n++) {
+        drop_named(spool, NULL, 10);
+        world_until(&k.w, kit_list(&k).count == n);
+    }
+    assert_int_equal(lines_with(&k, "error too large to be taken from drop"), 1);
+    assert_int_equal(lines_with(&k, "file=00.mail"), 1);
+    assert_true(drop_is_there(&file_system, spool, "00.mail"));
+    kit_close(&k);
+    mail_test_remove_dir(spool);
+}
+
+/* A folder in the place of what was taken can't be removed as that can. */
+static void sets_aside_what_took_the_place_of_one_that_was_taken(void **state)
+{
+    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+    char *spool = mail_test_make_dir();
+    char path[600];
+    stubborn fs;
+    kit k;
+
+    (void)state;
+    stubborn_init(&fs, "00.");
+    opts.files = &fs.files;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    drop_named(spool, "00.mail", 10);
+    snprintf(path, sizeof(path), "%s/drop/00.mail", spool);
+    fs.unwanted = path;
+    fs.becomes_folder = true;
+    assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
+    world_until(&k.w, drop_is_dir(&file_system, spool, "00.mail.bad"));
+    world_idle(&k.w);
+    assert_int_equal(kit_list(&k).count, 1);
+    assert_int_equal(lines_with(&k, "set aside from drop file=00.mail"), 1);
+    kit_close(&k);
+    mail_test_remove_dir(spool);
 }
 
 static void takes_nothing_that_an_operator_has_just_removed(void **state)
@@ -384,6 +496,8 @@ static void has_room_on_the_shelf_for_so_many_and_forgets_those_that_have_gone(v
         assert_true(drop_shelf_put(&shelf, name, false, 0));
     }
     assert_false(drop_shelf_put(&shelf, "one more", false, 0));
+    assert_true(drop_shelf_put(&shelf, "taken", true, 0)); /* in the place of one that was not */
+    assert_null(drop_shelf_find(&shelf, "0"));
     assert_true(drop_shelf_put(&shelf, "7", false, 0));
     assert_true(drop_shelf_put(&shelf, "one more", false, 10 * MAIL_MINUTE));
     drop_shelf_take(&shelf, "9");
@@ -396,6 +510,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(goes_on_with_others_when_nothing_can_be_done_about_one),
+        cmocka_unit_test(goes_on_with_others_however_many_nothing_can_be_done_about),
+        cmocka_unit_test(goes_on_with_smaller_ones_when_one_is_too_large),
+        cmocka_unit_test(sets_aside_what_took_the_place_of_one_that_was_taken),
         cmocka_unit_test(takes_nothing_that_an_operator_has_just_removed),
         cmocka_unit_test(keeps_what_it_cannot_open_for_now),
         cmocka_unit_test(removes_for_good_what_it_has_taken),
