@@ -127,9 +127,9 @@ void dsn_text_intro(text *tx, const mail_dsn *dsn, const dsn_form *form)
         text_puts(tx, " of ");
         put_date(tx, dsn->arrival, dsn->zone);
     }
+    if (form->returns_full || form->returns_header) {
+        text_puts(tx, form->returns_full ? " (attached)" : " (its header is attached)");
+    }
     text_puts(tx, "\r\n");
     text_puts(tx, texts[dsn_worst(dsn)]);
-    if (form->returns_full || form->returns_header) {
-        text_puts(tx, form->returns_full ? "(it is attached)\r\n" : "(its header is attached)\r\n");
-    }
 }
