@@ -332,12 +332,16 @@ static int add_server(settings *set, const char *text)
 /* -1: go on; else the exit status. getopt_long words its own complaints, in one line. */
 static int parse_options(settings *set, int argc, char **argv)
 {
+    static char name[] = "mail-mx";
     static const struct option options[] = {
         {"resolver", required_argument, NULL, 'r'},   {"json", no_argument, NULL, 'j'},
         {"allow-private-mx", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},          {NULL, 0, NULL, 0},
     };
 
+    if (argc > 0) {
+        argv[0] = name; /* what getopt_long complains as */
+    }
     for (;;) {
         switch (getopt_long(argc, argv, "", options, NULL)) {
         case -1:

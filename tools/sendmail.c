@@ -43,6 +43,8 @@ static const char help[] =
     "  -bv                   say where mail to the recipients would go, and send none\n"
     "  -q, -qI ID, -qR DOMAIN, -qS ADDR\n"
     "                        try now what waits, or only that message, domain or sender\n"
+    "  -bp, -bpc             list what waits, as mailq does; count it\n"
+    "  -G                    leave the header as it is\n"
     "  -v                    say on standard error what happens\n"
     "  --spool DIR           where to store ($LIBMAIL_SPOOL, " MAIL_SYSTEM_SPOOL
     ", the user's own)\n"

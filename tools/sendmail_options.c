@@ -65,7 +65,7 @@ static void on_mode(parser *p, const char *mode)
         p->action = SENDMAIL_NOTHING;
         break;
     default:
-        refuse(p, "-b: no such mode here, a server is what relay(8) is", mode);
+        refuse(p, "-b knows no such mode; for a server see relay(8)", mode);
     }
 }
 

@@ -55,19 +55,24 @@ static int make_trust(sendmail_tls *out, const sendmail_options *opts, mail_erro
 static int make_policies(sendmail_tls *out, const sendmail_options *opts, mail_error *err)
 {
     char rule[32];
+    mail_error why;
     int n = snprintf(rule, sizeof(rule), "*=%.20s", opts->tls_out != NULL ? opts->tls_out : "may");
 
     if (mail_tls_policy_table_create(&out->policies, NULL) != MAIL_OK) {
         mail_error_set(err, MAIL_ENOMEM, "out of memory");
         return EX_OSERR;
     }
-    return mail_tls_policy_table_add(out->policies, mail_span_of(rule, (size_t)n), err) == MAIL_OK
-               ? EX_OK
-               : EX_USAGE;
+    if (mail_tls_policy_table_add(out->policies, mail_span_of(rule, (size_t)n), &why) != MAIL_OK) {
+        mail_error_set(err, MAIL_EINVAL, "--tls-out: %s", why.text);
+        return EX_USAGE;
+    }
+    return EX_OK;
 }
 
 static int make_credentials(sendmail_tls *out, const sendmail_options *opts, mail_error *err)
 {
+    mail_error why;
+
     if (opts->auth_out == NULL) {
         return EX_OK;
     }
@@ -75,12 +80,13 @@ static int make_credentials(sendmail_tls *out, const sendmail_options *opts, mai
         mail_error_set(err, MAIL_ENOMEM, "out of memory");
         return EX_OSERR;
     }
-    if (mail_credentials_table_add(out->credentials, mail_span_text(opts->auth_out), err) !=
+    if (mail_credentials_table_add(out->credentials, mail_span_text(opts->auth_out), &why) !=
         MAIL_OK) {
+        mail_error_set(err, MAIL_EINVAL, "--auth-out: %s", why.text);
         return EX_USAGE;
     }
     if (mail_credentials_table_needs_certificate(out->credentials)) {
-        mail_error_set(err, MAIL_EINVAL, "there is no certificate to show");
+        mail_error_set(err, MAIL_EINVAL, "--auth-out: there is no certificate to show");
         return EX_USAGE;
     }
     return EX_OK;
