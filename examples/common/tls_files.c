@@ -133,13 +133,15 @@ int tls_files_load(const tls_files *files, mail_tls_context **out, mail_error *e
 
     *out = NULL;
     if (count != files->keys.count) {
-        return mail_error_set(err, MAIL_EINVAL, "tls-cert and tls-key: %zu and %zu, not in pairs",
-                              count, files->keys.count);
+        return mail_error_set(err, MAIL_EINVAL,
+                              "--tls-cert and --tls-key: %zu and %zu, not in pairs", count,
+                              files->keys.count);
     }
     if (count == 0) {
         return files->trust == NULL
                    ? MAIL_OK
-                   : mail_error_set(err, MAIL_EINVAL, "tls-client-ca needs tls-cert and tls-key");
+                   : mail_error_set(err, MAIL_EINVAL,
+                                    "--tls-client-ca needs --tls-cert and --tls-key");
     }
     opts.no_trust = files->trust == NULL;
     opts.ask_client_certificate = files->trust != NULL;
@@ -152,7 +154,7 @@ int tls_files_load_client(const tls_files *files, mail_tls_context **out, mail_e
 
     *out = NULL;
     if (files->certificates.count > 1 || files->certificates.count != files->keys.count) {
-        return mail_error_set(err, MAIL_EINVAL, "tls-out-cert and tls-out-key: one of each");
+        return mail_error_set(err, MAIL_EINVAL, "--tls-out-cert and --tls-out-key: one of each");
     }
     return load(files, &opts, out, err);
 }

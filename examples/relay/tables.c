@@ -102,8 +102,9 @@ static int check_certificate(const relay_tables *tables, const relay_config *con
 {
     return config->tls_outgoing.certificates.count == 0 &&
                    mail_credentials_table_needs_certificate(tables->credentials)
-               ? mail_error_set(err, MAIL_EINVAL,
-                                "auth-out with a certificate needs tls-out-cert and tls-out-key")
+               ? mail_error_set(
+                     err, MAIL_EINVAL,
+                     "--auth-out with a certificate needs --tls-out-cert and --tls-out-key")
                : MAIL_OK;
 }
 

@@ -285,7 +285,7 @@ class Pop3d(unittest.TestCase):
              "pop3d: --pop3s needs --tls-cert and --tls-key\n"),
             (["--users", self.users, "--check", *self.certificate("a", "pop.example")], 0, ""),
             (["--users", self.users, "--check", "--tls-cert", self.users], 78,
-             "pop3d: tls-cert and tls-key: 1 and 0, not in pairs\n"),
+             "pop3d: --tls-cert and --tls-key: 1 and 0, not in pairs\n"),
             (["--users", self.users, "--check", "--tls-cert", self.users, "--tls-key", self.users], 78, None),
             (["--users", self.users, "--check", "--user", "nobody-of-that-name"], 78, None),
             (["--listen", "nowhere"], 64, None),

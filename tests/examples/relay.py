@@ -492,7 +492,7 @@ def refuses_mistakes_with_their_place():
                 (("--check", "--spool", "good"), 78, "relay: good: no such folder"),
                 (("--check", "--spool", "good/b"), 78, "relay: good/b: no such folder"),
                 (("--check", *pair), 0, ""),
-                (("--check", *pair[:2]), 78, "relay: tls-cert and tls-key: "),
+                (("--check", *pair[:2]), 78, "relay: --tls-cert and --tls-key: "),
                 (("--check", *pair[:2], "--tls-key", "good"), 78, "good: bad private key"),
                 (("--check", *pair, "--tls-cert", "none", *pair[2:]), 78, "relay: none: "),
                 (("--submission", "127.0.0.1:0", *pair), 64, "relay: --submission needs --users"),

@@ -67,8 +67,8 @@ static void reads_pairs_and_names_the_file_with_a_mistake(void **state)
         {"none", "", "", MAIL_OK, NULL},
         {"one", "one.pem", "one.key", MAIL_OK, NULL},
         {"two", "one.pem two.pem", "one.key two.key", MAIL_OK, NULL},
-        {"no key", "one.pem", "", MAIL_EINVAL, "tls-cert and tls-key: 1 and 0"},
-        {"no certificate", "", "one.key", MAIL_EINVAL, "tls-cert and tls-key: 0 and 1"},
+        {"no key", "one.pem", "", MAIL_EINVAL, "--tls-cert and --tls-key: 1 and 0"},
+        {"no certificate", "", "one.key", MAIL_EINVAL, "--tls-cert and --tls-key: 0 and 1"},
         {"no such certificate", "none.pem", "one.key", MAIL_ENOENT, "none.pem: "},
         {"no such key", "one.pem", "none.key", MAIL_ENOENT, "none.key: "},
         {"another's key", "one.pem two.pem", "one.key one.key", MAIL_EINVAL,
@@ -115,8 +115,8 @@ static void reads_trust_and_says_what_is_wrong_with_it(void **state)
     } cases[] = {
         {"nobody", "one.pem", "one.key", NULL, MAIL_OK, "", MAIL_OK, ""},
         {"somebody", "one.pem", "one.key", "two.pem", MAIL_OK, "", MAIL_OK, ""},
-        {"without a certificate", "", "", "two.pem", MAIL_EINVAL, "tls-client-ca needs tls-cert",
-         MAIL_OK, ""},
+        {"without a certificate", "", "", "two.pem", MAIL_EINVAL, "--tls-client-ca needs", MAIL_OK,
+         ""},
         {"no such file", "one.pem", "one.key", "none", MAIL_ENOENT, "none: ", MAIL_ENOENT,
          "none: "},
         {"no PEM", "one.pem", "one.key", "text", MAIL_EINVAL, "text: bad trust list", MAIL_EINVAL,
@@ -124,9 +124,9 @@ static void reads_trust_and_says_what_is_wrong_with_it(void **state)
         {"empty", "one.pem", "one.key", "empty", MAIL_EINVAL, "empty: there is no certificate",
          MAIL_EINVAL, "empty: there is no certificate"},
         {"two", "one.pem two.pem", "one.key two.key", NULL, MAIL_OK, "", MAIL_EINVAL,
-         "tls-out-cert and tls-out-key: one of each"},
-        {"no key", "one.pem", "", NULL, MAIL_EINVAL, "tls-cert and tls-key", MAIL_EINVAL,
-         "tls-out-cert and tls-out-key: one of each"},
+         "--tls-out-cert and --tls-out-key: one of each"},
+        {"no key", "one.pem", "", NULL, MAIL_EINVAL, "--tls-cert and --tls-key", MAIL_EINVAL,
+         "--tls-out-cert and --tls-out-key: one of each"},
     };
 
     (void)state;

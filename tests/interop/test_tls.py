@@ -266,9 +266,9 @@ class Tls(World):
                 (("--tls-policy", "a.example"), 64, "--tls-policy: a TLS policy is PATTERN=LEVEL"),
                 (("--auth-out", "a.example:25=ann"), 64, "--auth-out: credentials are HOST:PORT=USER,SOURCE"),
                 (("--auth-out", "a.example:25=,certificate"), 78,
-                 "auth-out with a certificate needs tls-out-cert and tls-out-key"),
-                (("--tls-out-cert", self.pair[0]), 78, "tls-out-cert and tls-out-key: one of each"),
-                (("--tls-client-ca", self.pair[0]), 78, "tls-client-ca needs tls-cert and tls-key"),
+                 "--auth-out with a certificate needs --tls-out-cert and --tls-out-key"),
+                (("--tls-out-cert", self.pair[0]), 78, "--tls-out-cert and --tls-out-key: one of each"),
+                (("--tls-client-ca", self.pair[0]), 78, "--tls-client-ca needs --tls-cert and --tls-key"),
                 (("--tls-ca", "/nonexistent"), 78, "/nonexistent: No such file or directory"),
                 (("--tls-ca", empty), 78, "there is no certificate in it")):
             with self.subTest(options):
