@@ -31,9 +31,18 @@ if ldd "$work/static" | grep -q libmail; then
     exit 1
 fi
 
+# Programs find the library that was installed with them.
+prefix=$(pkg-config --variable=prefix libmail)
+for program in "$work$prefix/bin/sendmail" "$work$prefix/sbin/relay"; do
+    readelf -d "$program" | grep -q "R.*PATH.*\[$prefix/lib" || {
+        echo "$program does not know where its library is" >&2
+        exit 1
+    }
+done
+
 hidden=$(nm -D --defined-only "$so" | awk '{print $3}' | grep -v '^mail_' || true)
 if [ -n "$hidden" ]; then
     echo "exported though not public: $hidden" >&2
     exit 1
 fi
-echo "[  PASSED  ] 3 test(s)."
+echo "[  PASSED  ] 4 test(s)."
