@@ -300,6 +300,14 @@ class Pop3d(unittest.TestCase):
                 if text is not None:
                     self.assertEqual(err, text)
 
+    def test_takes_the_configuration_beside_the_units(self):
+        self.certificate("chain", "mail.example.org")
+        os.rename(self.path("chain.key"), self.path("key.pem"))
+        sample = os.path.join(os.path.dirname(__file__), "../../examples/systemd/pop3d.conf")
+        with open(sample) as file, open(self.path("conf"), "w") as conf:
+            conf.write(file.read().replace("/etc/libmail", self.dir.name))
+        self.assertEqual(self.run_once("--check", "--config", self.path("conf")), (0, "", ""))
+
     def test_prints_help_and_version(self):
         code, out, err = self.run_once("--help")
         self.assertEqual((code, err), (0, ""))

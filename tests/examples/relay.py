@@ -535,6 +535,23 @@ def never_relays_for_strangers():
                 assert code == 550, (address, code, text)
 
 
+def takes_the_configuration_beside_the_units():
+    sample = pathlib.Path(__file__).parents[2] / "examples/systemd/relay.conf"
+    with tempfile.TemporaryDirectory() as home:
+        certificates.make(home, "chain", "mail.example.org")
+        os.rename(os.path.join(home, "chain.key"), os.path.join(home, "key.pem"))
+        for name, text in (("users", "bob@example.org:*\n"), ("aliases", "info: bob@example.org\n"),
+                           ("provider.secret", "secret\n")):
+            path = pathlib.Path(home, name)
+            path.write_text(text)
+            path.chmod(0o600)
+        text = sample.read_text().replace("/etc/libmail", home)
+        for name, wanted in (("as it is", text), ("with all that it proposes", re.sub("^;", "", text, flags=re.M))):
+            pathlib.Path(home, "conf").write_text(wanted)
+            result = run("--check", "--config", "conf", home=home)
+            assert (result.returncode, result.stderr) == (0, ""), (name, result)
+
+
 TESTS = [
     says_where_it_listens_in_the_order_given,
     leaves_no_socket_behind,
@@ -559,6 +576,7 @@ TESTS = [
     ends_in_time_with_sessions_open,
     logs_json_when_asked,
     refuses_mistakes_with_their_place,
+    takes_the_configuration_beside_the_units,
     prints_help_and_version,
     never_relays_for_strangers,
 ]
