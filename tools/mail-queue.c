@@ -201,9 +201,13 @@ static int run_check(settings *set, const char *command)
     if (mail_operator_check(set->spool, NULL, print_fault, NULL, &found, &err) != MAIL_OK) {
         return fail(&err);
     }
-    printf(set->json ? "{\"messages\":%" PRIu64 ",\"octets\":%" PRIu64 ",\"damaged\":%" PRIu64 "}\n"
-                     : "%" PRIu64 " messages, %" PRIu64 " octets, %" PRIu64 " damaged\n",
-           found.messages, found.octets, found.damaged);
+    if (set->json) {
+        printf("{\"messages\":%" PRIu64 ",\"octets\":%" PRIu64 ",\"damaged\":%" PRIu64 "}\n",
+               found.messages, found.octets, found.damaged);
+    } else {
+        printf("%" PRIu64 " message%s, %" PRIu64 " octets, %" PRIu64 " damaged\n", found.messages,
+               found.messages == 1 ? "" : "s", found.octets, found.damaged);
+    }
     return found.damaged > 0 ? EX_DATAERR : EX_OK;
 }
 

@@ -499,7 +499,7 @@ static void tells_of_what_is_damaged_or_set_aside(void **state)
     has(&k, want);
     snprintf(want, sizeof(want), "mail-queue: drop/%s: ", damaged);
     has(&k, want);
-    has(&k, "\n1 messages, 0 octets, 2 damaged\n");
+    has(&k, "\n1 message, 0 octets, 2 damaged\n");
     cut_name(aside);
     assert_int_equal(run_for(&k, "remove", aside), 0);
     assert_string_equal(k.text, "1 message removed\n");
