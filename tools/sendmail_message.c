@@ -206,6 +206,21 @@ static void keep_header(sendmail_message *message)
     mail_sink_memory_init(&message->header, NULL, HEADER_MAX);
 }
 
+/* Shows the field as one line, which behind each line end goes on with white space. */
+static int refuse_field(mail_span field, mail_error *err)
+{
+    char shown[100];
+    size_t length = 0;
+
+    for (size_t i = 0; i < field.length && length < sizeof(shown); i++) {
+        if (field.data[i] != '\r' && field.data[i] != '\n') {
+            shown[length++] = field.data[i];
+        }
+    }
+    mail_error_set(err, MAIL_EINVAL, "not an address, in %.*s", (int)length, shown);
+    return EX_DATAERR;
+}
+
 int sendmail_message_begin(sendmail_message *message, const sendmail_options *opts,
                            const mail_submission *submission, mail_envelope *envelope,
                            mail_error *err)
@@ -239,11 +254,7 @@ int sendmail_message_begin(sendmail_message *message, const sendmail_options *op
     }
     message->body = submitted.body;
     if (opts->read_recipients && submitted.unusable > 0) {
-        mail_error_set(
-            err, MAIL_EINVAL, "not an address, in %.*s",
-            (int)(submitted.first_unusable.length < 100 ? submitted.first_unusable.length : 100),
-            submitted.first_unusable.data);
-        return EX_DATAERR;
+        return refuse_field(submitted.first_unusable, err);
     }
     if (mail_envelope_count(envelope) == 0) {
         mail_error_set(err, MAIL_EINVAL,

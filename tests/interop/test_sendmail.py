@@ -127,6 +127,13 @@ class Sendmail(World):
                 self.assertEqual(self.call(arguments, code=64).count("\n"), 1)
         self.call(["-t"], b"Subject: nobody\n\n", code=64)
 
+    def test_what_is_wrong_is_named(self):
+        for option in ("--tls-out", "--auth-out", "--resolver", "--smarthost", "--smtp-port"):
+            with self.subTest(option):
+                self.assertIn(option + ": ", self.call([option, "x", "x@b.example"], code=64))
+        self.assertEqual(self.call(["-t"], b"To: b1@b.example,\n b@@b.example,\n b2@b.example\n\n", 65),
+                         "sendmail: not an address, in To: b1@b.example, b@@b.example, b2@b.example\n")
+
     def test_injection_is_refused(self):
         """MF-013 SC-033"""
         for arguments in (["x@b.example\r\nRCPT TO:<y@b.example>"], ["-f", "a@a.example\nX: y", "x@b.example"],
