@@ -131,7 +131,21 @@ static bool verify_pkix(tls_policy *policy, gnutls_session_t session)
     return true;
 }
 
-/* The first that there is, if it can be a name: without a NUL that would cut it short. */
+/*
+ * RFC 5280, section 4.2.1.6: ASCII. A NUL would cut it short, and what is no ASCII may be made
+ * another name by whoever looks it up (RFC 3490).
+ */
+static bool is_plain(mail_span text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        if (text.data[i] <= ' ' || text.data[i] > '~') {
+            return false;
+        }
+    }
+    return text.length > 0;
+}
+
+/* The first that there is, if it can be a name. */
 static bool find_address(gnutls_x509_crt_t leaf, char out[MAIL_TLS_ADDRESS_SIZE])
 {
     int code = 0;
@@ -142,7 +156,7 @@ static bool find_address(gnutls_x509_crt_t leaf, char out[MAIL_TLS_ADDRESS_SIZE]
         code = gnutls_x509_crt_get_subject_alt_name(leaf, i, out, &length, NULL);
         if (code == GNUTLS_SAN_RFC822NAME) {
             out[length] = '\0';
-            return length > 0 && strlen(out) == length;
+            return is_plain(mail_span_of(out, length));
         }
     }
     return false;

@@ -112,8 +112,16 @@ class Certificates(World):
                         self.assertIn(b" EXTERNAL", heard)
                 self.assertEqual(heard[:4], code + b" ", said)
 
+    def certified_as(self, name, octets):
+        """One with an address that openssl would not write by itself."""
+        extension = self.dir / (name + ".ext")
+        address = bytes([0x81, len(octets)]) + octets
+        extension.write_text("subjectAltName=DER:" + (bytes([0x30, len(address)]) + address).hex(":") + "\n")
+        return self.certified("DNS:b.example", name, "authority", "-extfile", str(extension))
+
     def test_nobody_else_is_let_in(self):
-        """No certificate, one of somebody else's, a self-signed one, one that is for servers, one without a name."""
+        """No certificate, one of somebody else's, a self-signed one, one that is for servers, one without a name,
+        one that has expired, ones whose name is not what it looks like."""
         certificates.make_authority(self.home, "other")
         self_signed = certificates.make_authority(self.home, "selfsigned")
         server_only = self.dir / "server_only"
@@ -124,6 +132,9 @@ class Certificates(World):
             "selfsigned": (self_signed, self_signed.replace(".pem", ".key")),
             "nameless": self.certified("DNS:b.example", "nameless"),
             "server": self.certified("email:" + USER, "server", "authority", "-extfile", str(server_only)),
+            "expired": self.certified("email:" + USER, "expired", "authority", "-days", "-1"),
+            "cut": self.certified_as("cut", USER.encode() + b"\0.evil.example"),
+            "wide": self.certified_as("wide", "alice@\uff42.example".encode()),  # that is b.example to IDNA
         }
         for name, pair in pairs.items():
             with self.subTest(name):
@@ -131,7 +142,7 @@ class Certificates(World):
                 self.assertNotIn("EXTERNAL", client.esmtp_features["auth"])
                 self.assertEqual(client.docmd("AUTH", "EXTERNAL =")[0], 504)
                 self.assertEqual(client.docmd("MAIL", f"FROM:<{USER}>")[0], 530)
-        for reason in ("not issued by a trusted authority", "it holds no e-mail address",
+        for reason in ("not issued by a trusted authority", "it holds no e-mail address", "expired",
                        "not meant for this purpose"):
             wait_for(lambda: any("certificate of no use client=127.0.0.1" in line and reason in line
                                  for line in self.server.log().splitlines()), reason)
