@@ -13,6 +13,7 @@
 
 #include "exit_code.h"
 #include "mailq.h"
+#include "standard_files.h"
 
 /* mail-queue: shows and changes what waits in a spool. */
 
@@ -391,6 +392,7 @@ int main(int argc, char **argv)
     mail_error err = {0};
     int code;
 
+    standard_files_open();
     if (argc > 0) {
         argv[0] = name; /* what getopt_long complains as */
     }

@@ -27,6 +27,7 @@
 #include "sendmail_rights.h"
 #include "sendmail_session.h"
 #include "sendmail_verify.h"
+#include "standard_files.h"
 
 static const char help[] =
     "usage: sendmail [option...] [recipient...]\n"
@@ -378,6 +379,7 @@ int main(int argc, char **argv)
     mail_error err = {0};
     int code = EX_OK;
 
+    standard_files_open();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     umask(077);

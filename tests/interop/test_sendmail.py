@@ -374,6 +374,21 @@ class Alone(World):
         self.assertEqual((state / "libmail/spool").stat().st_mode & 0o777, 0o700)
         self.assertEqual(len(list((state / "libmail/spool/drop").glob("[!.]*"))), 1)
 
+    def test_nothing_is_said_into_the_message(self):
+        """Callers that have closed standard error: the message's file must not become that."""
+        spool = self.dir / "spool"
+        with subprocess.Popen(["sh", "-c", 'exec "$0" "$@" 2>&-', str(SENDMAIL), "--spool", str(spool), "-odq", "-v",
+                               "bob@b.example"], stdin=subprocess.PIPE) as process:
+            process.stdin.write(TEXT + b"line\n" * 50000)
+            process.stdin.flush()
+            wait_for(lambda: list(spool.glob("drop/*.part")), "the file")
+            self.assertEqual(os.readlink(f"/proc/{process.pid}/fd/2"), "/dev/null")
+            process.stdin.close()
+            self.assertEqual(process.wait(PATIENCE), 0)
+        [file] = spool.glob("drop/*.mail")
+        self.assertTrue(file.read_bytes().startswith(b"libmail drop 1\n"))
+        self.assertNotIn(b"stored as", file.read_bytes())
+
     def test_full_or_forbidden_place_is_no_success(self):
         blocked = self.dir / "file"
         blocked.write_text("")
