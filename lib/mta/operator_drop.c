@@ -12,11 +12,13 @@
 
 #include "base/mem.h"
 #include "mta/drop.h"
+#include "queue/record.h"
 
-/* A file, and the message's id, which is the same held or not. */
+/* A file, and the message's id, which is the same held or not. Without its end its name is a stem. */
 typedef struct dropped {
     char name[MAIL_DROP_NAME_SIZE];
     char id[MAIL_DROP_NAME_SIZE];
+    size_t stem;
     bool is_held;
     bool is_bad;
 } dropped;
@@ -40,16 +42,35 @@ static size_t stem_of(const char *name)
     return length;
 }
 
+/*
+ * Whoever drops a file gives it its name. One that a message of the queue might have for its id would
+ * be taken for that: such a file is called by its whole name. What would be more than a word on a
+ * terminal or in JSON is shown as a question mark.
+ */
+static void make_id(dropped *file)
+{
+    uint64_t number;
+    bool is_taken = queue_id_parse(mail_span_of(file->name, file->stem), &number);
+    size_t length = is_taken ? strlen(file->name) : file->stem;
+
+    for (size_t i = 0; i < length; i++) {
+        char c = file->name[i];
+
+        file->id[i] = c <= ' ' || c > '~' || c == '"' || c == '\\' ? '?' : c;
+    }
+}
+
 static dropped dropped_of(const char *name)
 {
     size_t stem = stem_of(name);
     dropped file = {
+        .stem = stem,
         .is_held = strcmp(name + stem, DROP_HELD) == 0,
         .is_bad = strcmp(name + stem, DROP_SUFFIX DROP_BAD) == 0,
     };
 
     memcpy(file.name, name, strlen(name) + 1);
-    memcpy(file.id, name, stem);
+    make_id(&file);
     return file;
 }
 
@@ -107,8 +128,10 @@ static int gather(buffer *files, const char *dir, const char *const *suffixes, s
 static bool is_named(const dropped *file, const mail_queue_selector *which)
 {
     for (size_t i = 0; i < which->id_count; i++) {
-        if (stem_of(which->ids[i]) == strlen(file->id) &&
-            strncmp(which->ids[i], file->id, strlen(file->id)) == 0) {
+        const char *id = which->ids[i];
+
+        if (strcmp(id, file->id) == 0 ||
+            (stem_of(id) == strlen(file->id) && strncmp(id, file->id, strlen(file->id)) == 0)) {
             return true;
         }
     }
@@ -298,7 +321,7 @@ static int rename_to(const char *dir, const dropped *file, const char *suffix)
 {
     char name[MAIL_DROP_NAME_SIZE + sizeof(DROP_HELD)];
 
-    snprintf(name, sizeof(name), "%s%s", file->id, suffix);
+    snprintf(name, sizeof(name), "%.*s%s", (int)file->stem, file->name, suffix);
     return drop_is_there(&file_system, dir, name)
                ? MAIL_EAGAIN /* some other program's doing: neither may be lost */
                : drop_rename(&file_system, dir, file->name, name);
@@ -442,7 +465,8 @@ int operator_drop_check(const char *dir, const mail_mem *mem,
         found->messages += file->is_bad ? 0 : 1;
         if (result != MAIL_OK) {
             found->damaged++;
-            snprintf(line, sizeof(line), DROP_DIR "/%s: %s", file->name,
+            snprintf(line, sizeof(line), DROP_DIR "/%s%s: %s", file->id,
+                     file->name + strlen(file->id),
                      file->is_bad ? "set aside by the spool's owner, whose log says why"
                                   : mail_strerror(result));
             fn(line, arg);

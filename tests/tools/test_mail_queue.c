@@ -425,6 +425,78 @@ static bool is_in_drop(const kit *k, const char *id, const char *suffix)
     return access(path, F_OK) == 0;
 }
 
+/* Users give their files names, and an operator's terminal and scripts are not theirs. */
+static void is_not_deceived_by_the_names_of_files(void **state)
+{
+    static const struct {
+        const char *stem;
+        const char *shown;
+    } cases[] = {
+        {"\033[31mred", "?[31mred"}, {"two\nlines", "two?lines"}, {"a\",\"b", "a?,?b"},
+        {"\\u0041", "?u0041"},       {"\xff\xfe", "??"},          {"a b", "a?b"},
+    };
+    kit k = {.spool = mail_test_make_dir()};
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        char name[MAIL_DROP_NAME_SIZE];
+        char from[4096];
+        char to[4096];
+
+        mail_test_case(cases[i].shown);
+        drop_one(&k, name);
+        snprintf(from, sizeof(from), "%s/drop/%s", k.spool, name);
+        snprintf(to, sizeof(to), "%s/drop/%s.mail", k.spool, cases[i].stem);
+        assert_int_equal(rename(from, to), 0);
+        assert_int_equal(run(&k, "list"), 0);
+        assert_memory_equal(k.text, cases[i].shown, strlen(cases[i].shown));
+        assert_null(strstr(k.text, cases[i].stem));
+        assert_int_equal(run(&k, "--json list"), 0);
+        assert_null(strstr(k.text, cases[i].stem));
+        assert_int_equal(run(&k, "hold --all"), 0);
+        assert_true(is_in_drop(&k, cases[i].stem, ".held"));
+        snprintf(to, sizeof(to), "%s/drop/%s.held", k.spool, cases[i].stem);
+        assert_int_equal(truncate(to, 5), 0);
+        assert_int_equal(run(&k, "check"), 65);
+        has(&k, cases[i].shown);
+        assert_null(strstr(k.text, cases[i].stem));
+        assert_int_equal(run(&k, "remove --all"), 0);
+        assert_false(is_in_drop(&k, cases[i].stem, ".held"));
+    }
+    kit_close(&k);
+}
+
+/* What has a queued message's id for its name is another message all the same. */
+static void tells_files_from_queued_messages_of_the_same_name(void **state)
+{
+    char name[MAIL_DROP_NAME_SIZE];
+    char path[4096];
+    char want[4096];
+    const char *id;
+    kit k;
+
+    (void)state;
+    kit_open(&k);
+    id = k.ids[0];
+    drop_one(&k, name);
+    snprintf(path, sizeof(path), "%s/drop/%s", k.spool, name);
+    snprintf(want, sizeof(want), "%s/drop/%s.held", k.spool, id);
+    assert_int_equal(rename(path, want), 0);
+    assert_int_equal(run(&k, "list"), 0);
+    snprintf(want, sizeof(want), "\n%s.held  ", id);
+    has(&k, want);
+    assert_int_equal(run_for(&k, "remove", id), 0);
+    has(&k, "1 message removed");
+    assert_true(is_in_drop(&k, id, ".held"));
+    snprintf(name, sizeof(name), "%s.held", id);
+    assert_int_equal(run_for(&k, "release", name), 0);
+    assert_true(is_in_drop(&k, id, ".mail"));
+    snprintf(name, sizeof(name), "%s.mail", id);
+    assert_int_equal(run_for(&k, "remove", name), 0);
+    assert_false(is_in_drop(&k, id, ".mail"));
+    kit_close(&k);
+}
+
 static void changes_what_was_only_dropped(void **state)
 {
     for (int has_queue = 0; has_queue < 2; has_queue++) {
@@ -565,6 +637,8 @@ int main(void)
         cmocka_unit_test(makes_no_spool_where_there_is_none),
         cmocka_unit_test(lists_what_was_only_dropped),
         cmocka_unit_test(lists_the_queue_before_what_was_dropped),
+        cmocka_unit_test(is_not_deceived_by_the_names_of_files),
+        cmocka_unit_test(tells_files_from_queued_messages_of_the_same_name),
         cmocka_unit_test(changes_what_was_only_dropped),
         cmocka_unit_test(tells_of_what_is_damaged_or_set_aside),
         cmocka_unit_test(finds_damage_and_leaves_it_alone),
