@@ -6,12 +6,12 @@
 #include <time.h>
 
 #include <mail/accounts.h>
-#include <mail/loop_uv.h>
 #include <mail/pop3_service.h>
 #include <mail/store.h>
 
 #include "common/doubts.h"
 #include "common/server.h"
+#include "common/server_loop.h"
 #include "common/server_metrics.h"
 #include "settle.h"
 
@@ -27,7 +27,7 @@ typedef struct pop3d {
     supervisor supervisor;
     pop3d_sockets sockets;
     server_log log;
-    mail_loop_uv *uv;
+    server_loop *runner;
     mail_loop *loop;
     mail_store *store;
     pop3d_tables tables;
@@ -46,7 +46,7 @@ static int fail(int exit_code, const char *why)
 
 static void on_drained(void *arg)
 {
-    mail_loop_uv_stop(((pop3d *)arg)->uv);
+    server_loop_stop(((pop3d *)arg)->runner);
 }
 
 static void on_impatient(void *arg)
@@ -174,12 +174,12 @@ static int make_parts(pop3d *pd)
     int code = mail_maildir_create(&pd->store, NULL);
 
     if (code == MAIL_OK) {
-        code = mail_loop_uv_create(&pd->uv, NULL, NULL);
+        code = server_loop_create(&pd->runner);
     }
     if (code != MAIL_OK) {
         return code;
     }
-    pd->loop = mail_loop_uv_loop(pd->uv);
+    pd->loop = server_loop_loop(pd->runner);
     code = pd->loop->ops->timer(pd->loop, on_impatient, pd, &pd->patience);
     if (code == MAIL_OK) {
         code = server_metrics_make(&pd->metrics, pd->config.server.metrics.count);
@@ -246,7 +246,7 @@ static int serve(pop3d *pd)
     }
     supervisor_tell(&pd->supervisor, "READY=1");
     server_say(&pd->log, MAIL_LOG_INFO, "started", ready.text + 1);
-    mail_loop_uv_run(pd->uv);
+    server_loop_run(pd->runner);
     return EX_OK;
 }
 
@@ -287,9 +287,9 @@ static void clean_up(pop3d *pd)
     server_metrics_stop(&pd->metrics);
     mail_pop3_service_destroy(pd->service);
     server_metrics_deinit(&pd->metrics);
-    if (pd->uv != NULL) {
+    if (pd->runner != NULL) {
         pd->loop->ops->untimer(pd->patience);
-        mail_loop_uv_destroy(pd->uv);
+        server_loop_destroy(pd->runner);
     }
     mail_store_destroy(pd->store);
     drop_tables(&pd->tables);

@@ -11,7 +11,7 @@ static void on_drain_timeout(void *arg)
     const relay *rl = arg;
 
     server_say(&rl->log, MAIL_LOG_WARN, "stopping with work under way", NULL);
-    mail_loop_uv_stop(rl->uv);
+    server_loop_stop(rl->runner);
 }
 
 static void on_drained(void *arg)
@@ -19,7 +19,7 @@ static void on_drained(void *arg)
     relay *rl = arg;
 
     if (--rl->draining == 0) {
-        mail_loop_uv_stop(rl->uv);
+        server_loop_stop(rl->runner);
     }
 }
 
@@ -29,7 +29,7 @@ static void on_stop(void *arg)
     relay *rl = arg;
 
     if (rl->is_stopping) {
-        mail_loop_uv_stop(rl->uv);
+        server_loop_stop(rl->runner);
         return;
     }
     rl->is_stopping = true;
@@ -126,25 +126,25 @@ static int run(relay *rl)
     (void)server_ready_print(&ready); /* whoever started us may not care */
     supervisor_tell(&rl->supervisor, "READY=1");
     server_say(&rl->log, MAIL_LOG_INFO, "started", ready.text + 1);
-    return mail_loop_uv_run(rl->uv) == MAIL_OK ? EX_OK : EX_OSERR;
+    return server_loop_run(rl->runner) == MAIL_OK ? EX_OK : EX_OSERR;
 }
 
 /* The loop outlives all that stands on it, and the store what its workers do. */
 static int run_on_loop(relay *rl)
 {
-    int code = mail_loop_uv_create(&rl->uv, NULL, NULL);
+    int code = server_loop_create(&rl->runner);
     int exit_code;
 
     if (code != MAIL_OK) {
         return relay_fail(EX_OSERR, "start", mail_strerror(code));
     }
-    rl->loop = mail_loop_uv_loop(rl->uv);
+    rl->loop = server_loop_loop(rl->runner);
     exit_code = run(rl);
     server_signals_unwatch();
     supervisor_deinit(&rl->supervisor);
     relay_unmake(rl);
     rl->loop->ops->untimer(rl->drain_timer);
-    mail_loop_uv_destroy(rl->uv);
+    server_loop_destroy(rl->runner);
     mail_store_destroy(rl->store);
     relay_tables_deinit(&rl->tables);
     return exit_code;

@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 
 #include <mail/deliver.h>
-#include <mail/loop_uv.h>
 #include <mail/queue.h>
 #include <mail/receive.h>
 #include <mail/resolver.h>
@@ -13,6 +12,7 @@
 
 #include "common/lasting.h"
 #include "common/server.h"
+#include "common/server_loop.h"
 #include "common/server_metrics.h"
 #include "common/supervisor.h"
 #include "config.h"
@@ -29,7 +29,7 @@ typedef struct relay {
     char **argv;
     supervisor supervisor;
     server_log log;
-    mail_loop_uv *uv;
+    server_loop *runner;
     mail_loop *loop;
     relay_tables tables; /* until others take them, but for the accounts */
     uint8_t disguise[LASTING_SIZE];
