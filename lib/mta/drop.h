@@ -48,6 +48,10 @@ bool drop_is_dir(const mail_files *fs, const char *spool, const char *name);
 /* Gives it another one. MAIL_ENOENT: it is gone. */
 int drop_rename(const mail_files *fs, const char *spool, const char *name, const char *other);
 int drop_remove(const mail_files *fs, const char *spool, const char *name);
+/* The same of a file that is safe elsewhere, also if an operator has just put it on hold. */
+int drop_remove_taken(const mail_files *fs, const char *spool, const char *name, uint64_t inode);
+/* By which the file is known whatever its name. */
+uint64_t drop_inode(const mail_drop *drop);
 /* Makes last what was removed or renamed. */
 int drop_sync(const mail_files *fs, const char *spool);
 int drop_set_aside(const mail_files *fs, const char *spool, const char *name);

@@ -19,6 +19,7 @@ struct mail_drop {
     uint64_t size;   /* of the message, as it was when it was opened */
     uint64_t left;   /* of that: what its writer adds now is not part of it */
     uint32_t user;
+    uint64_t inode;
     mail_wall time;
     mail_envelope envelope;
     size_t start; /* of what is held in `bytes` */
@@ -268,6 +269,7 @@ static int check_file(mail_drop *drop)
         return mail_error_from_errno(-number);
     }
     drop->user = info.owner;
+    drop->inode = info.inode;
     drop->size = info.size;
     drop->time = info.mtime;
     return info.is_file && info.links == 1 ? MAIL_OK : MAIL_EDAMAGED;
@@ -354,6 +356,11 @@ uint32_t mail_drop_user(const mail_drop *drop)
     return drop->user;
 }
 
+uint64_t drop_inode(const mail_drop *drop)
+{
+    return drop->inode;
+}
+
 mail_wall mail_drop_time(const mail_drop *drop)
 {
     return drop->time;
@@ -423,6 +430,34 @@ int drop_remove(const mail_files *fs, const char *spool, const char *name)
         return mail_error_from_errno(-dir);
     }
     number = fs->ops->unlink(fs, dir, name);
+    fs->ops->close(fs, dir);
+    return number < 0 && number != -ENOENT ? mail_error_from_errno(-number) : MAIL_OK;
+}
+
+/* In `dir`, the held one of `name`, if it is that file and no other. 0, or -errno. */
+static int remove_held(const mail_files *fs, int dir, const char *name, uint64_t inode)
+{
+    char held[MAIL_DROP_NAME_SIZE + sizeof(DROP_HELD)];
+    file_info info;
+    int number;
+
+    snprintf(held, sizeof(held), "%.*s" DROP_HELD, (int)(strlen(name) - strlen(DROP_SUFFIX)), name);
+    number = fs->ops->info_at(fs, dir, held, &info);
+    return number == 0 && info.inode == inode ? fs->ops->unlink(fs, dir, held) : number;
+}
+
+int drop_remove_taken(const mail_files *fs, const char *spool, const char *name, uint64_t inode)
+{
+    int dir = drop_open_dir(fs, spool);
+    int number;
+
+    if (dir < 0) {
+        return mail_error_from_errno(-dir);
+    }
+    number = fs->ops->unlink(fs, dir, name);
+    if (number == -ENOENT) {
+        number = remove_held(fs, dir, name, inode);
+    }
     fs->ops->close(fs, dir);
     return number < 0 && number != -ENOENT ? mail_error_from_errno(-number) : MAIL_OK;
 }

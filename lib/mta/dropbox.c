@@ -41,6 +41,7 @@ typedef struct taking {
     bool is_safe_soon;           /* the queue has it and is about to say so */
     char id[MAIL_QUEUE_ID_SIZE]; /* there; empty: it has none yet */
     drop_name name;
+    uint64_t inode; /* of the file; 0: it was not opened */
 } taking;
 
 struct dropbox {
@@ -169,7 +170,7 @@ static void set_aside(taking *tk, int code)
 static void remove_safe(taking *tk)
 {
     struct dropbox *box = tk->box;
-    int code = drop_remove(box->fs, box->spool, tk->name);
+    int code = drop_remove_taken(box->fs, box->spool, tk->name, tk->inode);
 
     if (code == MAIL_OK) {
         expect_sync(box);
@@ -415,6 +416,7 @@ static void open_next(taking *tk)
 
     memcpy(tk->name, box->names[box->next++], sizeof(tk->name));
     tk->id[0] = '\0';
+    tk->inode = 0;
     if (is_being_taken(box, tk->name)) {
         return;
     }
@@ -425,6 +427,7 @@ static void open_next(taking *tk)
     }
     code = drop_open(&tk->drop, box->fs, box->spool, tk->name, box->rcv->mem, NULL);
     if (code == MAIL_OK) {
+        tk->inode = drop_inode(tk->drop);
         begin(tk);
     } else {
         refuse(tk, code);
