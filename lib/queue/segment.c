@@ -163,11 +163,25 @@ static int write_header(queue_log *log, const queue_segment *segment)
     return file_write_all(log->files, segment->fd, &part, 1, 0);
 }
 
-/* Leaves the disk to others for a moment, unless the writer waits for the segment. */
-static void rest(queue_log *log)
+static uint64_t bytes_written(queue_log *log)
+{
+    uint64_t bytes;
+
+    pthread_mutex_lock(&log->lock);
+    bytes = log->bytes_written;
+    pthread_mutex_unlock(&log->lock);
+    return bytes;
+}
+
+/*
+ * Leaves the disk to others for a moment, unless the writer waits for the segment, or has used
+ * half as much as is `filled` since it had written `before`.
+ */
+static void rest(queue_log *log, uint64_t filled, uint64_t before)
 {
     pthread_mutex_lock(&log->lock);
-    if (!log->queue->opts.manual && !log->wants_segment && !log->must_stop) {
+    if (!log->queue->opts.manual && !log->wants_segment && !log->must_stop &&
+        (log->bytes_written - before) * 2 < filled) {
         (void)queue_log_wait(log, &log->making, MAIL_MILLISECOND);
     }
     pthread_mutex_unlock(&log->lock);
@@ -180,6 +194,7 @@ static void rest(queue_log *log)
 static int fill(queue_log *log, const queue_segment *segment)
 {
     const size_t piece = 256 << 10;
+    uint64_t before = bytes_written(log);
     char *zeros = mem_alloc(log->mem, piece);
     int code = 0;
 
@@ -192,7 +207,7 @@ static int fill(queue_log *log, const queue_segment *segment)
 
         code = file_write_all(log->files, segment->fd, &part, 1, at);
         log->files->ops->begin_sync(log->files, segment->fd);
-        rest(log);
+        rest(log, at, before);
     }
     mem_free(log->mem, zeros, piece);
     return queue_code(code);
