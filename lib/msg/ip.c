@@ -4,14 +4,14 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#include "msg/number.h"
+#include "base/ascii.h"
 
 /* `%` and a number behind an IPv6 address; names of interfaces are the system's affair. */
 static int parse_zone(mail_span text, uint32_t *scope)
 {
     uint64_t number;
 
-    if (!number_parse(text, UINT32_MAX, &number) || number == 0) {
+    if (!ascii_number(text, UINT32_MAX, &number) || number == 0) {
         return MAIL_EINVAL;
     }
     *scope = (uint32_t)number;
@@ -124,7 +124,7 @@ static int parse_port(mail_span text, mail_endpoint *endpoint)
 {
     uint64_t port;
 
-    if (!number_parse(text, UINT16_MAX, &port)) {
+    if (!ascii_number(text, UINT16_MAX, &port)) {
         return MAIL_EINVAL;
     }
     endpoint->port = (uint16_t)port;

@@ -6,7 +6,7 @@
  */
 #include <mail/address.h>
 
-#include "msg/number.h"
+#include "base/ascii.h"
 
 static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
 
@@ -70,7 +70,7 @@ int mail_network_parse(mail_span text, mail_network *network)
         return MAIL_EINVAL;
     }
     bits = network->ip.family == 6 ? 128 : 32;
-    if (slash != NULL && !number_parse(mail_span_from(text, length + 1), bits, &bits)) {
+    if (slash != NULL && !ascii_number(mail_span_from(text, length + 1), bits, &bits)) {
         return MAIL_EINVAL;
     }
     network->prefix_bits = (uint8_t)bits;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/proxy.h"
 
-#include "msg/number.h"
+#include "base/ascii.h"
 
 /* The PROXY protocol, section 2.1: the longest line, CRLF included. */
 #define V1_MAX 107
@@ -48,7 +48,7 @@ static bool read_port(mail_span word, uint16_t *port)
 {
     uint64_t number;
 
-    if (!number_parse(word, UINT16_MAX, &number) || (word.length > 1 && word.data[0] == '0')) {
+    if (!ascii_number(word, UINT16_MAX, &number) || (word.length > 1 && word.data[0] == '0')) {
         return false;
     }
     *port = (uint16_t)number;

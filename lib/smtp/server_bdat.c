@@ -4,7 +4,7 @@
  * looked at; when it is refused they are swallowed all the same, and the reply
  * waits until they are.
  */
-#include "msg/number.h"
+#include "base/ascii.h"
 #include "smtp/server.h"
 
 static const mail_reply BAD_SYNTAX = SMTP_REPLY(501, 5, 5, 4, "Syntax: BDAT octets [LAST]");
@@ -17,7 +17,7 @@ static bool parse(mail_smtp_server *srv, mail_span arg)
     mail_span number = smtp_take_word(&arg);
 
     srv->chunk_is_last = arg.length > 0;
-    return number_parse(number, UINT64_MAX, &srv->chunk_left) &&
+    return ascii_number(number, UINT64_MAX, &srv->chunk_left) &&
            (arg.length == 0 || mail_span_equal_nocase(arg, MAIL_SPAN("LAST")));
 }
 

@@ -8,7 +8,6 @@
  */
 #include "base/ascii.h"
 #include "base/utf8.h"
-#include "msg/number.h"
 #include "smtp/orcpt.h"
 #include "smtp/server.h"
 
@@ -34,7 +33,7 @@ static const mail_reply BAD_ORCPT = BAD("ORCPT needs type;address in xtext");
 
 static const mail_reply *take_size(mail_smtp_server *srv, mail_span value)
 {
-    if (!number_parse(value, UINT64_MAX, &srv->mail.size)) {
+    if (!ascii_number(value, UINT64_MAX, &srv->mail.size)) {
         return &BAD_SIZE;
     }
     return srv->mail.size > srv->opts.max_message_bytes ? &smtp_too_big : NULL;
