@@ -478,6 +478,15 @@ void net_link_soon(net_link *ln)
     }
 }
 
+void net_link_wake(void *link)
+{
+    net_link *ln = link;
+
+    if (!ln->is_closed) {
+        net_link_soon(ln);
+    }
+}
+
 /* Whether there is something to do that only a turn may do. */
 static bool owes_turn(net_link *ln)
 {

@@ -73,6 +73,9 @@ void net_link_start(net_link *ln);
 /* Makes a turn in the next round. From anywhere. */
 void net_link_soon(net_link *ln);
 
+/* The same for a callback that may come late: `link` is a net_link, and a closed one has no turn. */
+void net_link_wake(void *link);
+
 /*
  * Something has changed: there is more in `out`, an answer was given, room came. Sends
  * at once what there is; calls `feed` only in a turn to come. From anywhere.

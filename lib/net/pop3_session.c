@@ -198,28 +198,14 @@ static bool shakes_hands(const pop3_session *ss)
     return ss->link.filter != NULL && mail_pop3_server_awaits_tls(ss->engine);
 }
 
-static void on_handshake_step(void *arg)
-{
-    pop3_session *ss = arg;
-
-    if (!ss->link.is_closed) {
-        net_link_soon(&ss->link);
-    }
-}
-
 static int accept_tls(pop3_session *ss)
 {
     int code = net_tls_accept(&ss->tls, ss->service->tls, ss->service->mem);
 
     if (code == MAIL_OK) {
-        net_tls_use_workers(ss->tls, ss->service->loop, on_handshake_step, ss);
+        net_tls_use_workers(ss->tls, ss->service->loop, net_link_wake, &ss->link);
     }
     return code;
-}
-
-static bool is_at_work(const pop3_session *ss)
-{
-    return ss->tls != NULL && net_tls_is_at_work(ss->tls);
 }
 
 /* The handshake is done: the engine begins anew. */
@@ -414,7 +400,7 @@ static unsigned link_wants(void *arg)
     const pop3_session *ss = arg;
     unsigned wants = mail_pop3_server_wants(ss->engine);
 
-    if (is_at_work(ss)) {
+    if (net_tls_is_at_work(ss->tls)) {
         wants &= ~(unsigned)MAIL_WANTS_READ;
     }
     return ss->is_over ? wants & MAIL_WANTS_WRITE : wants | MAIL_WANTS_ANSWER;

@@ -38,28 +38,14 @@ static bool shakes_hands(const smtp_session *ss)
     return ss->link.filter != NULL && mail_smtp_server_awaits_tls(ss->engine);
 }
 
-static void on_handshake_step(void *arg)
-{
-    smtp_session *ss = arg;
-
-    if (!ss->link.is_closed) {
-        net_link_soon(&ss->link);
-    }
-}
-
 static int accept_tls(smtp_session *ss)
 {
     int code = net_tls_accept(&ss->tls, ss->service->tls, ss->mem);
 
     if (code == MAIL_OK) {
-        net_tls_use_workers(ss->tls, ss->service->loop, on_handshake_step, ss);
+        net_tls_use_workers(ss->tls, ss->service->loop, net_link_wake, &ss->link);
     }
     return code;
-}
-
-static bool is_at_work(const smtp_session *ss)
-{
-    return ss->tls != NULL && net_tls_is_at_work(ss->tls);
 }
 
 /* Deriving it costs more than the rest of a session but the handshake: not where nobody can use it. */
@@ -476,8 +462,9 @@ static unsigned session_wants(void *arg)
         return session_out(ss).length > 0 ? MAIL_WANTS_WRITE : 0;
     }
     wants = mail_smtp_server_wants(ss->engine) | MAIL_WANTS_ANSWER;
-    return smtp_message_is_stalled(ss) || is_at_work(ss) ? wants & ~(unsigned)MAIL_WANTS_READ
-                                                         : wants;
+    return smtp_message_is_stalled(ss) || net_tls_is_at_work(ss->tls)
+               ? wants & ~(unsigned)MAIL_WANTS_READ
+               : wants;
 }
 
 static mail_time session_deadline(void *arg)

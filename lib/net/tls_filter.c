@@ -269,7 +269,7 @@ void net_tls_use_workers(net_tls *ts, mail_loop *loop, void (*wake)(void *arg), 
 
 bool net_tls_is_at_work(const net_tls *ts)
 {
-    return ts->step != NULL && !ts->step->is_done;
+    return ts != NULL && ts->step != NULL && !ts->step->is_done;
 }
 
 /* What is at work has the session, and ends it. */

@@ -21,7 +21,7 @@ int net_tls_accept(net_tls **out, mail_tls_context *context, const mail_mem *mem
  * want to read; `wake` says when it may again. `ts` may be destroyed meanwhile: then it never comes.
  */
 void net_tls_use_workers(net_tls *ts, mail_loop *loop, void (*wake)(void *arg), void *arg);
-bool net_tls_is_at_work(const net_tls *ts);
+bool net_tls_is_at_work(const net_tls *ts); /* NULL: no */
 
 /* Only once no link uses it any more. */
 void net_tls_destroy(net_tls *ts);
