@@ -479,30 +479,32 @@ int drop_sync(const mail_files *fs, const char *spool)
     return number < 0 ? mail_error_from_errno(-number) : MAIL_OK;
 }
 
-bool drop_is_there(const mail_files *fs, const char *spool, const char *name)
+/* What has that name. 0, or -errno: -ENOENT also where there is no folder to look into. */
+static int look_at(const mail_files *fs, const char *spool, const char *name, file_info *info)
 {
     int dir = drop_open_dir(fs, spool);
-    file_info info;
-    bool is_there = false;
+    int number;
 
-    if (dir >= 0) {
-        is_there = fs->ops->info_at(fs, dir, name, &info) != -ENOENT;
-        fs->ops->close(fs, dir);
+    if (dir < 0) {
+        return -ENOENT;
     }
-    return is_there;
+    number = fs->ops->info_at(fs, dir, name, info);
+    fs->ops->close(fs, dir);
+    return number;
+}
+
+bool drop_is_there(const mail_files *fs, const char *spool, const char *name)
+{
+    file_info info;
+
+    return look_at(fs, spool, name, &info) != -ENOENT;
 }
 
 bool drop_is_dir(const mail_files *fs, const char *spool, const char *name)
 {
-    int dir = drop_open_dir(fs, spool);
     file_info info;
-    bool is_dir = false;
 
-    if (dir >= 0) {
-        is_dir = fs->ops->info_at(fs, dir, name, &info) == 0 && info.is_dir;
-        fs->ops->close(fs, dir);
-    }
-    return is_dir;
+    return look_at(fs, spool, name, &info) == 0 && info.is_dir;
 }
 
 int drop_rename(const mail_files *fs, const char *spool, const char *name, const char *other)
