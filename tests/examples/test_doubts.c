@@ -3,7 +3,6 @@
 
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/doubts.h"
 #include "support/certs.h"
@@ -31,24 +30,6 @@ static void notes_init(notes *ns)
 {
     memset(ns, 0, sizeof(*ns));
     ns->log.log = (mail_log){write_note, ns, MAIL_LOG_DEBUG};
-}
-
-static char *home;
-
-static int set_up(void **state)
-{
-    (void)state;
-    home = mail_test_make_dir();
-    assert_int_equal(chdir(home), 0);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    assert_int_equal(chdir("/"), 0);
-    mail_test_remove_dir(home);
-    return 0;
 }
 
 static void write_file(const char *name, const char *text, mode_t mode)
@@ -174,5 +155,5 @@ int main(void)
         cmocka_unit_test(has_no_doubts_without_certificates),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, mail_test_enter_dir, mail_test_leave_dir);
 }

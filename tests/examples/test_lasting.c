@@ -20,24 +20,6 @@ static void count_line(mail_log_level level, const char *what, const mail_log_fi
     ++*(unsigned *)arg;
 }
 
-static char *home;
-
-static int set_up(void **state)
-{
-    (void)state;
-    home = mail_test_make_dir();
-    assert_int_equal(chdir(home), 0);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    assert_int_equal(chdir("/"), 0);
-    mail_test_remove_dir(home);
-    return 0;
-}
-
 static unsigned read_one(const char *users, uint8_t out[LASTING_SIZE])
 {
     unsigned warnings = 0;
@@ -117,5 +99,5 @@ int main(void)
         cmocka_unit_test(takes_one_that_somebody_has_made),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, mail_test_enter_dir, mail_test_leave_dir);
 }

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/support.h"
 
-#include <unistd.h>
 
 #include "common/tls_files.h"
 #include "support/certs.h"
-
-static char *home;
 
 static void write_file(const char *name, const char *text)
 {
@@ -30,20 +27,10 @@ static void write_pair(const char *certificate, const char *key)
 
 static int set_up(void **state)
 {
-    (void)state;
-    home = mail_test_make_dir();
-    assert_int_equal(chdir(home), 0);
+    mail_test_enter_dir(state);
     write_pair("one.pem", "one.key");
     write_pair("two.pem", "two.key");
     write_file("text", "This is no PEM.\n");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    assert_int_equal(chdir("/"), 0);
-    mail_test_remove_dir(home);
     return 0;
 }
 
@@ -160,5 +147,5 @@ int main(void)
         cmocka_unit_test(reads_trust_and_says_what_is_wrong_with_it),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, mail_test_leave_dir);
 }

@@ -81,3 +81,17 @@ void mail_test_remove_dir(char *path)
     nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(path);
 }
+
+int mail_test_enter_dir(void **state)
+{
+    *state = mail_test_make_dir();
+    assert_int_equal(chdir(*state), 0);
+    return 0;
+}
+
+int mail_test_leave_dir(void **state)
+{
+    assert_int_equal(chdir("/"), 0);
+    mail_test_remove_dir(*state);
+    return 0;
+}

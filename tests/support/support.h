@@ -35,6 +35,10 @@ size_t mail_test_descriptors(void);
 char *mail_test_make_dir(void);
 void mail_test_remove_dir(char *path);
 
+/* The set-up and tear-down of tests that run in such a folder. */
+int mail_test_enter_dir(void **state);
+int mail_test_leave_dir(void **state);
+
 /*
  * A port of 127.0.0.1 that refuses every connection, and is nobody else's until the descriptor that
  * is returned is closed: bound, and nobody listens.
