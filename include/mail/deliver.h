@@ -111,8 +111,9 @@ MAIL_API void mail_deliver_set_routes(mail_deliver *agent, mail_route_table *rou
 
 /**
  * TLS for what goes out, from the next connection on: `context` has the trust, and a certificate if we
- * have one to show, to next hops that routes name and never to hosts that the DNS names; NULL: no TLS can be had, and what may go without does. `policies` say how much is
- * wanted; NULL: `may` for all. Before the first call mail goes in clear.
+ * have one to show, to next hops that routes name and never to hosts that the DNS names; NULL: no TLS can
+ * be had, and what may go without does. `policies` say how much is wanted; NULL: `may` for all. Before the
+ * first call mail goes in clear.
  *
  * Mail with REQUIRETLS goes to hosts that have proved their name, whatever the policy.
  *

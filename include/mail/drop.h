@@ -58,8 +58,9 @@ MAIL_API int mail_spool_find(const char *asked, char path[MAIL_SPOOL_PATH_SIZE],
  * In another user's folder nothing more is needed than the right to make files there (modes 0710 of
  * the spool and 1730 of `drop`, with a group for those who may).
  *
- * Errors: MAIL_ENOENT no spool; MAIL_ELIMIT more than 100000 recipients; MAIL_EINVAL an address that would break its line, or an ENVID of
- * more than 100 octets; MAIL_EPERM, MAIL_ENOSPC, MAIL_EIO, MAIL_ENOMEM. `err` says it in one line.
+ * Errors: MAIL_ENOENT no spool; MAIL_ELIMIT more than 100000 recipients; MAIL_EINVAL an address that would
+ * break its line, or an ENVID of more than 100 octets; MAIL_EPERM, MAIL_ENOSPC, MAIL_EIO, MAIL_ENOMEM. `err`
+ * says it in one line.
  */
 MAIL_API int mail_drop_begin(mail_sink **out, const char *spool, const mail_envelope *envelope,
                              const mail_mem *mem, char name[MAIL_DROP_NAME_SIZE], mail_error *err);

@@ -33,8 +33,8 @@ typedef struct mail_queue_options {
     const mail_log *log; /* thread-safe; borrowed until close */
     bool in_memory;      /* keep everything in memory, nothing survives (tests, capture) */
     bool read_only;      /* for looking at a spool, owned by a process or not: takes no lock */
-    const mail_duration
-        *retry; /* delays between tries, the last repeats; default 5m 10m 20m 30m 1h 2h 4h */
+    /* Delays between tries, of which the last repeats; default 5m 10m 20m 30m 1h 2h 4h. */
+    const mail_duration *retry;
     size_t retry_count;
     mail_duration give_up;     /* default 5 days */
     mail_duration warn_after;  /* default 4 hours */

@@ -424,9 +424,8 @@ void mail_receive_destroy(mail_receive *rcv)
     }
     mail_metrics_forget(rcv->opts.metrics, rcv);
     dropbox_stop(rcv->dropbox);
-    if (rcv->intake != NULL) {
-        mail_intake_settle(
-            rcv->intake); /* whoever waits for a message hears of it before it goes */
+    if (rcv->intake != NULL) { /* whoever waits for a message hears of it before it goes */
+        mail_intake_settle(rcv->intake);
     }
     dropbox_destroy(rcv->dropbox);
     mail_smtp_service_destroy(rcv->service);
