@@ -121,7 +121,7 @@ enum {
     /**
      * Only what every reader of mail takes for the same mailboxes; all else is MAIL_EINVAL: groups
      * (their names too), routes, addresses with blanks or comments inside, display names with an @
-     * or another special outside quotes.
+     * or another special outside quotes unless the same address follows, octet for octet.
      */
     MAIL_ADDRESS_STRICT = 0x100
 };

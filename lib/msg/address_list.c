@@ -185,6 +185,15 @@ static bool is_whole(mail_span written, size_t length)
     return written.length == length && (length == 0 || written.data[0] != '@');
 }
 
+/*
+ * What has a special may stand before the brackets if it is exactly what they hold, as sloppy
+ * programs write it: whoever takes it for an address takes it for the same one.
+ */
+static bool may_stand_before(mail_span special, const mail_address *mailbox)
+{
+    return special.length == 0 || mail_span_equal(special, mailbox->written);
+}
+
 /* `<address>`, and nothing but comments up to the next comma. */
 static int read_angle(mail_address_reader *reader, draft *dr, mail_address *mailbox)
 {
@@ -240,9 +249,14 @@ static int read_mailbox(mail_address_reader *reader, draft *dr, mail_address *ma
         return MAIL_EINVAL;
     }
     if (reader->rest.length > 0 && reader->rest.data[0] == '<') {
+        mail_span special = dr->has_special ? dr->written : mail_span_of(NULL, 0);
+
         mailbox->display =
             ascii_trim(mail_span_first(start, start.length - reader->rest.length), " \t\r\n");
-        code = is_strict(reader) && dr->has_special ? MAIL_EINVAL : read_angle(reader, dr, mailbox);
+        code = read_angle(reader, dr, mailbox);
+        if (code == MAIL_OK && is_strict(reader) && !may_stand_before(special, mailbox)) {
+            code = MAIL_EINVAL;
+        }
     } else {
         code = read_addr_spec(reader, dr, mailbox);
     }
