@@ -65,11 +65,16 @@ uint32_t queue_message_weight(const queue_message *message)
 uint32_t queue_sender_hash(mail_span sender)
 {
     uint32_t hash = 0;
+    char lower[64];
 
-    for (size_t i = 0; i < sender.length; i++) {
-        char c = ascii_lower(sender.data[i]);
+    while (sender.length > 0) {
+        size_t n = sender.length < sizeof(lower) ? sender.length : sizeof(lower);
 
-        hash = crc32c(hash, &c, 1);
+        for (size_t i = 0; i < n; i++) {
+            lower[i] = ascii_lower(sender.data[i]);
+        }
+        hash = crc32c(hash, lower, n);
+        sender = mail_span_from(sender, n);
     }
     return hash;
 }

@@ -227,7 +227,8 @@ static void wake_all(mail_queue *queue)
     mail_intake *found[AT_ONCE];
     size_t count;
 
-    while ((count = gather_to_wake(queue, found)) > 0) {
+    do {
+        count = gather_to_wake(queue, found);
         pthread_mutex_unlock(&queue->lock);
         for (size_t i = 0; i < count; i++) {
             found[i]->wake(found[i]->wake_arg);
@@ -237,7 +238,7 @@ static void wake_all(mail_queue *queue)
             found[i]->wakers--;
         }
         pthread_cond_broadcast(&queue->unwoken);
-    }
+    } while (count == AT_ONCE);
 }
 
 void queue_settle(mail_queue *queue, list *records)

@@ -31,26 +31,26 @@ static int free_space(queue_log *log, uint64_t *out)
     return MAIL_OK;
 }
 
-/*
- * What has to be left free. Segments that hold nothing any more are as good, or a disk filled by
- * mail that has gone since would take no more for ever.
- */
-static uint64_t reserve(queue_log *log)
+/* Octets of the disk's that are ours already, in segments that hold nothing any more. */
+static uint64_t held_free(queue_log *log)
 {
-    uint64_t wanted = log->queue->opts.reserve_bytes;
     uint64_t held;
 
     pthread_mutex_lock(&log->lock);
     held = log->free_count * log->queue->opts.segment_bytes;
     pthread_mutex_unlock(&log->lock);
-    return wanted > held ? wanted - held : 0;
+    return held;
 }
 
+/*
+ * Free segments are a part of what has to be left free, or a disk filled by mail that has gone
+ * since would take no more for ever. They are looked at only if the disk alone has not enough.
+ */
 static int log_room(queue_store *base, uint64_t expected)
 {
     queue_log *log = (queue_log *)base;
     uint64_t promised = atomic_load(&log->queue->promised_bytes);
-    uint64_t needed;
+    uint64_t reserve = log->queue->opts.reserve_bytes;
     uint64_t bytes = 0;
     int code;
 
@@ -61,14 +61,14 @@ static int log_room(queue_store *base, uint64_t expected)
     if (code != MAIL_OK) {
         return code;
     }
-    needed = reserve(log);
-    if (bytes < needed || bytes - needed < promised || bytes - needed - promised < expected) {
+    if (bytes < promised || bytes - promised < expected) {
         return MAIL_ENOSPC;
     }
-    return MAIL_OK;
+    bytes -= promised + expected;
+    return bytes >= reserve || reserve - bytes <= held_free(log) ? MAIL_OK : MAIL_ENOSPC;
 }
 
-/* The lock is held. */
+/* Called with the lock held, as the next. */
 static void take_record(queue_log *log, queue_record *record)
 {
     log->submitted++;
@@ -81,20 +81,22 @@ static void take_record(queue_log *log, queue_record *record)
     }
 }
 
-static void log_submit(queue_store *base, list *records)
+/* Whether the writer has to be woken for what was taken. */
+static bool must_wake(queue_log *log)
 {
-    queue_log *log = (queue_log *)base;
-    bool must_wake;
-    list *link;
+    bool must = log->writer_waits && !log->is_lent && !list_is_empty(&log->pending);
 
-    pthread_mutex_lock(&log->lock);
-    while ((link = list_pop_front(records)) != NULL) {
-        take_record(log, LIST_OWNER(link, queue_record, link));
-    }
-    must_wake = log->writer_waits && !log->is_lent && !list_is_empty(&log->pending);
-    log->writer_waits = log->writer_waits && !must_wake;
+    log->writer_waits = log->writer_waits && !must;
+    return must;
+}
+
+/* Leaves the lock, under which records were taken, and tells those who write them. */
+static void announce(queue_log *log)
+{
+    bool must = must_wake(log);
+
     pthread_mutex_unlock(&log->lock);
-    if (must_wake) {
+    if (must) {
         pthread_cond_signal(&log->work);
     }
     if (log->queue->opts.on_work != NULL) {
@@ -102,14 +104,28 @@ static void log_submit(queue_store *base, list *records)
     }
 }
 
+static void log_submit(queue_store *base, list *records)
+{
+    queue_log *log = (queue_log *)base;
+    list *link;
+
+    pthread_mutex_lock(&log->lock);
+    while ((link = list_pop_front(records)) != NULL) {
+        take_record(log, LIST_OWNER(link, queue_record, link));
+    }
+    announce(log);
+}
+
 static int log_submit_alone(queue_store *base, queue_record *record)
 {
-    int code;
+    queue_log *log = (queue_log *)base;
 
-    if (queue_writer_lend((queue_log *)base, record, &code)) {
-        return code;
+    pthread_mutex_lock(&log->lock);
+    if (queue_writer_may_lend(log, record)) {
+        return queue_writer_lend(log, record);
     }
-    queue_submit(base, record);
+    take_record(log, record);
+    announce(log);
     return MAIL_EAGAIN;
 }
 

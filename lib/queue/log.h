@@ -117,7 +117,7 @@ typedef struct queue_log {
     uint64_t safe_end;
     uint64_t last_serial; /* the segment before the next one … */
     uint64_t last_end;    /* … and how much of it counts */
-    list unsynced;
+    list unsynced;        /* written */
     bool unsynced_urgent;
     int failure;     /* of such a one, which the writer has to see to */
     unsigned doubts; /* syncs to come before one may hold up a thread that brings mail */
@@ -173,11 +173,10 @@ int queue_segment_fd(queue_log *log, queue_segment *segment);
 /* It has just been opened: another may be closed. */
 void queue_segment_used(queue_log *log, queue_segment *segment);
 
-/*
- * writer.c: writes and syncs a record on the thread that brings it. false: it was not taken,
- * since others wait as well or the disk is not quick; else `*code` as submit_alone.
- */
-bool queue_writer_lend(queue_log *log, queue_record *record, int *code);
+/* writer.c. Whether its work is done, and the next record would be all of it; the lock is held. */
+bool queue_writer_may_lend(const queue_log *log, const queue_record *record);
+/* If so: leaves the lock, and writes and syncs the record on this thread. As submit_alone. */
+int queue_writer_lend(queue_log *log, queue_record *record);
 /* What each thread does once; false: nothing was left to do. */
 bool queue_writer_round(queue_log *log);
 void *queue_writer_run(void *arg);

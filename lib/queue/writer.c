@@ -451,8 +451,7 @@ static void wait_for_work(queue_log *log)
     log->writer_waits = false;
 }
 
-/* Whether the writer's work is done, and the next record would be all of it; the lock is held. */
-static bool may_lend(const queue_log *log, const queue_record *record)
+bool queue_writer_may_lend(const queue_log *log, const queue_record *record)
 {
     bool rests = log->queue->opts.manual || log->writer_waits;
 
@@ -490,26 +489,21 @@ static int write_alone(queue_log *log, queue_record *record)
     return code == MAIL_OK ? sync_written(log) : code;
 }
 
-bool queue_writer_lend(queue_log *log, queue_record *record, int *code)
+int queue_writer_lend(queue_log *log, queue_record *record)
 {
-    bool may;
+    int code;
 
-    pthread_mutex_lock(&log->lock);
-    may = may_lend(log, record);
-    log->is_lent = log->is_lent || may;
-    log->submitted += may;
+    log->is_lent = true;
+    log->submitted++;
     pthread_mutex_unlock(&log->lock);
-    if (!may) {
-        return false;
-    }
-    log->failure = write_alone(log, record);
-    *code = log->failure == MAIL_OK ? MAIL_OK : MAIL_EAGAIN;
-    if (log->failure == MAIL_OK) {
+    code = write_alone(log, record);
+    log->failure = code;
+    if (code == MAIL_OK) {
         record->is_alone = true;
         settle_safe(log);
     }
     take_back(log);
-    return true;
+    return code == MAIL_OK ? MAIL_OK : MAIL_EAGAIN;
 }
 
 /* What a thread that the work was lent to could not bring to the disk. */
