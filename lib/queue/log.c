@@ -350,6 +350,7 @@ static int init(queue_log *log, mail_queue *queue)
     list_init(&log->ready);
     list_init(&log->dead);
     list_init(&log->unsynced);
+    list_init(&log->untold);
     pthread_mutex_init(&log->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

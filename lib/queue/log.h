@@ -118,6 +118,7 @@ typedef struct queue_log {
     uint64_t last_serial; /* the segment before the next one … */
     uint64_t last_end;    /* … and how much of it counts */
     list unsynced;        /* written */
+    list untold;          /* safe; those who wait for it do not know yet */
     bool unsynced_urgent;
     int failure;     /* of such a one, which the writer has to see to */
     unsigned doubts; /* syncs to come before one may hold up a thread that brings mail */

@@ -6,7 +6,8 @@
 /*
  * The writer. It takes all that is pending, writes it with one call, syncs once, and says
  * so to all who wait. Nothing waits on purpose: while one batch is on its way to the disk
- * the next gathers.
+ * the next gathers. If it has by then, it is sent on its way before those who wait for the
+ * first are told: to wake many threads takes as long as the disk needs.
  *
  * A message that comes alone would pay more for the way to this thread and back than for
  * its sync. While the writer rests and the disk is quick, its work is lent to the thread
@@ -21,6 +22,9 @@
  */
 
 #define LAZY (50 * MAIL_MILLISECOND)
+
+/* To write more than this takes so long that those who wait are told before. */
+#define MUCH ((uint64_t)512 << 10)
 
 /*
  * What a sync may take for a disk to count as quick. How many must, after one that took more,
@@ -136,6 +140,15 @@ static void settle(queue_log *log, list *records)
     log->settled += count;
     pthread_cond_broadcast(&log->settling);
     pthread_mutex_unlock(&log->lock);
+}
+
+/* Those who wait for what is safe get to know. */
+static void tell_safe(queue_log *log)
+{
+    list safe;
+
+    list_take_all(&safe, &log->untold);
+    settle(log, &safe);
 }
 
 /* Their weight counts from the moment they may be safe. */
@@ -265,6 +278,7 @@ static void on_failure(queue_log *log, list *group, int code)
     list failed;
     list lost;
 
+    tell_safe(log);
     say_failed(log, code);
     list_take_all(&lost, &log->unsynced);
     log->unsynced_urgent = false;
@@ -309,7 +323,7 @@ static bool is_crowd(const list *records)
 }
 
 /* All that was written is on the disk. */
-static void settle_safe(queue_log *log)
+static void note_safe(queue_log *log)
 {
     list safe;
 
@@ -322,7 +336,7 @@ static void settle_safe(queue_log *log)
     pthread_mutex_lock(&log->lock);
     log->syncs++;
     pthread_mutex_unlock(&log->lock);
-    settle(log, &safe);
+    append(&log->untold, &safe);
 }
 
 static int sync_active(queue_log *log)
@@ -338,7 +352,7 @@ static int sync_active(queue_log *log)
     if (code != MAIL_OK) {
         on_failure(log, &none, code);
     } else {
-        settle_safe(log);
+        note_safe(log);
     }
     return code;
 }
@@ -408,6 +422,7 @@ static void write_batch(queue_log *log, list *batch)
             continue;
         }
         code = sync_active(log); /* what lies in one segment is safe before the next begins */
+        tell_safe(log);          /* that one may not be ready yet */
         if (code == MAIL_OK) {
             code = switch_segment(log);
             if (code != MAIL_OK) {
@@ -419,8 +434,8 @@ static void write_batch(queue_log *log, list *batch)
     put_back(log, batch); /* after a failed sync: what was not reached */
 }
 
-/* Takes as much as one write may have; called with the lock held. */
-static void take_batch(queue_log *log, list *batch)
+/* Takes as much as one write may have; called with the lock held. Returns how many octets. */
+static uint64_t take_batch(queue_log *log, list *batch)
 {
     uint64_t bytes = 0;
     size_t count = 0;
@@ -435,6 +450,7 @@ static void take_batch(queue_log *log, list *batch)
         bytes += queue_header_total(&record->header);
         count++;
     }
+    return bytes;
 }
 
 static void wait_for_work(queue_log *log)
@@ -500,7 +516,8 @@ int queue_writer_lend(queue_log *log, queue_record *record)
     log->failure = code;
     if (code == MAIL_OK) {
         record->is_alone = true;
-        settle_safe(log);
+        note_safe(log);
+        tell_safe(log);
     }
     take_back(log);
     return code == MAIL_OK ? MAIL_OK : MAIL_EAGAIN;
@@ -521,31 +538,59 @@ static bool mend_failure(queue_log *log)
     return true;
 }
 
+/* Called with the lock held, as the next. */
+static bool must_work(const queue_log *log)
+{
+    return (!list_is_empty(&log->pending) && !log->is_stuck) || log->wants_sync ||
+           log->failure != MAIL_OK;
+}
+
+/* Those who wait for the last batch are told while the disk is at work on this one. */
+static void tell_meanwhile(queue_log *log)
+{
+    if (!list_is_empty(&log->untold)) {
+        log->files->ops->begin_sync(log->files, log->active->fd);
+        tell_safe(log);
+    }
+}
+
+static void tell_unless_more(queue_log *log)
+{
+    bool has_more;
+
+    pthread_mutex_lock(&log->lock);
+    has_more = must_work(log);
+    pthread_mutex_unlock(&log->lock);
+    if (!has_more) {
+        tell_safe(log);
+    }
+}
+
 bool queue_writer_round(queue_log *log)
 {
     bool had_failure = mend_failure(log);
     bool wants_sync;
     bool has_work;
+    uint64_t bytes;
     list batch;
 
     pthread_mutex_lock(&log->lock);
-    take_batch(log, &batch);
+    bytes = take_batch(log, &batch);
     wants_sync = log->wants_sync;
     log->wants_sync = false;
     pthread_mutex_unlock(&log->lock);
-    has_work = !list_is_empty(&batch) || (wants_sync && !list_is_empty(&log->unsynced));
+    has_work = bytes > 0 || (wants_sync && !list_is_empty(&log->unsynced));
+    if (bytes > MUCH) {
+        tell_safe(log);
+    }
     write_batch(log, &batch);
+    tell_meanwhile(log);
     if (log->unsynced_urgent || wants_sync ||
         log->sequence - log->safe_sequence > QUEUE_UNSAFE_MAX / 2) {
         (void)sync_active(log);
     }
+    tell_unless_more(log);
     return has_work || had_failure;
-}
-
-static bool must_work(const queue_log *log)
-{
-    return (!list_is_empty(&log->pending) && !log->is_stuck) || log->wants_sync ||
-           log->failure != MAIL_OK;
 }
 
 void *queue_writer_run(void *arg)
@@ -563,5 +608,6 @@ void *queue_writer_run(void *arg)
         pthread_mutex_lock(&log->lock);
     }
     pthread_mutex_unlock(&log->lock);
+    tell_safe(log);
     return NULL;
 }
