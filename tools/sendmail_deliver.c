@@ -190,6 +190,7 @@ static int open_receive(attempt *at, const char *spool, const char *hostname, ma
 
     opts.queue = at->queue;
     opts.hostname = mail_span_text(hostname);
+    opts.engine.max_message_bytes = UINT64_MAX; /* that is for the next host to judge */
     if (mail_receive_create(&at->receive, loop, &opts) != MAIL_OK ||
         mail_receive_watch_drop(at->receive, spool, err) != MAIL_OK ||
         loop->ops->timer(loop, on_timer, at, &at->timer) != MAIL_OK) {

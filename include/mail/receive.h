@@ -116,7 +116,8 @@ MAIL_API void mail_receive_set_accounts(mail_receive *rcv, mail_accounts *accoun
 /**
  * Takes what other programs drop into `spool` (<mail/drop.h>), the queue's own: at once when they
  * say so through its socket `control`, and once a second in any case. Operators are served there
- * too (<mail/control.h>).
+ * too (<mail/control.h>). What is longer than `engine.max_message_bytes` is reported to its sender, or
+ * set aside where nobody can be told.
  *
  * Errors: those of mail_smtp_service_listen_unix; MAIL_ENOMEM.
  */

@@ -101,13 +101,16 @@ typedef enum mail_bare_newline {
     MAIL_BARE_NEWLINE_NORMALISE /* becomes CRLF; never ends the message */
 } mail_bare_newline;
 
+/** The longest message that is taken unless the options say otherwise. */
+#define MAIL_SMTP_MESSAGE_BYTES ((uint64_t)50 << 20)
+
 typedef struct mail_smtp_server_options {
     size_t size; /* MAIL_SMTP_SERVER_OPTIONS_INIT */
     const mail_mem *mem;
     mail_span hostname; /* ours, in the greeting and replies; required; copied */
     bool lmtp;
     mail_bare_newline bare_newline;
-    uint64_t max_message_bytes;    /* default 50 MiB */
+    uint64_t max_message_bytes;    /* default MAIL_SMTP_MESSAGE_BYTES: 50 MiB */
     uint32_t max_recipients;       /* accepted for a message; default 1000, at least 100 */
     uint32_t max_errors;           /* then 421 4.7.0; default 20 */
     uint32_t max_junk;             /* NOOP, RSET, VRFY, HELP … without a message; default 100 */

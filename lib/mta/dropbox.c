@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "mta/drop.h"
+#include "mta/drop_report.h"
 #include "mta/drop_shelf.h"
 
 /* Files that are on their way at a time: they share the queue's flushes. */
@@ -37,6 +38,7 @@ typedef struct taking {
     struct dropbox *box;
     arrival *message;            /* kept for the next one */
     mail_drop *drop;             /* NULL: free */
+    drop_report report;          /* goes into the queue in its stead, if it is refused */
     mail_timer *timer;           /* to go on copying */
     bool is_safe_soon;           /* the queue has it and is about to say so */
     char id[MAIL_QUEUE_ID_SIZE]; /* there; empty: it has none yet */
@@ -147,6 +149,7 @@ static void make_last(void *arg)
 /* The file is done with, safe or for a later look. */
 static void leave(taking *tk)
 {
+    drop_report_close(&tk->report);
     mail_drop_close(tk->drop);
     tk->drop = NULL;
     tk->is_safe_soon = false;
@@ -191,6 +194,9 @@ static bool is_too_large(const taking *tk, int code)
 
 static void finished(int code, taking *tk)
 {
+    if (code == MAIL_OK && tk->report.text != NULL) {
+        drop_report_log(tk->box->rcv, tk->drop, tk->name, tk->id);
+    }
     leave(tk);
     if (code == MAIL_OK) {
         tk->box->is_stuck = false;
@@ -250,10 +256,17 @@ static void end_copy(taking *tk)
     }
 }
 
+/* What the queue gets. */
+static mail_source *source_of(const taking *tk)
+{
+    return tk->report.text != NULL ? tk->report.text : mail_drop_body(tk->drop);
+}
+
 /* As much as the queue has room for, within one step. */
 static void copy(taking *tk)
 {
     mail_loop *loop = tk->box->rcv->loop;
+    mail_source *source = source_of(tk);
     mail_sink *sink = &tk->message->sink;
     size_t left = COPY_STEP;
 
@@ -265,7 +278,7 @@ static void copy(taking *tk)
         if (room == 0) {
             return; /* on_room will come */
         }
-        code = mail_source_peek(mail_drop_body(tk->drop), &bytes);
+        code = mail_source_peek(source, &bytes);
         if (code == MAIL_OK && bytes.length == 0) {
             end_copy(tk);
             return;
@@ -287,7 +300,7 @@ static void copy(taking *tk)
             abandon(tk, code);
             return;
         }
-        mail_source_drop(mail_drop_body(tk->drop), bytes.length);
+        mail_source_drop(source, bytes.length);
         left -= bytes.length;
     }
     loop->ops->timer_set(tk->timer, mail_loop_now(loop));
@@ -349,18 +362,43 @@ static int make_envelope(const taking *tk, mail_envelope *envelope)
     return code;
 }
 
-static void begin(taking *tk)
+/* Asks the queue for a place for what this envelope goes with. */
+static int begin_arrival(taking *tk, const mail_envelope *envelope, uint64_t size)
 {
     const origin from = {.may_relay = true, .was_dropped = true, .uid = mail_drop_user(tk->drop)};
+
+    return arrival_begin(tk->message, envelope, &from, size);
+}
+
+static int begin_message(taking *tk, mail_envelope *envelope)
+{
+    int code = make_envelope(tk, envelope);
+
+    return code == MAIL_OK ? begin_arrival(tk, envelope, mail_drop_size(tk->drop)) : code;
+}
+
+/* Where nobody is to be told, or can be, the file is kept for a person to look at. */
+static int begin_report(taking *tk, mail_envelope *envelope)
+{
+    int code = drop_report_open(&tk->report, tk->box->rcv, tk->drop, envelope);
+
+    return code == MAIL_OK ? begin_arrival(tk, envelope, 0) : code;
+}
+
+static void begin(taking *tk)
+{
+    bool is_refused = drop_report_is_due(tk->box->rcv, tk->drop);
     mail_envelope envelope;
     int code;
 
     mail_envelope_init(&envelope, tk->box->rcv->mem);
-    code = make_envelope(tk, &envelope);
-    if (code == MAIL_OK) {
-        code = arrival_begin(tk->message, &envelope, &from, mail_drop_size(tk->drop));
-    }
+    code = is_refused ? begin_report(tk, &envelope) : begin_message(tk, &envelope);
     mail_envelope_deinit(&envelope);
+    if (is_refused && code == MAIL_ENOENT) {
+        drop_report_log(tk->box->rcv, tk->drop, tk->name, "");
+        set_aside(tk, MAIL_ELIMIT);
+        return;
+    }
     if (code != MAIL_OK) {
         turn_down(tk, code);
         return;
@@ -640,7 +678,7 @@ static void stop_taking(taking *tk)
     }
     tk->box->rcv->loop->ops->untimer(tk->timer);
     arrival_destroy(tk->message);
-    mail_drop_close(tk->drop);
+    leave(tk);
 }
 
 void dropbox_destroy(struct dropbox *box)

@@ -343,6 +343,9 @@ static int copy_options(mail_receive *rcv)
     if (rcv->opts.max_received == 0) {
         rcv->opts.max_received = 100;
     }
+    if (rcv->opts.engine.max_message_bytes == 0) {
+        rcv->opts.engine.max_message_bytes = MAIL_SMTP_MESSAGE_BYTES;
+    }
     return MAIL_OK;
 }
 

@@ -8,7 +8,7 @@
 static void set_defaults(mail_smtp_server_options *opts)
 {
     if (opts->max_message_bytes == 0) {
-        opts->max_message_bytes = (uint64_t)50 << 20;
+        opts->max_message_bytes = MAIL_SMTP_MESSAGE_BYTES;
     }
     if (opts->max_recipients == 0) {
         opts->max_recipients = 1000;

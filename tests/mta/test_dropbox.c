@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "mta/drop.h"
+#include "mta/drop_report.h"
 #include "mta/drop_shelf.h"
 #include "support/fault_files.h"
 
@@ -109,6 +110,22 @@ static void stubborn_init(stubborn *self, const char *name)
     self->files.ops = &self->ops;
 }
 
+/* Begins to drop a message, whose file will be called `name`. */
+static mail_sink *begin_drop(const char *spool, const char *sender, const mail_recipient *to,
+                             char name[MAIL_DROP_NAME_SIZE])
+{
+    mail_envelope envelope;
+    mail_sink *sink;
+
+    mail_envelope_init(&envelope, NULL);
+    assert_int_equal(mail_envelope_set_sender(&envelope, mail_span_text(sender), MAIL_SPAN("")),
+                     MAIL_OK);
+    assert_int_equal(mail_envelope_add(&envelope, to), MAIL_OK);
+    assert_int_equal(mail_drop_begin(&sink, spool, &envelope, NULL, name, NULL), MAIL_OK);
+    mail_envelope_deinit(&envelope);
+    return sink;
+}
+
 /* Drops a message, whose name is then `name` if that is not NULL. */
 static void drop_named(const char *spool, const char *name, size_t size)
 {
@@ -116,15 +133,8 @@ static void drop_named(const char *spool, const char *name, size_t size)
     char made[MAIL_DROP_NAME_SIZE];
     char from[600];
     char to[600];
-    mail_envelope envelope;
-    mail_sink *sink;
+    mail_sink *sink = begin_drop(spool, "me@mx.example", &recipient, made);
 
-    mail_envelope_init(&envelope, NULL);
-    assert_int_equal(mail_envelope_set_sender(&envelope, MAIL_SPAN("me@mx.example"), MAIL_SPAN("")),
-                     MAIL_OK);
-    assert_int_equal(mail_envelope_add(&envelope, &recipient), MAIL_OK);
-    assert_int_equal(mail_drop_begin(&sink, spool, &envelope, NULL, made, NULL), MAIL_OK);
-    mail_envelope_deinit(&envelope);
     assert_int_equal(mail_sink_write(sink, MAIL_SPAN("Subject: x\r\n\r\n")), MAIL_OK);
     for (size_t i = 0; i < size; i += 10) {
         assert_int_equal(mail_sink_write(sink, MAIL_SPAN("12345678\r\n")), MAIL_OK);
@@ -257,6 +267,7 @@ static void goes_on_with_smaller_ones_when_one_is_too_large(void **state)
     stubborn_init(&fs, "00.");
     fs.size = UINT64_MAX / 2;
     opts.files = &fs.files;
+    opts.engine.max_message_bytes = UINT64_MAX;
     kit_open(&k, WORLD_POLL);
     mail_queue_close(k.queue);
     queue.segment_bytes = 1 << 20;
@@ -271,6 +282,166 @@ static void goes_on_with_smaller_ones_when_one_is_too_large(void **state)
     assert_int_equal(lines_with(&k, "error too large to be taken from drop"), 1);
     assert_int_equal(lines_with(&k, "file=00.mail"), 1);
     assert_true(drop_is_there(&file_system, spool, "00.mail"));
+    kit_close(&k);
+    mail_test_remove_dir(spool);
+}
+
+/* As large as is taken, or larger: whoever dropped it is not there any more to be told. */
+static void reports_what_is_larger_than_is_taken(void **state)
+{
+    static const char content[] = "Subject: x\r\n\r\nbody\r\n";
+    static const struct {
+        const char *name;
+        const char *sender;
+        uint8_t notify;
+        mail_span content;
+        uint64_t limit;
+        const char *queued; /* NULL: it is set aside */
+        const char *says;   /* what comes of it: the text, … */
+        const char *omits;  /* … and what is not in it */
+    } cases[] = {
+        {"as large",
+         "me",
+         0,
+         {content, 20},
+         20,
+         "<me@mx.example> you@mx.example\n",
+         "body",
+         "5.3.4"},
+        {"larger",
+         "me",
+         0,
+         {content, 20},
+         19,
+         "<> me@mx.example\n",
+         "\r\nFinal-Recipient: rfc822; you@mx.example\r\nAction: failed\r\nStatus: 5.3.4\r\n"
+         "Diagnostic-Code: x-libmail; 552 5.3.4 Message too big\r\n",
+         "body"},
+        {"its header comes back",
+         "a@b.example",
+         0,
+         {content, 20},
+         1,
+         "<> a@b.example\n",
+         "\r\nSubject: x\r\n",
+         "body"},
+        {"not one with a NUL",
+         "me",
+         0,
+         {"Subject: \0\r\n\r\nbody\r\n", 20},
+         1,
+         "<> me@mx.example\n",
+         "5.3.4",
+         "Subject: \r"},
+        {"nor one without end",
+         "me",
+         0,
+         {"Subject: x\r\n", 12},
+         1,
+         "<> me@mx.example\n",
+         "5.3.4",
+         "Subject: x"},
+        {"of nobody", "", 0, {content, 20}, 1, NULL, NULL, NULL},
+        {"no report is wanted", "me", MAIL_NOTIFY_NEVER, {content, 20}, 1, NULL, NULL, NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+        char *spool = mail_test_make_dir();
+        char name[MAIL_DROP_NAME_SIZE];
+        mail_recipient to = {.address = MAIL_SPAN("you"), .notify = cases[i].notify};
+        mail_sink *sink = begin_drop(spool, cases[i].sender, &to, name);
+        bool is_refused = cases[i].limit < cases[i].content.length;
+        kit k;
+
+        mail_test_case(cases[i].name);
+        assert_int_equal(mail_sink_write(sink, cases[i].content), MAIL_OK);
+        assert_int_equal(mail_sink_finish(sink, NULL, NULL), MAIL_OK);
+        opts.engine.max_message_bytes = cases[i].limit;
+        kit_open(&k, WORLD_POLL);
+        kit_receive(&k, &opts);
+        assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
+        world_until(&k.w, !drop_is_there(&file_system, spool, name));
+        assert_int_equal(lines_with(&k, " warn refused file="), is_refused ? 1 : 0);
+        if (cases[i].queued != NULL) {
+            kit_listing queue = kit_list(&k);
+            char *text = kit_read(&k, queue.id);
+
+            assert_string_equal(queue.text, cases[i].queued);
+            assert_non_null(strstr(text, cases[i].says));
+            assert_null(strstr(text, cases[i].omits));
+            free(text);
+        } else {
+            assert_int_equal(kit_list(&k).count, 0);
+            assert_int_equal(lines_with(&k, "error set aside from drop"), 1);
+            strcat(name, ".bad");
+            assert_true(drop_is_there(&file_system, spool, name));
+        }
+        kit_close(&k);
+        mail_test_remove_dir(spool);
+    }
+}
+
+static void tells_who_dropped_what_is_refused(void **state)
+{
+    const mail_recipient to = {.address = MAIL_SPAN("you@mx.example")};
+    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+    char *spool = mail_test_make_dir();
+    char name[MAIL_DROP_NAME_SIZE];
+    char want[300];
+    mail_sink *sink = begin_drop(spool, "me@mx.example", &to, name);
+    kit k;
+
+    (void)state;
+    assert_int_equal(mail_sink_write(sink, MAIL_SPAN("Subject: x\r\n\r\n")), MAIL_OK);
+    assert_int_equal(mail_sink_finish(sink, NULL, NULL), MAIL_OK);
+    opts.engine.max_message_bytes = 3;
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
+    world_until(&k.w, lines_with(&k, "refused file=") == 1);
+    snprintf(want, sizeof(want),
+             " warn refused file=%s from=me@mx.example to=you@mx.example recipients=1 size=14 "
+             "uid=%u reply=\"552 5.3.4 Message too big\" report=%s\n",
+             name, (unsigned)getuid(), kit_list(&k).id);
+    assert_non_null(strstr(k.log, want));
+    kit_close(&k);
+    mail_test_remove_dir(spool);
+}
+
+static void makes_a_report_or_fails_at_every_allocation(void **state)
+{
+    const mail_recipient to = {.address = MAIL_SPAN("you@mx.example")};
+    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+    char *spool = mail_test_make_dir();
+    char name[MAIL_DROP_NAME_SIZE];
+    mail_sink *sink = begin_drop(spool, "me@mx.example", &to, name);
+    kit k;
+
+    (void)state;
+    assert_int_equal(mail_sink_finish(sink, NULL, NULL), MAIL_OK);
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    MAIL_TEST_WALK(walk)
+    {
+        const mail_mem *before = k.receive->mem;
+        drop_report report = {.text = NULL};
+        mail_envelope envelope;
+        mail_drop *drop;
+        int code;
+
+        assert_int_equal(mail_drop_open(&drop, spool, name, NULL, NULL), MAIL_OK);
+        mail_envelope_init(&envelope, &walk.mem);
+        k.receive->mem = &walk.mem;
+        code = drop_report_open(&report, k.receive, drop, &envelope);
+        k.receive->mem = before;
+        assert_int_equal(code, walk.failed ? MAIL_ENOMEM : MAIL_OK);
+        assert_int_equal(report.text != NULL, code == MAIL_OK);
+        drop_report_close(&report);
+        mail_envelope_deinit(&envelope);
+        mail_drop_close(drop);
+    }
     kit_close(&k);
     mail_test_remove_dir(spool);
 }
@@ -545,6 +716,9 @@ int main(void)
         cmocka_unit_test(goes_on_with_others_when_nothing_can_be_done_about_one),
         cmocka_unit_test(goes_on_with_others_however_many_nothing_can_be_done_about),
         cmocka_unit_test(goes_on_with_smaller_ones_when_one_is_too_large),
+        cmocka_unit_test(reports_what_is_larger_than_is_taken),
+        cmocka_unit_test(tells_who_dropped_what_is_refused),
+        cmocka_unit_test(makes_a_report_or_fails_at_every_allocation),
         cmocka_unit_test(sets_aside_what_took_the_place_of_one_that_was_taken),
         cmocka_unit_test(takes_once_what_an_operator_holds_too_late),
         cmocka_unit_test(takes_nothing_that_an_operator_has_just_removed),
