@@ -190,7 +190,7 @@ typedef enum mail_queue_verdict {
     MAIL_QUEUE_DONE,  /* delivered, or failed and reported: never again */
     MAIL_QUEUE_RETRY, /* try again by the schedule; `reply` is kept for the operator */
     MAIL_QUEUE_AGAIN, /* not tried: due as before */
-    MAIL_QUEUE_HELD   /* wait for an operator */
+    MAIL_QUEUE_HELD   /* not tried: held until released, then due as before */
 } mail_queue_verdict;
 
 /**

@@ -416,13 +416,15 @@ static bool apply(mail_lease *lease, const leased *row)
         put_back(recipient, recipient->due.key);
         return row->warned;
     }
+    if (verdict == MAIL_QUEUE_HELD) {
+        queue_set_held(queue, recipient, true);
+        put_back(recipient, recipient->due.key);
+        return true;
+    }
     if (recipient->attempts < UINT16_MAX) {
         recipient->attempts++;
     }
-    if (verdict == MAIL_QUEUE_HELD) {
-        queue_set_held(queue, recipient, true);
-    }
-    queue->stats.retried += verdict == MAIL_QUEUE_RETRY ? 1 : 0;
+    queue->stats.retried++;
     put_back(recipient, row->next);
     return true;
 }

@@ -151,7 +151,6 @@ static void report_all(story *s, mail_lease *lease, bool must_be_done)
             f->attempts++;
             mail_lease_report(lease, i, MAIL_QUEUE_RETRY, &later, false);
         } else {
-            f->attempts++;
             f->held = true;
             mail_lease_report(lease, i, MAIL_QUEUE_HELD, &later, false);
         }

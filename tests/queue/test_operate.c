@@ -257,7 +257,7 @@ static void lists_the_oldest_first_with_what_was_last_said(void **state)
     assert_int_equal(mail_queue_list(b.k.queue, &all, print_item, &seen), MAIL_OK);
     assert_string_equal(seen.text,
                         "waiting <first@x.example> 11: a@one.example 1 [450 4.2.1 mailbox busy]\n"
-                        "held <first@x.example> 11: b@one.example held 1 [] c@two.example done 0 "
+                        "held <first@x.example> 11: b@one.example held 0 [] c@two.example done 0 "
                         "[]\n"
                         "active <> 11: d@two.example 0 []\n");
     mail_lease_end(lease);
@@ -266,6 +266,27 @@ static void lists_the_oldest_first_with_what_was_last_said(void **state)
     assert_int_equal(mail_queue_list(b.k.queue, &all, print_item, &seen), MAIL_OK);
     assert_int_equal(seen.count, 2);
     kit_close(&b.k);
+}
+
+/* Whom a verdict has put on hold was not tried: he is due again as soon as he is released. */
+static void tries_at_once_what_is_released(void **state)
+{
+    static const mail_reply kept = {451, {4, 3, 2}, {"kept", 4}};
+    mail_queue_selector all = {.all = true};
+    listed seen = {0};
+    kit k;
+
+    (void)state;
+    kit_init(&k, NULL);
+    assert_int_equal(kit_open(&k, NULL), MAIL_OK);
+    assert_int_equal(kit_accept_text(&k, "a@x.example", "b@y.example", BODY), MAIL_OK);
+    assert_true(kit_deliver(&k, MAIL_QUEUE_HELD, &kept));
+    assert_false(kit_deliver(&k, MAIL_QUEUE_DONE, NULL));
+    assert_int_equal(mail_queue_list(k.queue, &all, print_item, &seen), MAIL_OK);
+    assert_string_equal(seen.text, "held <a@x.example> 11: b@y.example held 0 [451 4.3.2 kept]\n");
+    assert_int_equal(mail_queue_unhold(k.queue, &all), 1);
+    assert_true(kit_deliver(&k, MAIL_QUEUE_DONE, NULL));
+    kit_close(&k);
 }
 
 int main(void)
@@ -277,6 +298,7 @@ int main(void)
         cmocka_unit_test(lets_an_operator_act_while_a_message_is_leased),
         cmocka_unit_test(flushes_what_waits_for_its_next_try),
         cmocka_unit_test(lists_the_oldest_first_with_what_was_last_said),
+        cmocka_unit_test(tries_at_once_what_is_released),
     };
 
     return mail_test_run(tests);
