@@ -125,10 +125,14 @@ MAIL_API mail_lane *mail_queue_take_lane(mail_queue *queue);
 MAIL_API mail_span mail_lane_domain(const mail_lane *lane);
 
 /**
- * Gives a lane back. It is not offered before `not_before` (MAIL_NEVER: not until
- * something new arrives for it and then only by `mail_queue_flush`). The lane may be gone afterwards.
+ * Gives a lane back. It is not offered before `not_before`. MAIL_NEVER keeps all that is in it and
+ * will come: it is listed as held until `mail_queue_unhold`, `mail_queue_flush` or
+ * `mail_queue_offer_kept`, or a restart. The lane may be gone afterwards.
  */
 MAIL_API void mail_lane_give_back(mail_lane *lane, mail_time not_before);
+
+/** Offers all lanes that were given back with MAIL_NEVER: what they were kept for may have changed. */
+MAIL_API void mail_queue_offer_kept(mail_queue *queue);
 
 /**
  * When to call `mail_queue_take_lane` again, which also does a bit of housekeeping; MAIL_NEVER:

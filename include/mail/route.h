@@ -17,7 +17,7 @@ typedef enum mail_nexthop_kind {
     MAIL_NEXTHOP_LMTP,    /* handed to `hosts` by LMTP */
     MAIL_NEXTHOP_LOCAL,   /* delivered into a mailbox here */
     MAIL_NEXTHOP_DISCARD, /* taken and thrown away */
-    MAIL_NEXTHOP_HOLD,    /* kept in the queue for an operator */
+    MAIL_NEXTHOP_HOLD,    /* kept in the queue, as held, until the route is another */
     MAIL_NEXTHOP_ERROR    /* refused with `reply` */
 } mail_nexthop_kind;
 

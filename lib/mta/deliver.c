@@ -163,6 +163,13 @@ static void go_instant(mail_deliver *agent)
     }
 }
 
+static void log_hold(const mail_deliver *agent, const lane_hold *hold)
+{
+    const mail_log_field fields[] = {{"domain", mail_lane_domain(hold->lane)}};
+
+    mail_log_line(agent->log, MAIL_LOG_INFO, "held by its route", fields, MAIL_COUNT(fields));
+}
+
 static void serve(mail_deliver *agent, lane_hold *hold)
 {
     const mail_nexthop *hop = route_of(agent->routes, mail_lane_domain(hold->lane));
@@ -177,6 +184,7 @@ static void serve(mail_deliver *agent, lane_hold *hold)
         local_take(agent->local, hold);
         return;
     case MAIL_NEXTHOP_HOLD:
+        log_hold(agent, hold);
         lane_release(hold, MAIL_NEVER);
         return;
     case MAIL_NEXTHOP_DISCARD:
@@ -415,6 +423,7 @@ void mail_deliver_set_routes(mail_deliver *agent, mail_route_table *routes)
     }
     route_book_drop(agent->mem, agent->routes);
     agent->routes = book;
+    mail_queue_offer_kept(agent->opts.queue);
     deliver_call_soon(agent);
 }
 

@@ -64,6 +64,7 @@ void due_insert(due_heap *heap, due_node *node, mail_time key)
     assert(!due_is_in(node));
     *node = (due_node){.key = key};
     set_root(heap, heap->first != NULL ? meld(heap->first, node) : node);
+    heap->count++;
 }
 
 void due_remove(due_heap *heap, due_node *node)
@@ -73,6 +74,7 @@ void due_remove(due_heap *heap, due_node *node)
     if (!due_is_in(node)) {
         return;
     }
+    heap->count--;
     rest = meld_row(node->child);
     if (node == heap->first) {
         set_root(heap, rest);

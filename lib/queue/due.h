@@ -18,6 +18,7 @@ typedef struct due_node {
 
 typedef struct due_heap {
     due_node *first; /* the least; NULL: empty */
+    size_t count;
 } due_heap;
 
 /* A zeroed node is in no heap. */

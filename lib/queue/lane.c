@@ -192,6 +192,41 @@ void mail_lane_give_back(mail_lane *lane, mail_time not_before)
     queue_lane_drop(lane);
 }
 
+static void offer_kept(table_entry *entry, void *arg)
+{
+    mail_lane *lane = LIST_OWNER(entry, mail_lane, by_domain);
+
+    (void)arg;
+    if (queue_lane_is_kept(lane)) {
+        lane->not_before = INT64_MIN;
+        offer(lane);
+    }
+}
+
+void mail_queue_offer_kept(mail_queue *queue)
+{
+    pthread_mutex_lock(&queue->lanes_lock);
+    table_each(&queue->lanes, offer_kept, NULL);
+    pthread_mutex_unlock(&queue->lanes_lock);
+}
+
+static void count_kept(table_entry *entry, void *arg)
+{
+    const mail_lane *lane = LIST_OWNER(entry, mail_lane, by_domain);
+
+    *(uint64_t *)arg += queue_lane_is_kept(lane) ? lane->waiting.count : 0;
+}
+
+uint64_t queue_lanes_kept(mail_queue *queue)
+{
+    uint64_t count = 0;
+
+    pthread_mutex_lock(&queue->lanes_lock);
+    table_each(&queue->lanes, count_kept, &count);
+    pthread_mutex_unlock(&queue->lanes_lock);
+    return count;
+}
+
 mail_time mail_queue_due_at(const mail_queue *queue)
 {
     mail_queue *self = (mail_queue *)queue; /* for its lock */

@@ -55,6 +55,22 @@ static int load_reply(showing *show, const queue_recipient *recipient, char **co
     return MAIL_OK;
 }
 
+static bool is_held(const queue_recipient *recipient)
+{
+    return (recipient->flags & QUEUE_HELD) != 0 ||
+           (recipient->lane != NULL && queue_lane_is_kept(recipient->lane));
+}
+
+/* When it will be tried, as far as that is known: a lane that rests keeps all that waits in it. */
+static mail_time next_try(const queue_recipient *recipient)
+{
+    const mail_lane *lane = recipient->lane;
+    mail_time due = recipient->due.key;
+
+    return lane != NULL && !queue_lane_is_kept(lane) && lane->not_before > due ? lane->not_before
+                                                                               : due;
+}
+
 static int fill_rows(showing *show, const queue_message *message, queue_head *head, char *copies)
 {
     int code = MAIL_OK;
@@ -70,9 +86,9 @@ static int fill_rows(showing *show, const queue_message *message, queue_head *he
         *row = (mail_queue_recipient){
             .address = text.address,
             .done = (recipient->flags & QUEUE_DONE) != 0,
-            .held = (recipient->flags & QUEUE_HELD) != 0,
+            .held = is_held(recipient),
             .attempts = recipient->attempts,
-            .next_try = show->wall + (recipient->due.key - show->now) / MAIL_SECOND,
+            .next_try = show->wall + (next_try(recipient) - show->now) / MAIL_SECOND,
         };
         code = load_reply(show, recipient, &copies, row);
     }
@@ -85,7 +101,9 @@ static mail_queue_state state_of(const queue_message *message)
         return MAIL_QUEUE_ACTIVE;
     }
     for (uint32_t i = 0; i < message->count; i++) {
-        if ((message->recipients[i].flags & (QUEUE_DONE | QUEUE_HELD)) == 0) {
+        const queue_recipient *recipient = &message->recipients[i];
+
+        if ((recipient->flags & QUEUE_DONE) == 0 && !is_held(recipient)) {
             return MAIL_QUEUE_WAITING;
         }
     }

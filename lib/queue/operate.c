@@ -17,10 +17,23 @@ static bool hold(mail_queue *queue, queue_recipient *recipient, mail_time now)
     return true;
 }
 
+/* A lane that was put off beyond `now` is not any more, and that changes all who wait in it. */
+static bool is_wanted_again(const mail_queue *queue, mail_lane *lane, mail_time now)
+{
+    if (lane->not_before > now) {
+        lane->not_before = INT64_MIN;
+        lane->round = queue->round;
+    }
+    return lane->round == queue->round;
+}
+
 static bool unhold(mail_queue *queue, queue_recipient *recipient, mail_time now)
 {
+    bool was_kept = is_wanted_again(queue, recipient->lane, MAIL_NEVER - 1) &&
+                    (recipient->flags & QUEUE_LEASED) == 0;
+
     (void)now;
-    if ((recipient->flags & QUEUE_HELD) == 0) {
+    if ((recipient->flags & QUEUE_HELD) == 0 && !was_kept) {
         return false;
     }
     queue_set_held(queue, recipient, false);
@@ -28,16 +41,6 @@ static bool unhold(mail_queue *queue, queue_recipient *recipient, mail_time now)
         queue_lane_wait(recipient, recipient->due.key);
     }
     return true;
-}
-
-/* A lane that was put off is not any more, and that changes all who wait in it. */
-static bool is_put_off(mail_queue *queue, mail_lane *lane, mail_time now)
-{
-    if (lane->not_before > now) {
-        lane->not_before = INT64_MIN;
-        lane->flush_round = queue->flush_round;
-    }
-    return lane->flush_round == queue->flush_round;
 }
 
 static bool flush(mail_queue *queue, queue_recipient *recipient, mail_time now)
@@ -48,7 +51,7 @@ static bool flush(mail_queue *queue, queue_recipient *recipient, mail_time now)
         return false;
     }
     is_early = recipient->due.key > now;
-    if (!is_put_off(queue, recipient->lane, now) && !is_early) {
+    if (!is_wanted_again(queue, recipient->lane, now) && !is_early) {
         return false;
     }
     queue_lane_wait(recipient, is_early ? now : recipient->due.key);
@@ -105,8 +108,10 @@ static int change_message(queue_message *message, const mail_lane *lane, void *a
 static int64_t operate(mail_queue *queue, const mail_queue_selector *which, change_fn *change)
 {
     operation op = {.queue = queue, .change = change, .now = queue_now(queue)};
-    int code = queue_select(queue, which, change_message, &op);
+    int code;
 
+    queue->round++;
+    code = queue_select(queue, which, change_message, &op);
     if (op.changed > 0 && queue->opts.on_due != NULL) { /* what was let go may be due at once */
         queue->opts.on_due(queue->opts.on_due_arg);
     }
@@ -125,13 +130,13 @@ int64_t mail_queue_unhold(mail_queue *queue, const mail_queue_selector *which)
 
 int64_t mail_queue_flush(mail_queue *queue, const mail_queue_selector *which)
 {
-    queue->flush_round++;
+    queue->flushes++;
     return operate(queue, which, flush);
 }
 
 uint32_t mail_queue_flushes(const mail_queue *queue)
 {
-    return queue->flush_round;
+    return queue->flushes;
 }
 
 int64_t mail_queue_remove(mail_queue *queue, const mail_queue_selector *which)

@@ -232,5 +232,6 @@ void mail_queue_stats_read(mail_queue *queue, mail_queue_stats *out)
 {
     queue_drain(queue);
     *out = queue->stats;
+    out->held += queue_lanes_kept(queue);
     queue->store->ops->stats(queue->store, out);
 }

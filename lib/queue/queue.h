@@ -64,8 +64,8 @@ struct mail_lane {
     list *noticed; /* up to this one every recipient has had its notice of delay; NULL: none */
     mail_queue *queue;
     mail_time not_before;
-    uint32_t uses;        /* recipients, and the taker; guarded by lanes_lock */
-    uint32_t flush_round; /* the last flush that took back a putting off */
+    uint32_t uses;  /* recipients, and the taker; guarded by lanes_lock */
+    uint32_t round; /* of the operator's last word that took back a putting off */
     bool is_taken;
     size_t domain_length;
     char domain[];
@@ -101,7 +101,8 @@ struct mail_queue {
     list *walk; /* how far a checkpoint has got in `order`; NULL: none is being written */
     due_heap lanes_due;
     mail_time keep_at;
-    uint32_t flush_round;
+    uint32_t round; /* of an operator's words */
+    uint32_t flushes;
     mail_time fresh_due; /* the last that queue_fresh_due gave */
     mail_queue_stats stats;
 };
@@ -130,6 +131,13 @@ mail_lane *queue_lane_find(mail_queue *queue, mail_span domain);
 /* Puts a recipient into its lane, to be due at `due` unless it is held. */
 void queue_lane_join(mail_lane *lane, queue_recipient *recipient, mail_time due);
 void queue_lane_leave(queue_recipient *recipient);
+/* Put off until an operator wants it, or somebody who says where mail goes. */
+static inline bool queue_lane_is_kept(const mail_lane *lane)
+{
+    return lane->not_before == MAIL_NEVER;
+}
+/* How many recipients wait in lanes that are kept. */
+uint64_t queue_lanes_kept(mail_queue *queue);
 void queue_lane_wait(queue_recipient *recipient, mail_time due);
 void queue_lane_stop_waiting(queue_recipient *recipient);
 

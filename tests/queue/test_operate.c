@@ -289,6 +289,93 @@ static void tries_at_once_what_is_released(void **state)
     kit_close(&k);
 }
 
+static bool take_next_try(const mail_queue_item *item, void *arg)
+{
+    *(mail_wall *)arg = item->recipients[0].next_try;
+    return true;
+}
+
+/* What waits behind a dead host is tried no sooner than the host is. */
+static void lists_when_a_lane_that_rests_is_wanted_again(void **state)
+{
+    mail_queue_selector all = {.all = true};
+    mail_wall next;
+    mail_lane *lane;
+    kit k;
+
+    (void)state;
+    kit_init(&k, NULL);
+    assert_int_equal(kit_open(&k, NULL), MAIL_OK);
+    assert_int_equal(kit_accept_text(&k, "a@x.example", "b@y.example", BODY), MAIL_OK);
+    assert_int_equal(mail_queue_list(k.queue, &all, take_next_try, &next), MAIL_OK);
+    assert_true(next <= k.wall);
+    lane = mail_queue_take_lane(k.queue);
+    assert_non_null(lane);
+    mail_lane_give_back(lane, k.now + 7 * MAIL_MINUTE);
+    assert_int_equal(mail_queue_list(k.queue, &all, take_next_try, &next), MAIL_OK);
+    assert_int_equal(next, k.wall + 7 * 60);
+    assert_int_equal(mail_queue_flush(k.queue, &all), 1);
+    assert_int_equal(mail_queue_list(k.queue, &all, take_next_try, &next), MAIL_OK);
+    assert_true(next <= k.wall);
+    kit_close(&k);
+}
+
+/* A lane that was given back for ever: what it holds is held, and released as what is. */
+static void keeps_a_lane_that_is_never_wanted(void **state)
+{
+    static const struct {
+        const char *name;
+        operation *run; /* NULL: all lanes are offered again */
+        int64_t changes;
+    } cases[] = {
+        {"released", mail_queue_unhold, 4},
+        {"tried", mail_queue_flush, 3},
+        {"offered", NULL, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_queue_selector all = {.all = true};
+        mail_queue_selector one = {.domain = MAIL_SPAN("one.example")};
+        mail_queue_stats stats;
+        listed seen = {0};
+        mail_lane *lane;
+        bench b;
+
+        mail_test_case(cases[i].name);
+        set_up(&b);
+        while ((lane = mail_queue_take_lane(b.k.queue)) != NULL) {
+            mail_lane_give_back(lane, MAIL_NEVER);
+        }
+        assert_int_equal(mail_queue_list(b.k.queue, &all, print_item, &seen), MAIL_OK);
+        assert_string_equal(seen.text,
+                            "held <first@x.example> 11: a@one.example held 0 []\n"
+                            "held <first@x.example> 11: b@one.example held 0 [] c@two.example held "
+                            "0 []\n"
+                            "held <> 11: d@two.example held 0 []\n");
+        mail_queue_stats_read(b.k.queue, &stats);
+        assert_int_equal(stats.held, 4);
+        assert_int_equal(mail_queue_hold(b.k.queue, &one), 2); /* the operator's word counts more */
+        mail_queue_stats_read(b.k.queue, &stats);
+        assert_int_equal(stats.held, 4);
+        assert_int_equal(kit_accept_text(&b.k, "a@x.example", "e@two.example", BODY), MAIL_OK);
+        assert_null(mail_queue_take_lane(b.k.queue));
+        if (cases[i].run == NULL) {
+            mail_queue_offer_kept(b.k.queue);
+        } else {
+            assert_int_equal(cases[i].run(b.k.queue, &all), cases[i].changes);
+            assert_int_equal(cases[i].run(b.k.queue, &all), 0);
+        }
+        mail_queue_stats_read(b.k.queue, &stats);
+        assert_int_equal(stats.held, cases[i].run == mail_queue_unhold ? 0 : 2);
+        for (uint64_t left = stats.recipients - stats.held; left > 0; left--) {
+            assert_true(kit_deliver(&b.k, MAIL_QUEUE_DONE, NULL));
+        }
+        assert_false(kit_deliver(&b.k, MAIL_QUEUE_DONE, NULL));
+        kit_close(&b.k);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +386,8 @@ int main(void)
         cmocka_unit_test(flushes_what_waits_for_its_next_try),
         cmocka_unit_test(lists_the_oldest_first_with_what_was_last_said),
         cmocka_unit_test(tries_at_once_what_is_released),
+        cmocka_unit_test(lists_when_a_lane_that_rests_is_wanted_again),
+        cmocka_unit_test(keeps_a_lane_that_is_never_wanted),
     };
 
     return mail_test_run(tests);
