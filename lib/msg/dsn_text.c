@@ -110,16 +110,40 @@ void dsn_text_recipient(text *tx, const mail_dsn *dsn, const mail_dsn_recipient 
     put_next(tx, dsn, rcpt);
 }
 
+static bool is_mixed(const mail_dsn *dsn)
+{
+    for (size_t i = 1; i < dsn->count; i++) {
+        if (dsn->recipients[i].action != dsn->recipients[0].action) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What became of the message: where it differs, the worst of it. */
+static void put_upshot(text *tx, const mail_dsn *dsn)
+{
+    static const char *const all[] = {
+        [MAIL_DSN_FAILED] = "could not be delivered to these recipients",
+        [MAIL_DSN_DELAYED] = "could not be delivered yet to these recipients",
+        [MAIL_DSN_DELIVERED] = "was delivered to these recipients",
+        [MAIL_DSN_RELAYED] = "was handed on for these recipients",
+        [MAIL_DSN_EXPANDED] = "was handed on for these recipients",
+    };
+    static const char *const some[] = {
+        [MAIL_DSN_FAILED] = "could not be delivered to some of these recipients",
+        [MAIL_DSN_DELAYED] = "could not be delivered yet to some of these recipients",
+        [MAIL_DSN_DELIVERED] = "was delivered to these recipients, or handed on for them",
+        [MAIL_DSN_RELAYED] = "was handed on for these recipients",
+    };
+    mail_dsn_action worst = dsn_worst(dsn);
+
+    text_puts(tx, is_mixed(dsn) ? some[worst] : all[worst]);
+    text_puts(tx, ":\r\n");
+}
+
 void dsn_text_intro(text *tx, const mail_dsn *dsn, const dsn_form *form)
 {
-    static const char *const texts[] = {
-        [MAIL_DSN_FAILED] = "could not be delivered to these recipients:\r\n",
-        [MAIL_DSN_DELAYED] = "could not be delivered yet to these recipients:\r\n",
-        [MAIL_DSN_DELIVERED] = "was delivered to these recipients:\r\n",
-        [MAIL_DSN_RELAYED] = "was handed on for these recipients:\r\n",
-        [MAIL_DSN_EXPANDED] = "was handed on for these recipients:\r\n",
-    };
-
     text_puts(tx, "This is the mail system of ");
     put_cleaned(tx, dsn->hostname);
     text_puts(tx, ".\r\n\r\nYour message");
@@ -131,5 +155,5 @@ void dsn_text_intro(text *tx, const mail_dsn *dsn, const dsn_form *form)
         text_puts(tx, form->returns_full ? " (attached)" : " (its header is attached)");
     }
     text_puts(tx, "\r\n");
-    text_puts(tx, texts[dsn_worst(dsn)]);
+    put_upshot(tx, dsn);
 }

@@ -242,6 +242,38 @@ static void gives_every_recipient_its_group(void **state)
 }
 
 /* DS-009, DS-010, DS-012 */
+/* DS-026 */
+static void begins_with_the_worst_and_says_of_how_many(void **state)
+{
+    static const struct {
+        const char *name;
+        mail_dsn_action actions[2];
+        const char *says;
+    } cases[] = {
+        {"failed", {MAIL_DSN_FAILED, MAIL_DSN_FAILED}, "could not be delivered to these rec"},
+        {"one failed", {MAIL_DSN_RELAYED, MAIL_DSN_FAILED}, "could not be delivered to some of"},
+        {"waits", {MAIL_DSN_DELAYED, MAIL_DSN_DELAYED}, "could not be delivered yet to these rec"},
+        {"one waits", {MAIL_DSN_DELAYED, MAIL_DSN_DELIVERED}, "not be delivered yet to some of"},
+        {"here", {MAIL_DSN_DELIVERED, MAIL_DSN_DELIVERED}, "was delivered to these recipients:"},
+        {"one here", {MAIL_DSN_RELAYED, MAIL_DSN_DELIVERED}, "recipients, or handed on for them:"},
+        {"gone on", {MAIL_DSN_EXPANDED, MAIL_DSN_RELAYED}, "was handed on for these recipients:"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_dsn_recipient rcpts[2] = {failed(), failed()};
+        mail_dsn dsn = about(rcpts, 2);
+        char *got;
+
+        mail_test_case(cases[i].name);
+        rcpts[0].action = cases[i].actions[0];
+        rcpts[1].action = cases[i].actions[1];
+        got = write_report(&dsn, ORIGINAL);
+        assert_non_null(strstr(got, cases[i].says));
+        free(got);
+    }
+}
+
 static void leaves_out_what_is_not_known(void **state)
 {
     mail_dsn_recipient rcpt = {.address = MAIL_SPAN("bob@far.example"), .has_expired = true};
@@ -583,6 +615,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_a_report_in_three_parts),
         cmocka_unit_test(gives_every_recipient_its_group),
+        cmocka_unit_test(begins_with_the_worst_and_says_of_how_many),
         cmocka_unit_test(leaves_out_what_is_not_known),
         cmocka_unit_test(brings_back_what_ret_and_size_allow),
         cmocka_unit_test(reads_the_same_however_it_is_pumped),
