@@ -145,6 +145,17 @@ static void check_length(queue_log *log, const queue_segment *segment, const cha
     }
 }
 
+/* Nothing is set aside that may be sound: whoever has put something else there is to say why. */
+static int fail_to_read(const queue_log *log, const char *name, int code, mail_error *err)
+{
+    file_info info;
+
+    if (log->files->ops->info_at(log->files, log->log_dir, name, &info) == 0 && !info.is_file) {
+        return mail_error_set(err, MAIL_EPERM, "the segment %s is no plain file", name);
+    }
+    return mail_error_set(err, code, "cannot read the segment %s: %s", name, mail_strerror(code));
+}
+
 static int load_one(queue_log *log, uint64_t serial, mail_error *err)
 {
     char start[QUEUE_SEGMENT_HEADER + QUEUE_RECORD_SIZE + QUEUE_START_SIZE] = {0};
@@ -165,7 +176,7 @@ static int load_one(queue_log *log, uint64_t serial, mail_error *err)
         if (code == -ENOENT && log->queue->opts.read_only) {
             return MAIL_OK; /* its owner has just found it to be of no use */
         }
-        return mail_error_set(err, queue_code(code), "cannot open the segment %s", name);
+        return fail_to_read(log, name, queue_code(code), err);
     }
     n = file_read_all(log->files, segment->fd, start, sizeof(start), 0);
     code = n < 0 ? queue_code((int)n) : queue_segment_header_read(log, start, segment);
@@ -189,7 +200,7 @@ static int load_one(queue_log *log, uint64_t serial, mail_error *err)
     case MAIL_EVERSION:
         return mail_error_set(err, code, "the segment %s is of a newer version", name);
     default:
-        return mail_error_set(err, code, "cannot read the segment %s", name);
+        return fail_to_read(log, name, code, err);
     }
 }
 

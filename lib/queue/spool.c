@@ -195,7 +195,7 @@ static int open_sub(queue_log *log, const char *name, int *out, mail_error *err)
         (void)ops->make_dir(log->files, log->dir, name);
     }
     fd = ops->open_dir(log->files, log->dir, name);
-    if (fd < 0 && !log->queue->opts.read_only) {
+    if (fd < 0 && !(fd == -ENOENT && log->queue->opts.read_only)) {
         return mail_error_set(err, queue_code(fd), "cannot open the spool's folder '%s'", name);
     }
     *out = fd < 0 ? -1 : fd;

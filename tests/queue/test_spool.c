@@ -177,19 +177,20 @@ static void follows_nothing_that_stands_in_the_place_of_a_part(void **state)
         const char *name;
         const char *part; /* NULL: a segment */
         void (*put)(const bench *b, const char *path);
+        const char *says;
     } cases[] = {
-        {"a link to a file for the lock", "spool", lead_to_victim},
-        {"a link to nothing for the lock", "spool", lead_nowhere},
-        {"a pipe for the lock", "spool", put_fifo},
-        {"a folder for the lock", "spool", put_folder},
-        {"a link to a folder for the log", "log", lead_elsewhere},
-        {"a pipe for the log", "log", put_fifo},
-        {"a link to a folder for large bodies", "large", lead_elsewhere},
-        {"a link to a folder for what is damaged", "damaged", lead_elsewhere},
-        {"a link to a file for a segment", NULL, lead_to_victim},
-        {"a link to nothing for a segment", NULL, lead_nowhere},
-        {"a pipe for a segment", NULL, put_fifo},
-        {"a folder for a segment", NULL, put_folder},
+        {"a link to a file for the lock", "spool", lead_to_victim, "cannot open"},
+        {"a link to nothing for the lock", "spool", lead_nowhere, "cannot open"},
+        {"a pipe for the lock", "spool", put_fifo, "cannot"},
+        {"a folder for the lock", "spool", put_folder, "cannot"},
+        {"a link to a folder for the log", "log", lead_elsewhere, "'log'"},
+        {"a pipe for the log", "log", put_fifo, "'log'"},
+        {"a link to a folder for large bodies", "large", lead_elsewhere, "'large'"},
+        {"a link to a folder for what is damaged", "damaged", lead_elsewhere, "'damaged'"},
+        {"a link to a file for a segment", NULL, lead_to_victim, "is no plain file"},
+        {"a link to nothing for a segment", NULL, lead_nowhere, "is no plain file"},
+        {"a pipe for a segment", NULL, put_fifo, "is no plain file"},
+        {"a folder for a segment", NULL, put_folder, "is no plain file"},
     };
 
     (void)state;
@@ -209,8 +210,11 @@ static void follows_nothing_that_stands_in_the_place_of_a_part(void **state)
         snprintf(away, sizeof(away), "%s/away", b.dir);
         assert_int_equal(rename(path, away), 0);
         cases[i].put(&b, path);
-        assert_true(mail_queue_open(&b.k.queue, b.spool, &b.k.opts, &err) < 0);
-        assert_true(err.text[0] != '\0');
+        for (int only_looks = 0; only_looks < 2; only_looks++) {
+            b.k.opts.read_only = only_looks;
+            assert_true(mail_queue_open(&b.k.queue, b.spool, &b.k.opts, &err) < 0);
+            assert_non_null(strstr(err.text, cases[i].says));
+        }
         tear_down(&b);
     }
 }
