@@ -62,6 +62,25 @@ int relay_fail(int exit_code, const char *what, const char *why)
     return exit_code;
 }
 
+/* Of a spool that can't be opened. */
+static int exit_code_of(int code)
+{
+    switch (code) {
+    case MAIL_EBUSY:
+        return EX_TEMPFAIL;
+    case MAIL_EDAMAGED:
+        return EX_DATAERR;
+    case MAIL_EIO:
+        return EX_IOERR;
+    case MAIL_EPERM:
+        return EX_NOPERM;
+    case MAIL_EVERSION:
+        return EX_CONFIG;
+    default:
+        return EX_CANTCREAT;
+    }
+}
+
 static int open_queue(relay *rl)
 {
     const relay_config *config = &rl->config;
@@ -77,10 +96,24 @@ static int open_queue(relay *rl)
     opts.on_due = on_due;
     opts.on_due_arg = rl;
     code = mail_queue_open(&rl->queue, config->spool, &opts, &err);
+    return code == MAIL_OK ? EX_OK : relay_fail(exit_code_of(code), config->spool, err.text);
+}
+
+int relay_check_spool(const relay_config *config)
+{
+    mail_queue_options opts = MAIL_QUEUE_OPTIONS_INIT;
+    mail_queue *queue;
+    mail_error err;
+    int code;
+
+    opts.read_only = true;
+    code = mail_queue_open(&queue, config->spool, &opts, &err);
     if (code == MAIL_OK) {
-        return EX_OK;
+        mail_queue_close(queue);
     }
-    return relay_fail(code == MAIL_EBUSY ? EX_TEMPFAIL : EX_CANTCREAT, config->spool, err.text);
+    /* None is there yet: it will be made. */
+    return code == MAIL_OK || code == MAIL_ENOENT ? EX_OK
+                                                  : relay_fail(EX_CONFIG, config->spool, err.text);
 }
 
 static int make_resolver(relay *rl)

@@ -163,10 +163,11 @@ static int check(const relay_config *config)
     server_log_init(&log, config->server.log_level, config->server.log_format);
     relay_doubt(&log, config, &tables);
     relay_tables_deinit(&tables);
-    return confine_find_user(&user, config->server.confine.user, &err) == MAIL_OK &&
-                   confine_check_dir(config->spool, &err) == MAIL_OK
-               ? EX_OK
-               : relay_fail(EX_CONFIG, err.text, NULL);
+    if (confine_find_user(&user, config->server.confine.user, &err) != MAIL_OK ||
+        confine_check_dir(config->spool, &err) != MAIL_OK) {
+        return relay_fail(EX_CONFIG, err.text, NULL);
+    }
+    return relay_check_spool(config);
 }
 
 static int serve(relay *rl)

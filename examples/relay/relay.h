@@ -71,6 +71,9 @@ int relay_listen(relay *rl, server_ready *ready);
 /* Undoes both, however far they came. */
 void relay_unmake(relay *rl);
 
+/* Whether the spool, if there is one, could be opened: EX_OK, or EX_CONFIG once it has been said why not. */
+int relay_check_spool(const relay_config *config);
+
 /* Says what is wrong, in one line, and returns the exit code. */
 int relay_fail(int exit_code, const char *what, const char *why);
 

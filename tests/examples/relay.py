@@ -449,6 +449,34 @@ def refuses_a_spool_that_has_an_owner():
         assert second.stdout == ""
 
 
+def says_what_is_wrong_with_its_spool():
+    def other_version(spool):
+        with open(os.path.join(spool, "spool"), "r+b") as f:
+            f.seek(8)
+            f.write(b"\2")
+
+    def damaged(spool):
+        with open(os.path.join(spool, "spool"), "r+b") as f:
+            f.seek(20)
+            f.write(b"damaged")
+
+    def open_to_all(spool):
+        os.chmod(spool, 0o777)
+
+    def no_plain_segment(spool):
+        os.mkfifo(os.path.join(spool, "log", "f" * 16 + ".seg"))
+
+    for spoil, code, says in ((other_version, 78, "newer version"), (damaged, 65, "is damaged"),
+                              (open_to_all, 77, "anybody may write"), (no_plain_segment, 77, "no plain file")):
+        with relay(*ANY) as r:
+            assert r.stop() == 0
+            spoil(os.path.join(r.home, "spool"))
+            for check, want in (("--check",), 78), ((), code):
+                done = run("--spool", "spool", *ANY, *check, home=r.home)
+                assert done.returncode == want, (spoil, done)
+                assert done.stdout == "" and done.stderr.count("\n") == 1 and says in done.stderr, done
+
+
 def ends_in_time_with_sessions_open():
     with relay(*ANY, "--drain", "1") as r:
         idle = socket.create_connection(("127.0.0.1", r.port()), PATIENCE)
@@ -573,6 +601,7 @@ TESTS = [
     lets_users_submit_mail,
     reads_users_anew,
     refuses_a_spool_that_has_an_owner,
+    says_what_is_wrong_with_its_spool,
     ends_in_time_with_sessions_open,
     logs_json_when_asked,
     refuses_mistakes_with_their_place,
