@@ -73,15 +73,16 @@ static int read_aliases(mail_aliases **out, const relay_config *config, mail_err
     char *text;
     int code = config_file_load(config->aliases, &text, &why);
 
-    if (code == MAIL_OK) {
-        domains = relay_local_domains(config, &count);
-        code = domains == NULL
-                   ? mail_error_set(&why, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM))
-                   : mail_aliases_read(out, mail_span_text(text), domains, count, NULL, &why);
-        free(domains);
-        free(text);
+    if (code != MAIL_OK) {
+        return mail_error_set(err, code, "%s: %s", config->aliases, why.text);
     }
-    return code == MAIL_OK ? code : mail_error_set(err, code, "%s: %s", config->aliases, why.text);
+    domains = relay_local_domains(config, &count);
+    code = domains == NULL ? mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM))
+                           : mail_aliases_read(out, mail_span_text(text), config->aliases, domains,
+                                               count, NULL, err);
+    free(domains);
+    free(text);
+    return code;
 }
 
 /*

@@ -18,13 +18,14 @@ typedef struct mail_aliases mail_aliases;
  * it in every local domain; case plays no part. A target is an address or a local part; programs,
  * files and includes are refused. Targets that are themselves aliases are followed. One that leads
  * back to where it came from is an error, except that a name may stand among its own targets and
- * then means its mailbox.
+ * then means its mailbox. `source` names the text in errors.
  *
  * Ownership: copies.
- * Errors: MAIL_EINVAL, with the line and the reason in `err`; MAIL_ENOMEM.
+ * Errors: MAIL_EINVAL (`err` says `SOURCE:LINE: why`), MAIL_ENOMEM.
  */
-MAIL_API int mail_aliases_read(mail_aliases **out, mail_span text, const mail_span *local_domains,
-                               size_t local_count, const mail_mem *mem, mail_error *err);
+MAIL_API int mail_aliases_read(mail_aliases **out, mail_span text, const char *source,
+                               const mail_span *local_domains, size_t local_count,
+                               const mail_mem *mem, mail_error *err);
 MAIL_API void mail_aliases_destroy(mail_aliases *aliases);
 
 /** The addresses that `address` stands for in the end, each once; NULL: it is no alias. */

@@ -47,13 +47,14 @@ struct mail_aliases {
 /* Where reading stands, for what goes wrong. */
 typedef struct reading {
     mail_aliases *aliases;
+    const char *source;
     unsigned line;
     mail_error *err;
 } reading;
 
 static int fail(const reading *rd, unsigned line, const char *reason)
 {
-    return mail_error_set(rd->err, MAIL_EINVAL, "line %u: %s", line, reason);
+    return mail_error_set(rd->err, MAIL_EINVAL, "%s:%u: %s", rd->source, line, reason);
 }
 
 static int no_memory(const reading *rd)
@@ -363,9 +364,9 @@ static void follow_any(table_entry *e, void *arg)
     }
 }
 
-static int read_all(mail_aliases *aliases, mail_span text, mail_error *err)
+static int read_all(mail_aliases *aliases, mail_span text, const char *source, mail_error *err)
 {
-    reading rd = {.aliases = aliases, .err = err};
+    reading rd = {.aliases = aliases, .source = source, .err = err};
     following fw = {.rd = &rd};
 
     fw.code = read_lines(&rd, text);
@@ -375,8 +376,9 @@ static int read_all(mail_aliases *aliases, mail_span text, mail_error *err)
     return fw.code;
 }
 
-int mail_aliases_read(mail_aliases **out, mail_span text, const mail_span *local_domains,
-                      size_t local_count, const mail_mem *mem, mail_error *err)
+int mail_aliases_read(mail_aliases **out, mail_span text, const char *source,
+                      const mail_span *local_domains, size_t local_count, const mail_mem *mem,
+                      mail_error *err)
 {
     mail_aliases *aliases = mem_alloc(mem, sizeof(*aliases));
     int code;
@@ -391,7 +393,7 @@ int mail_aliases_read(mail_aliases **out, mail_span text, const mail_span *local
     if (code != MAIL_OK) {
         mail_error_set(err, code, "local domains: %s", mail_strerror(code));
     } else {
-        code = read_all(aliases, text, err);
+        code = read_all(aliases, text, source, err);
     }
     if (code != MAIL_OK) {
         mail_aliases_destroy(aliases);

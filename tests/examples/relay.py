@@ -514,8 +514,9 @@ def refuses_mistakes_with_their_place():
         for options, code, text in (
                 (("--config", "conf", "--check"), 78, "relay: conf:3: route: "),
                 (("--config", "good", "--check"), 0, ""),
-                (("--config", "good", "--check", "--aliases", "aliases"), 78, "aliases: line "),
+                (("--config", "good", "--check", "--aliases", "aliases"), 78, "relay: aliases:"),
                 (("--config", "good", "--check", "--users", "none"), 78, "none"),
+                (("--config", "good", "--check", "--aliases", "good"), 78, "relay: good:1: this is no address"),
                 (("--check", "--spool", "a/b"), 78, "relay: a/b: no such folder"),
                 (("--check", "--spool", "good"), 78, "relay: good: no such folder"),
                 (("--check", "--spool", "good/b"), 78, "relay: good/b: no such folder"),

@@ -44,7 +44,7 @@ static void try_aliases(mail_span text)
     mail_aliases *aliases;
     mail_error err;
 
-    if (mail_aliases_read(&aliases, text, local, 1, NULL, &err) != MAIL_OK) {
+    if (mail_aliases_read(&aliases, text, "", local, 1, NULL, &err) != MAIL_OK) {
         require(err.text[0] != '\0');
         return;
     }

@@ -98,8 +98,9 @@ static inline void kit_set_aliases(kit *k, const char *text, const mail_span *do
 {
     mail_aliases *aliases;
 
-    assert_int_equal(mail_aliases_read(&aliases, mail_span_text(text), domains, count, NULL, NULL),
-                     MAIL_OK);
+    assert_int_equal(
+        mail_aliases_read(&aliases, mail_span_text(text), "aliases", domains, count, NULL, NULL),
+        MAIL_OK);
     mail_receive_set_aliases(k->receive, aliases);
 }
 

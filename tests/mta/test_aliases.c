@@ -13,8 +13,8 @@ static mail_aliases *read_good(const char *text)
     mail_aliases *aliases;
     mail_error err = {.text = ""};
 
-    if (mail_aliases_read(&aliases, mail_span_text(text), local, MAIL_COUNT(local), NULL, &err) !=
-        MAIL_OK) {
+    if (mail_aliases_read(&aliases, mail_span_text(text), "aliases", local, MAIL_COUNT(local), NULL,
+                          &err) != MAIL_OK) {
         fail_msg("%s", err.text);
     }
     return aliases;
@@ -114,20 +114,20 @@ static void refuses_what_it_cannot_mean(void **state)
         const char *text;
         const char *err;
     } cases[] = {
-        {"a: b\nb: a\n", "leads back to itself"},
-        {"a: b@example.org\nb: c\nc: x, a@example.org\n", "leads back to itself"},
-        {"\n\nno colon\n", "line 3: an alias is `name: target`"},
-        {"a:\n", "line 1: no target stands there"},
-        {"a: ,\n", "line 1: this is no address"},
-        {"a: b,,c\n", "line 1: this is no address"},
-        {"a b: c\n", "line 1: this is no address"},
-        {": c\n", "line 1: this is no address"},
-        {"a: b@\n", "line 1: this is no address"},
-        {"a: |/bin/sh\n", "line 1: programs, files and includes are no targets here"},
-        {"a: /dev/null\n", "line 1: programs, files and includes are no targets here"},
-        {"a: :include:/x\n", "line 1: programs, files and includes are no targets here"},
-        {"x: y\nA: b\na: c\n", "line 3: this name has stood there before"},
-        {" a: b\n", "line 1: there is no alias that this could go on with"},
+        {"a: b\nb: a\n", "this alias leads back to itself"},
+        {"a: b@example.org\nb: c\nc: x, a@example.org\n", "this alias leads back to itself"},
+        {"\n\nno colon\n", "aliases:3: an alias is `name: target`"},
+        {"a:\n", "aliases:1: no target stands there"},
+        {"a: ,\n", "aliases:1: this is no address"},
+        {"a: b,,c\n", "aliases:1: this is no address"},
+        {"a b: c\n", "aliases:1: this is no address"},
+        {": c\n", "aliases:1: this is no address"},
+        {"a: b@\n", "aliases:1: this is no address"},
+        {"a: |/bin/sh\n", "aliases:1: programs, files and includes are no targets here"},
+        {"a: /dev/null\n", "aliases:1: programs, files and includes are no targets here"},
+        {"a: :include:/x\n", "aliases:1: programs, files and includes are no targets here"},
+        {"x: y\nA: b\na: c\n", "aliases:3: this name has stood there before"},
+        {" a: b\n", "aliases:1: there is no alias that this could go on with"},
     };
 
     (void)state;
@@ -136,10 +136,11 @@ static void refuses_what_it_cannot_mean(void **state)
         mail_error err = {.text = ""};
 
         mail_test_case(cases[i].text);
-        assert_int_equal(mail_aliases_read(&aliases, mail_span_text(cases[i].text), local,
-                                           MAIL_COUNT(local), NULL, &err),
+        assert_int_equal(mail_aliases_read(&aliases, mail_span_text(cases[i].text), "aliases",
+                                           local, MAIL_COUNT(local), NULL, &err),
                          MAIL_EINVAL);
         assert_non_null(strstr(err.text, cases[i].err));
+        assert_memory_equal(err.text, "aliases:", 8);
     }
 }
 
@@ -152,8 +153,9 @@ static void refuses_a_chain_without_end(void **state)
     for (int i = 0; i < 100; i++) {
         sprintf(text + strlen(text), "n%d: n%d\n", i, i + 1);
     }
-    assert_int_equal(mail_aliases_read(&aliases, mail_span_text(text), NULL, 0, NULL, NULL),
-                     MAIL_EINVAL);
+    assert_int_equal(
+        mail_aliases_read(&aliases, mail_span_text(text), "aliases", NULL, 0, NULL, NULL),
+        MAIL_EINVAL);
 }
 
 static void refuses_a_bad_local_domain(void **state)
@@ -162,7 +164,8 @@ static void refuses_a_bad_local_domain(void **state)
     mail_aliases *aliases;
 
     (void)state;
-    assert_int_equal(mail_aliases_read(&aliases, MAIL_SPAN(""), bad, 1, NULL, NULL), MAIL_EINVAL);
+    assert_int_equal(mail_aliases_read(&aliases, MAIL_SPAN(""), "aliases", bad, 1, NULL, NULL),
+                     MAIL_EINVAL);
 }
 
 static void survives_every_failed_allocation(void **state)
@@ -171,8 +174,8 @@ static void survives_every_failed_allocation(void **state)
     MAIL_TEST_WALK(walk)
     {
         mail_aliases *aliases = NULL;
-        int code = mail_aliases_read(&aliases, MAIL_SPAN("a: b, c@example.net,\n d\nb: e\n"), local,
-                                     MAIL_COUNT(local), &walk.mem, NULL);
+        int code = mail_aliases_read(&aliases, MAIL_SPAN("a: b, c@example.net,\n d\nb: e\n"),
+                                     "aliases", local, MAIL_COUNT(local), &walk.mem, NULL);
 
         assert_true(code == MAIL_OK || (walk.failed && code == MAIL_ENOMEM));
         if (code == MAIL_OK) {

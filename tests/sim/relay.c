@@ -262,8 +262,8 @@ static int set_aliases(const sim_relay *rl)
     if (rl->opts.aliases == NULL) {
         return MAIL_OK;
     }
-    code = mail_aliases_read(&aliases, mail_span_text(rl->opts.aliases), rl->opts.domains,
-                             rl->opts.domain_count, &rl->scarce, NULL);
+    code = mail_aliases_read(&aliases, mail_span_text(rl->opts.aliases), "aliases",
+                             rl->opts.domains, rl->opts.domain_count, &rl->scarce, NULL);
     if (code == MAIL_OK) {
         mail_receive_set_aliases(rl->receive, aliases);
     }
