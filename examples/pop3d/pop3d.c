@@ -115,6 +115,13 @@ static void doubt_files(const pop3d *pd, const pop3d_tables *tables)
     doubt_certificates(&pd->log, &options->tls, tables->tls, time(NULL));
 }
 
+/* Shows how long the certificates last. */
+static int measure(pop3d *pd, const pop3d_tables *tables)
+{
+    server_metrics_forget_certificates(&pd->metrics);
+    return server_metrics_add_certificates(&pd->metrics, &pd->config.server.tls, tables->tls);
+}
+
 /* A file with a mistake changes nothing. */
 static void reload(pop3d *pd)
 {
@@ -126,6 +133,7 @@ static void reload(pop3d *pd)
         return;
     }
     doubt_files(pd, &tables);
+    (void)measure(pd, &tables); /* without memory they are missing there */
     mail_pop3_service_set_accounts(pd->service, tables.accounts);
     if (tables.tls != NULL) {
         mail_pop3_service_set_tls(pd->service, tables.tls);
@@ -183,6 +191,9 @@ static int make_parts(pop3d *pd)
     code = pd->loop->ops->timer(pd->loop, on_impatient, pd, &pd->patience);
     if (code == MAIL_OK) {
         code = server_metrics_make(&pd->metrics, pd->config.server.metrics.count);
+    }
+    if (code == MAIL_OK) {
+        code = measure(pd, &pd->tables);
     }
     return code == MAIL_OK ? make_service(pd) : code;
 }

@@ -237,6 +237,17 @@ static int make_receive(relay *rl)
     return code;
 }
 
+int relay_measure(relay *rl, const relay_config *config, const relay_tables *tables)
+{
+    int code;
+
+    server_metrics_forget_certificates(&rl->metrics);
+    code = server_metrics_add_certificates(&rl->metrics, &config->server.tls, tables->tls);
+    return code == MAIL_OK ? server_metrics_add_certificates(&rl->metrics, &config->tls_outgoing,
+                                                             tables->tls_out)
+                           : code;
+}
+
 int relay_make(relay *rl)
 {
     int exit_code = open_queue(rl);
@@ -248,6 +259,9 @@ int relay_make(relay *rl)
     code = mail_maildir_create(&rl->store, NULL);
     if (code == MAIL_OK) {
         code = server_metrics_make(&rl->metrics, rl->config.server.metrics.count);
+    }
+    if (code == MAIL_OK) {
+        code = relay_measure(rl, &rl->config, &rl->tables);
     }
     if (code == MAIL_OK) {
         code = make_resolver(rl);

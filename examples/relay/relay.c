@@ -83,6 +83,7 @@ static void on_reload(void *arg)
 
     if (good) {
         relay_doubt(&rl->log, &config, &tables);
+        (void)relay_measure(rl, &config, &tables); /* without memory they are missing there */
         mail_deliver_set_routes(rl->deliver, tables.routes);
         mail_receive_set_aliases(rl->receive, tables.aliases);
         mail_accounts_release(rl->tables.accounts);

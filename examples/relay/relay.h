@@ -59,6 +59,9 @@ bool relay_runs_commands(const relay_config *config);
 /* Everything that is to be there before the first connection, but for the loop. Exit codes. */
 int relay_make(relay *rl);
 
+/* Shows how long the certificates of `tables` last, which are still in them. MAIL_ENOMEM. */
+int relay_measure(relay *rl, const relay_config *config, const relay_tables *tables);
+
 /* Sessions to come get the certificates of `tables`; without any they keep what they have. */
 void relay_take_tls(relay *rl, relay_tables *tables);
 

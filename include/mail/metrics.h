@@ -47,11 +47,14 @@ typedef struct mail_metric_about {
  * are made one after the other. In no registry (`metrics` NULL) it gives NULL, on which the functions
  * below do nothing: whoever counts need not ask whether it is wanted.
  *
- * Ownership: lends until the registry is destroyed.
+ * Ownership: lends until it is removed or the registry destroyed.
  * Errors: MAIL_EINVAL for a bad name, or one of another kind; MAIL_ENOMEM.
  */
 MAIL_API int mail_metrics_add(mail_metrics *metrics, const mail_metric_about *about,
                               mail_metric **out);
+
+/** Removes all metrics of that name, which nobody may use any more. In no registry it does nothing. */
+MAIL_API void mail_metrics_remove(mail_metrics *metrics, const char *name);
 
 /** Counts `n` more. */
 MAIL_API void mail_metric_count(mail_metric *metric, uint64_t n);

@@ -188,6 +188,21 @@ int mail_metrics_add(mail_metrics *metrics, const mail_metric_about *about, mail
     return MAIL_OK;
 }
 
+void mail_metrics_remove(mail_metrics *metrics, const char *name)
+{
+    list *at = metrics != NULL ? metrics->all.next : NULL;
+
+    while (metrics != NULL && at != &metrics->all) {
+        mail_metric *metric = LIST_OWNER(at, mail_metric, link);
+
+        at = at->next;
+        if (strcmp(metric->name, name) == 0) {
+            list_remove(&metric->link);
+            free_metric(metrics->mem, metric);
+        }
+    }
+}
+
 void mail_metric_count(mail_metric *metric, uint64_t n)
 {
     if (metric != NULL) {

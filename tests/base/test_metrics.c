@@ -49,6 +49,26 @@ static void writes_families_together(void **state)
     mail_metrics_destroy(metrics);
 }
 
+static void removes_a_family(void **state)
+{
+    mail_metrics *metrics;
+    mail_metric *metric;
+
+    (void)state;
+    assert_int_equal(mail_metrics_create(&metrics, NULL), MAIL_OK);
+    assert_int_equal(mail_metrics_add(metrics, &good, &metric), MAIL_OK);
+    assert_int_equal(mail_metrics_add(metrics, &depth, &metric), MAIL_OK);
+    assert_int_equal(mail_metrics_add(metrics, &bad, &metric), MAIL_OK);
+    mail_metrics_remove(metrics, "tries_total");
+    mail_metrics_remove(metrics, "tries");
+    assert_print(metrics, "# HELP depth How deep.\n# TYPE depth gauge\ndepth 0\n");
+    assert_int_equal(mail_metrics_add(metrics, &bad, &metric), MAIL_OK);
+    mail_metrics_remove(metrics, "depth");
+    assert_print(metrics, "# HELP tries_total Tries.\n# TYPE tries_total counter\n"
+                          "tries_total{how=\"badly\"} 0\n");
+    mail_metrics_destroy(metrics);
+}
+
 static void sorts_durations_into_buckets(void **state)
 {
     mail_metrics *metrics;
@@ -142,6 +162,7 @@ static void does_nothing_without_a_registry(void **state)
     assert_int_equal(mail_metric_value(metric), 0);
     assert_int_equal(mail_metrics_ask(NULL, NULL, NULL), MAIL_OK);
     mail_metrics_forget(NULL, NULL);
+    mail_metrics_remove(NULL, "depth");
     mail_metrics_destroy(NULL);
 }
 
@@ -199,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_families_together),
+        cmocka_unit_test(removes_a_family),
         cmocka_unit_test(sorts_durations_into_buckets),
         cmocka_unit_test(refuses_what_would_break_the_text),
         cmocka_unit_test(does_nothing_without_a_registry),

@@ -18,6 +18,13 @@ def make(folder, name, *dns_names):
     return ["--tls-cert", certificate, "--tls-key", key]
 
 
+def expiry(folder, name):
+    """When NAME.pem expires, in seconds since 1970."""
+    said = subprocess.run(["openssl", "x509", "-noout", "-enddate", "-in", os.path.join(folder, name + ".pem")],
+                          check=True, capture_output=True, text=True).stdout
+    return ssl.cert_time_to_seconds(said.strip().removeprefix("notAfter="))
+
+
 def make_authority(folder, name="authority"):
     """One that certifies others: NAME.pem and NAME.key; returns the former."""
     make(folder, name, name)

@@ -316,7 +316,7 @@ class Pop3d(unittest.TestCase):
         self.assertRegex(out, r"^pop3d \d+\.\d+\.\d+\n$")
 
     def test_shows_its_numbers(self):
-        self.start("--metrics", "127.0.0.1:0")
+        self.start("--metrics", "127.0.0.1:0", *self.certificate("mine", "pop.test"))
         self.assertEqual(self.words, ["pop3", "metrics"])
         client = poplib.POP3("127.0.0.1", self.port, timeout=60)
         client.user("alice@example.org")
@@ -329,7 +329,9 @@ class Pop3d(unittest.TestCase):
         with socket.create_connection(("127.0.0.1", self.last_port), 60) as wire:
             wire.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
             numbers = wire.makefile().read()
-        for line in ("libmail_pop3_sessions_total 2", 'libmail_pop3_logins_total{outcome="accepted"} 1',
+        for line in ('libmail_certificate_expiry_timestamp_seconds{file="%s/mine.pem"} %d' %
+                     (self.dir.name, certificates.expiry(self.dir.name, "mine")),
+                     "libmail_pop3_sessions_total 2", 'libmail_pop3_logins_total{outcome="accepted"} 1',
                      'libmail_limited_total{limit="manners"} 1', 'libmail_limited_total{limit="session"} 0'):
             self.assertIn(line + "\n", numbers)
 

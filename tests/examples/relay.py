@@ -102,6 +102,13 @@ def believes_a_proxy_that_is_listed():
         assert heard.startswith(b"220") and b"\r\n554" in heard, heard
 
 
+def numbers(r, index):
+    """What the relay shows of itself at its listener of that index."""
+    with socket.create_connection(("127.0.0.1", r.port(index)), PATIENCE) as wire:
+        wire.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        return wire.makefile().read()
+
+
 def holds_clients_to_their_limits():
     """Rates by client, counted where they can be seen; a /24 is a network."""
     with relay(*ANY, "--metrics", "127.0.0.1:0", "--limit-loopback", "--route", "*=hold",
@@ -117,11 +124,9 @@ def holds_clients_to_their_limits():
             with socket.create_connection(("127.0.0.1", r.port()), PATIENCE,
                                           ("127.0.0.9", 0)) as neighbour:
                 assert neighbour.recv(100).startswith(b"421 4.7.0")
-        with socket.create_connection(("127.0.0.1", r.port(1)), PATIENCE) as wire:
-            wire.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-            numbers = wire.makefile().read()
-        assert 'libmail_limited_total{limit="messages"} 1\n' in numbers, numbers
-        assert 'libmail_limited_total{limit="network_sessions"} 1\n' in numbers, numbers
+        shown = numbers(r, 1)
+        assert 'libmail_limited_total{limit="messages"} 1\n' in shown, shown
+        assert 'libmail_limited_total{limit="network_sessions"} 1\n' in shown, shown
     for bad in ("0/1h", "5", "5/", "/1h", "5/1x", "-1/1h", "4294967296/1h", "5/1h/2", "1/500d"):
         done = run("--max-messages-per-client", bad, "--check")
         assert done.returncode == 64 and "rate" in done.stderr, (bad, done)
@@ -392,6 +397,31 @@ def reads_certificates_anew():
                   "the log")
 
 
+def shows_when_certificates_expire():
+    with tempfile.TemporaryDirectory() as home:
+        names = ("first", "second", "ours")
+        for name in names:
+            certificates.make(home, name, name + ".test")
+        want = {name: f'libmail_certificate_expiry_timestamp_seconds{{file="{name}.pem"}} '
+                      f'{certificates.expiry(home, name)}\n' for name in names}
+
+        def write(name):
+            with open(os.path.join(home, "conf"), "w") as file:
+                file.write(f"tls-cert = {name}.pem\ntls-key = {name}.key\n"
+                           "tls-out-cert = ours.pem\ntls-out-key = ours.key\n")
+
+        write("first")
+        with relay(*ANY, "--config", "conf", "--metrics", "127.0.0.1:0", home=home) as r:
+            shown = numbers(r, 1)
+            assert want["first"] in shown and want["ours"] in shown, shown
+            write("second")
+            r.process.send_signal(signal.SIGHUP)
+            until(lambda: any(" reloaded" in line for line in r.lines()), "reloaded")
+            shown = numbers(r, 1)
+            assert want["second"] in shown and want["ours"] in shown, shown
+            assert "first" not in shown, shown
+
+
 USERS = "anna@here.test:{PLAIN}pencil\nbob@here.test:*\n"
 
 
@@ -599,6 +629,7 @@ TESTS = [
     shows_the_certificate_that_is_asked_for,
     logs_what_is_wrong_with_a_file_that_is_read_anew,
     reads_certificates_anew,
+    shows_when_certificates_expire,
     lets_users_submit_mail,
     reads_users_anew,
     refuses_a_spool_that_has_an_owner,
