@@ -92,6 +92,32 @@ static bool goes_with(const mail_lease *lease, const mail_recipient *text)
                (mail_envelope_recipient(&lease->envelope, 0).role == MAIL_RECIPIENT_EXPANDED);
 }
 
+/* So much of what was read of a message is kept as long as a lease. */
+#define KEEP_BYTES ((size_t)32 << 10)
+
+/*
+ * Of a message for thousands there are as many leases at a time, while hosts are looked for: if
+ * each kept all the recipients, that would be more than memory can hold.
+ */
+static void forget_others(mail_lease *lease)
+{
+    if (lease->loaded.length > KEEP_BYTES && lease->loaded.body.data == NULL) {
+        queue_unload(lease->queue, &lease->loaded);
+    }
+}
+
+/* What could not be read again leaves the lease as good as it was. */
+static int recall_others(mail_lease *lease)
+{
+    queue_loaded again;
+    int code = queue_load(lease->queue, lease->message, &again);
+
+    if (code == MAIL_OK) {
+        lease->loaded = again;
+    }
+    return code;
+}
+
 /* Takes all recipients that `take` names. On failure some may have been taken, as rows tell. */
 static int take_recipients(mail_lease *lease, take_fn *take, void *arg)
 {
@@ -184,6 +210,7 @@ static int lease_for(mail_lease **out, queue_recipient *recipient, take_fn *take
         mail_lease_end(lease); /* those that were taken wait again */
         return after_failure(recipient, code, now);
     }
+    forget_others(lease);
     *out = lease;
     return MAIL_OK;
 }
@@ -296,11 +323,19 @@ static bool is_same(const mail_lease *lease, const queue_recipient *recipient, v
 int mail_lease_widen(mail_lease *lease, bool (*same)(mail_span domain, void *arg), void *arg)
 {
     widening widen = {.same = same, .arg = arg};
+    int code = MAIL_OK;
 
     if (lease->message->leased == lease->message->open) {
         return MAIL_OK; /* nobody is left: by far the most messages */
     }
-    return take_recipients(lease, is_same, &widen);
+    if (lease->loaded.data == NULL) {
+        code = recall_others(lease);
+    }
+    if (code == MAIL_OK) {
+        code = take_recipients(lease, is_same, &widen);
+        forget_others(lease);
+    }
+    return code;
 }
 
 const char *mail_lease_id(const mail_lease *lease)

@@ -79,6 +79,99 @@ static void widens_a_lease_to_domains_of_the_same_host(void **state)
     kit_close(&k);
 }
 
+/* A message for so many that what is read of it is not kept. */
+#define CROWD 2000
+
+static void accept_for_a_crowd(kit *k)
+{
+    static char to[CROWD * 40];
+    size_t used = 0;
+
+    for (int i = 0; i < CROWD; i++) {
+        used += (size_t)snprintf(to + used, sizeof(to) - used, "%su@d%d.example", i > 0 ? " " : "",
+                                 i % (CROWD / 2));
+    }
+    accept_text(k, to);
+}
+
+static void assert_body(mail_lease *lease)
+{
+    mail_source *body;
+    mail_span bytes;
+
+    assert_int_equal(mail_lease_body(lease, &body), MAIL_OK);
+    assert_int_equal(mail_source_peek(body, &bytes), MAIL_OK);
+    assert_span_equal(bytes, BODY);
+    mail_source_close(body);
+}
+
+/* While hosts are looked for, each domain has a lease of its own. */
+static void does_not_keep_all_recipients_in_each_lease_of_a_message(void **state)
+{
+    static mail_lease *leases[CROWD / 2];
+    static mail_lane *lanes[CROWD / 2];
+    mail_test_walk walk;
+    size_t before;
+    kit k;
+
+    (void)state;
+    mail_test_mem_init(&walk);
+    kit_init(&k, NULL);
+    k.opts.mem = &walk.mem;
+    assert_int_equal(kit_open(&k, NULL), MAIL_OK);
+    accept_for_a_crowd(&k);
+    before = walk.bytes;
+    for (size_t i = 0; i < MAIL_COUNT(leases); i++) {
+        lanes[i] = mail_queue_take_lane(k.queue);
+        assert_int_equal(mail_lane_lease(lanes[i], &leases[i]), MAIL_OK);
+        assert_int_equal(mail_envelope_count(mail_lease_envelope(leases[i])), 2);
+    }
+    assert_in_range(walk.bytes - before, 1, MAIL_COUNT(leases) * 2048);
+    assert_body(leases[7]);
+    for (size_t i = 0; i < MAIL_COUNT(leases); i++) {
+        end_as(leases[i], MAIL_QUEUE_DONE);
+        mail_lane_give_back(lanes[i], INT64_MIN);
+    }
+    kit_close(&k);
+    mail_test_mem_check(&walk);
+}
+
+static bool is_any(mail_span domain, void *arg)
+{
+    (void)domain;
+    (void)arg;
+    return true;
+}
+
+/* Without memory to read it again the lease is as it was. */
+static void widens_a_lease_of_a_message_for_a_crowd(void **state)
+{
+    mail_test_walk walk;
+    mail_lease *lease;
+    mail_lane *lane;
+    kit k;
+
+    (void)state;
+    mail_test_mem_init(&walk);
+    kit_init(&k, NULL);
+    k.opts.mem = &walk.mem;
+    assert_int_equal(kit_open(&k, NULL), MAIL_OK);
+    accept_for_a_crowd(&k);
+    lane = mail_queue_take_lane(k.queue);
+    assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+    walk.fail_at = walk.count + 1;
+    assert_int_equal(mail_lease_widen(lease, is_any, NULL), MAIL_ENOMEM);
+    assert_int_equal(mail_envelope_count(mail_lease_envelope(lease)), 2);
+    assert_body(lease);
+    assert_int_equal(mail_lease_widen(lease, is_any, NULL), MAIL_OK);
+    assert_int_equal(mail_envelope_count(mail_lease_envelope(lease)), CROWD);
+    assert_body(lease);
+    end_as(lease, MAIL_QUEUE_DONE);
+    mail_lane_give_back(lane, INT64_MIN);
+    kit_close(&k);
+    mail_test_mem_check(&walk);
+}
+
 /* However many wait in one lane, what waits in another is the next to be had, in two steps. */
 static void lets_a_hundred_thousand_of_one_domain_delay_nothing_of_another(void **state)
 {
@@ -357,6 +450,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gathers_the_recipients_of_one_domain_whatever_its_case),
         cmocka_unit_test(widens_a_lease_to_domains_of_the_same_host),
+        cmocka_unit_test(does_not_keep_all_recipients_in_each_lease_of_a_message),
+        cmocka_unit_test(widens_a_lease_of_a_message_for_a_crowd),
         cmocka_unit_test(lets_a_hundred_thousand_of_one_domain_delay_nothing_of_another),
         cmocka_unit_test(lets_go_of_what_is_settled_while_a_lease_goes_on),
         cmocka_unit_test(knows_what_else_of_a_message_is_under_way),
