@@ -12,7 +12,8 @@
 /* Lanes held at a time; the others wait in the queue, which is made for it. */
 #define LANES_MAX 10000
 
-/* Messages that go nowhere, before the loop gets its turn. */
+/* Lanes taken, and messages that go nowhere, before the loop gets its turn. */
+#define TAKE_STEP    100
 #define INSTANT_STEP 100
 
 route_book *route_book_use(route_book *book)
@@ -196,7 +197,7 @@ static void serve(mail_deliver *agent, lane_hold *hold)
 
 static void take_lanes(mail_deliver *agent)
 {
-    while (agent->lanes < LANES_MAX) {
+    for (int n = 0; n < TAKE_STEP && agent->lanes < LANES_MAX; n++) {
         mail_lane *lane = mail_queue_take_lane(agent->opts.queue);
         lane_hold *hold;
 

@@ -104,6 +104,48 @@ static void takes_a_hint_that_there_are_too_many(void **state)
     post_close_with(&p, &r);
 }
 
+typedef struct glance {
+    const mail_deliver *agent;
+    size_t lanes;
+} glance;
+
+static void look(void *arg)
+{
+    glance *gl = arg;
+
+    gl->lanes = gl->agent->lanes;
+}
+
+/* A message for thousands may bring as many at a time. */
+static void lets_others_have_their_turn_between_domains(void **state)
+{
+    mail_timer *timer;
+    mail_loop *loop;
+    glance gl;
+    post p;
+    remote r;
+
+    (void)state;
+    post_open_with(&p, &r, WORLD_POLL);
+    r.is_slow = true;
+    for (int i = 0; i < 250; i++) {
+        char address[32];
+
+        snprintf(address, sizeof(address), "a@d%d.example", i);
+        SEND(&p, "me@here.example", address);
+    }
+    post_start(&p, ROUTES(remote_route(&r)), NULL);
+    gl = (glance){.agent = p.deliver};
+    loop = p.k.w.loop;
+    assert_int_equal(loop->ops->timer(loop, look, &gl, &timer), MAIL_OK);
+    loop->ops->timer_set(timer, mail_loop_now(loop));
+    world_until(&p.k.w, gl.lanes > 0);
+    assert_in_range(gl.lanes, 1, 100); /* TAKE_STEP */
+    world_until(&p.k.w, p.deliver->lanes == 250);
+    loop->ops->untimer(timer);
+    post_close_with(&p, &r);
+}
+
 /* It was opened for a message that another one then took. */
 static void closes_a_connection_that_was_never_needed(void **state)
 {
@@ -804,6 +846,7 @@ int main(void)
         cmocka_unit_test(opens_no_more_connections_than_it_may),
         cmocka_unit_test(opens_more_connections_with_each_success),
         cmocka_unit_test(takes_a_hint_that_there_are_too_many),
+        cmocka_unit_test(lets_others_have_their_turn_between_domains),
         cmocka_unit_test(closes_a_connection_that_was_never_needed),
         cmocka_unit_test(treats_each_recipient_on_its_own),
         cmocka_unit_test(reports_nothing_about_a_report),
