@@ -144,6 +144,7 @@ static void on_arrived(mail_queue *queue, queue_message *message)
 
     assert(code == MAIL_OK); /* the table has held something since open: growing is best effort */
     (void)code;
+    message->number = ++queue->numbered;
     queue->stats.accepted++;
     queue_keep_soon(queue);
     for (uint32_t i = 0; i < message->count; i++) {

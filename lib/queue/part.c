@@ -183,6 +183,6 @@ int queue_part_read(queue_log *log, wire_reader *from, uint64_t touched)
     if (old != NULL) {
         queue_index_remove(queue, old);
     }
-    message->touched = touched;
+    message->number = touched;
     return queue_index_add(queue, message);
 }

@@ -45,7 +45,7 @@ typedef struct queue_message {
     queue_place place;
     uint64_t size;
     mail_wall arrival;
-    uint64_t touched; /* in recovery: the sequence of the last record about it */
+    uint64_t number; /* grows along `in_order`; in recovery: the sequence of its last record */
     uint32_t arrival_tick;
     uint32_t head_length;
     uint32_t sender_hash;
@@ -98,6 +98,7 @@ struct mail_queue {
     /* The owner's alone from here on. */
     table messages;
     list order;
+    uint64_t numbered; /* the last number that a message was given */
     list *walk; /* how far a checkpoint has got in `order`; NULL: none is being written */
     due_heap lanes_due;
     mail_time keep_at;

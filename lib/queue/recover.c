@@ -331,6 +331,7 @@ static int put_in_order(mail_queue *queue)
     list_init(&queue->order);
     for (i = 0; i < count; i++) {
         list_push_back(&queue->order, &all[i]->in_order);
+        all[i]->number = ++queue->numbered;
         join_lanes(queue, all[i]);
     }
     mem_free(queue->mem, all, count * sizeof(*all));

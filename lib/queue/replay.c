@@ -80,7 +80,7 @@ static int on_message(queue_replay *rec, const queue_scanned *found, queue_place
         }
     }
     message->place = place;
-    message->touched = found->header.sequence;
+    message->number = found->header.sequence;
     add_live(rec->log, place, queue_message_weight(message));
     return MAIL_OK;
 }
@@ -119,7 +119,7 @@ static int on_outcome(queue_replay *rec, const queue_scanned *found, queue_place
         }
         apply_outcome(rec, message, &outcome, place);
     }
-    message->touched = found->header.sequence;
+    message->number = found->header.sequence;
     if (message->open == 0) {
         queue_index_remove(rec->queue, message);
     }
@@ -165,7 +165,7 @@ static int on_end(queue_replay *rec, const queue_scanned *found, const queue_seg
         queue_message *message = LIST_OWNER(at, queue_message, in_order);
 
         at = at->next;
-        if (message->touched < rec->begin_sequence) {
+        if (message->number < rec->begin_sequence) {
             queue_index_remove(queue, message);
         }
     }

@@ -10,7 +10,7 @@ typedef struct selection {
     mail_span sender;
     uint32_t sender_hash;
     size_t left;      /* of the page */
-    uint64_t skip_to; /* ids up to this one were looked at before */
+    uint64_t skip_to; /* messages up to this one were looked at before */
     queue_select_fn *fn;
     void *arg;
 } selection;
@@ -46,25 +46,45 @@ static int compare_sender(const selection *sel, queue_message *message, bool *is
     return code;
 }
 
+/* The message of that id, if it is where this selection looks. */
+static queue_message *find(const selection *sel, uint64_t id)
+{
+    queue_message *message = queue_index_find(sel->queue, id);
+
+    return message != NULL && (sel->lane == NULL || has_recipient_in(message, sel->lane)) ? message
+                                                                                          : NULL;
+}
+
+static int visit_one(selection *sel, queue_message *message)
+{
+    bool is_meant = true;
+    int code = sel->has_sender ? compare_sender(sel, message, &is_meant) : MAIL_OK;
+
+    return code == MAIL_OK && is_meant ? sel->fn(message, sel->lane, sel->arg) : code;
+}
+
+/* A page ends with a message that is still there, so that the next one finds its beginning. */
 static int visit(selection *sel, queue_message *message)
 {
-    bool is_meant = sel->lane == NULL || has_recipient_in(message, sel->lane);
-    int code = MAIL_OK;
+    mail_queue_page *page = sel->which->page;
+    uint64_t id = queue_message_id(message);
+    int code;
 
-    if (queue_message_id(message) <= sel->skip_to) {
+    if (message->number <= sel->skip_to) {
         return MAIL_OK;
     }
-    if (sel->which->page != NULL) {
-        if (sel->left == 0) {
-            return MAIL_EAGAIN;
-        }
-        sel->left--;
-        queue_id_print(queue_message_id(message), sel->which->page->after);
+    if (sel->left == 0) {
+        return MAIL_EAGAIN;
     }
-    if (is_meant && sel->has_sender) {
-        code = compare_sender(sel, message, &is_meant);
+    sel->left--;
+    if (page != NULL) {
+        page->number = message->number;
     }
-    return code == MAIL_OK && is_meant ? sel->fn(message, sel->lane, sel->arg) : code;
+    code = visit_one(sel, message);
+    if (page != NULL && find(sel, id) != NULL) {
+        queue_id_print(id, page->after);
+    }
+    return code;
 }
 
 static int visit_ids(selection *sel)
@@ -76,7 +96,7 @@ static int visit_ids(selection *sel)
         uint64_t id;
 
         if (queue_id_parse(mail_span_text(sel->which->ids[i]), &id)) {
-            message = queue_index_find(sel->queue, id);
+            message = find(sel, id);
             code = message != NULL ? visit(sel, message) : MAIL_OK;
         }
     }
@@ -143,25 +163,14 @@ static int visit_all(selection *sel, queue_message *after)
     return code;
 }
 
-/*
- * The message that the last page ended with. If it is no longer where it was, ids tell what
- * comes behind it: they go up, but for messages that took long to arrive.
- */
+/* The message that the last page ended with. If it has gone, numbers tell what comes behind it. */
 static queue_message *last_looked_at(selection *sel)
 {
     const mail_queue_page *page = sel->which->page;
-    queue_message *message;
     uint64_t id;
 
-    if (page == NULL || !queue_id_parse(mail_span_text(page->after), &id)) {
-        return NULL;
-    }
-    message = queue_index_find(sel->queue, id);
-    if (message != NULL && (sel->lane == NULL || has_recipient_in(message, sel->lane))) {
-        return message;
-    }
-    sel->skip_to = id;
-    return NULL;
+    sel->skip_to = page != NULL ? page->number : 0;
+    return page != NULL && queue_id_parse(mail_span_text(page->after), &id) ? find(sel, id) : NULL;
 }
 
 /* The narrowest way through the queue that meets all that can be meant. */

@@ -87,6 +87,82 @@ static void means_the_messages_that_are_selected(void **state)
     }
 }
 
+#define MANY 60
+
+/* Messages that end in another order than they began in, as those of many clients do. */
+static void bring_out_of_order(kit *k)
+{
+    mail_sink *sinks[MANY];
+
+    for (int i = 0; i < MANY; i++) {
+        const char *to = i % 3 == 0 ? "a@one.example b@two.example" : "c@two.example";
+
+        assert_int_equal(
+            kit_begin(k, i % 2 == 0 ? "even@x.example" : "odd@x.example", to, 0, &sinks[i]),
+            MAIL_OK);
+        assert_int_equal(mail_sink_write(sinks[i], MAIL_SPAN(BODY)), MAIL_OK);
+    }
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(mail_sink_finish(sinks[i * 7 % MANY], kit_finished, k), MAIL_EAGAIN);
+        queue_step(k->queue);
+        mail_intake_poll(k->intake);
+    }
+    assert_int_equal(k->finished, MANY);
+}
+
+/* Whatever an operator removes, or delivery takes away, between two parts of a walk. */
+static void misses_no_message_when_it_goes_by_parts(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *domain;
+        const char *sender;
+        operation *run;
+        int64_t meant; /* -1: some are delivered meanwhile */
+        size_t left;   /* recipients */
+    } cases[] = {
+        {"all", "", "", mail_queue_remove, 60, 0},
+        {"a sender", "", "odd@x.example", mail_queue_remove, 30, 40},
+        {"a domain", "two.example", "", mail_queue_remove, 60, 20},
+        {"another domain", "one.example", "", mail_queue_remove, 20, 60},
+        {"held, while some are delivered", "", "", mail_queue_hold, -1, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_test_case(cases[i].name);
+        for (size_t limit = 1; limit < 8; limit++) {
+            mail_queue_page page = {.limit = limit};
+            mail_queue_selector which = {.domain = mail_span_text(cases[i].domain),
+                                         .sender = mail_span_text(cases[i].sender),
+                                         .all = cases[i].domain[0] + cases[i].sender[0] == 0,
+                                         .page = &page};
+            bool delivers = cases[i].meant < 0;
+            mail_queue_stats stats;
+            int64_t met = 0;
+            kit k;
+
+            kit_init(&k, NULL);
+            assert_int_equal(kit_open(&k, NULL), MAIL_OK);
+            bring_out_of_order(&k);
+            do {
+                met += cases[i].run(k.queue, &which);
+                if (delivers) {
+                    (void)kit_deliver(&k, MAIL_QUEUE_DONE, NULL);
+                }
+            } while (!page.is_last);
+            mail_queue_stats_read(k.queue, &stats);
+            if (delivers) {
+                assert_int_equal(stats.held, stats.recipients);
+            } else {
+                assert_int_equal(met, cases[i].meant);
+                assert_int_equal(stats.recipients, cases[i].left);
+            }
+            kit_close(&k);
+        }
+    }
+}
+
 static void takes_no_id_that_is_none(void **state)
 {
     const char *ids[] = {"", "x", "../../../../etc", "0000000000000", "ZZZZZZZZZZZZZ"};
@@ -380,6 +456,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(means_the_messages_that_are_selected),
+        cmocka_unit_test(misses_no_message_when_it_goes_by_parts),
         cmocka_unit_test(takes_no_id_that_is_none),
         cmocka_unit_test(never_offers_what_is_held),
         cmocka_unit_test(lets_an_operator_act_while_a_message_is_leased),
