@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/mem.h"
 #include "queue/keep.h"
+#include "queue/replies.h"
 #include "queue/scan.h"
 
 /*
@@ -41,29 +42,6 @@ static void submit(queue_log *log, queue_record *record)
     queue_submit(&log->base, record);
 }
 
-/* What the last outcome says of a recipient, into `out`. It is for people: if it can't be read, nothing. */
-static mail_span last_reply(mail_queue *queue, const queue_recipient *recipient,
-                            char out[QUEUE_OUTCOME_REPLY])
-{
-    mail_span reply;
-    size_t length;
-    char *record;
-
-    if (recipient->outcome == 0 || (recipient->flags & QUEUE_DONE) ||
-        queue_load_outcomes(queue, recipient->outcome, &record, &length) != MAIL_OK) {
-        return mail_span_of(NULL, 0);
-    }
-    reply = queue_outcome_reply(record, length, recipient->index);
-    if (reply.length > QUEUE_OUTCOME_REPLY) {
-        reply.length = QUEUE_OUTCOME_REPLY;
-    }
-    if (reply.length > 0) {
-        memcpy(out, reply.data, reply.length);
-    }
-    mem_free(queue->mem, record, length);
-    return mail_span_of(out, reply.length);
-}
-
 /*
  * How all recipients stand that do not stand as at the start. It goes right behind the copy:
  * a restart may meet the copy first of all, and what outcomes before it said is then lost
@@ -72,15 +50,20 @@ static mail_span last_reply(mail_queue *queue, const queue_recipient *recipient,
 static queue_record *note_all(mail_queue *queue, const queue_message *message)
 {
     queue_record *note = queue_note_begin(queue, message, message->count);
-    char reply[QUEUE_OUTCOME_REPLY];
+    queue_replies replies;
 
-    for (uint32_t i = 0; i < message->count && note != NULL; i++) {
+    if (note == NULL || queue_replies_load(&replies, queue, message) != MAIL_OK) {
+        queue_record_destroy(queue->mem, note);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < message->count; i++) {
         const queue_recipient *recipient = &message->recipients[i];
 
         if (recipient->outcome != 0 || recipient->attempts > 0 || recipient->flags & QUEUE_KEPT) {
-            queue_note_add(queue, note, recipient, last_reply(queue, recipient, reply));
+            queue_note_add(queue, note, recipient, queue_replies_of(&replies, i));
         }
     }
+    queue_replies_deinit(&replies);
     return note;
 }
 

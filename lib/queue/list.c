@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/mem.h"
 #include "queue/operate.h"
+#include "queue/replies.h"
 
 /* What is made for one message while it is shown. */
 typedef struct showing {
@@ -11,49 +12,7 @@ typedef struct showing {
     mail_time now;
     mail_wall wall;
     mail_queue_recipient *rows;
-    size_t count;
-    char *outcomes; /* the record read last; neighbours often share one */
-    size_t outcomes_length;
-    queue_place outcomes_place;
 } showing;
-
-static void drop_outcomes(showing *show)
-{
-    mem_free(show->queue->mem, show->outcomes, show->outcomes_length);
-    show->outcomes = NULL;
-    show->outcomes_place = 0;
-}
-
-/* A reply that can't be read any more is shown as none: it is only for people. */
-static int load_reply(showing *show, const queue_recipient *recipient, char **copies,
-                      mail_queue_recipient *row)
-{
-    mail_span reply;
-    int code;
-
-    if (recipient->outcome == 0 || (recipient->flags & QUEUE_DONE)) {
-        return MAIL_OK;
-    }
-    if (show->outcomes_place != recipient->outcome) {
-        drop_outcomes(show);
-        code = queue_load_outcomes(show->queue, recipient->outcome, &show->outcomes,
-                                   &show->outcomes_length);
-        if (code != MAIL_OK) {
-            return code == MAIL_ENOMEM ? code : MAIL_OK;
-        }
-        show->outcomes_place = recipient->outcome;
-    }
-    reply = queue_outcome_reply(show->outcomes, show->outcomes_length, recipient->index);
-    if (reply.length > QUEUE_OUTCOME_REPLY) {
-        reply.length = QUEUE_OUTCOME_REPLY;
-    }
-    if (reply.length > 0) {
-        memcpy(*copies, reply.data, reply.length);
-        row->last_reply = mail_span_of(*copies, reply.length);
-        *copies += reply.length;
-    }
-    return MAIL_OK;
-}
 
 static bool is_held(const queue_recipient *recipient)
 {
@@ -71,11 +30,10 @@ static mail_time next_try(const queue_recipient *recipient)
                                                                                : due;
 }
 
-static int fill_rows(showing *show, const queue_message *message, queue_head *head, char *copies)
+static int fill_rows(showing *show, const queue_message *message, queue_head *head,
+                     const queue_replies *replies)
 {
-    int code = MAIL_OK;
-
-    for (uint32_t i = 0; i < message->count && code == MAIL_OK; i++) {
+    for (uint32_t i = 0; i < message->count; i++) {
         const queue_recipient *recipient = &message->recipients[i];
         mail_queue_recipient *row = &show->rows[i];
         mail_recipient text;
@@ -89,10 +47,10 @@ static int fill_rows(showing *show, const queue_message *message, queue_head *he
             .held = is_held(recipient),
             .attempts = recipient->attempts,
             .next_try = show->wall + (next_try(recipient) - show->now) / MAIL_SECOND,
+            .last_reply = queue_replies_of(replies, i),
         };
-        code = load_reply(show, recipient, &copies, row);
     }
-    return code;
+    return MAIL_OK;
 }
 
 static mail_queue_state state_of(const queue_message *message)
@@ -127,34 +85,24 @@ static void show_item(showing *show, const queue_message *message, const queue_h
     show->has_stopped = !show->fn(&item, show->arg);
 }
 
-static size_t replies_of(const queue_message *message)
-{
-    size_t count = 0;
-
-    for (uint32_t i = 0; i < message->count; i++) {
-        count += message->recipients[i].outcome != 0 ? 1 : 0;
-    }
-    return count * QUEUE_OUTCOME_REPLY;
-}
-
 static int show_loaded(showing *show, const queue_message *message, queue_loaded *loaded)
 {
     const mail_mem *mem = show->queue->mem;
-    size_t copies_size = replies_of(message) + 1;
     size_t rows_size = message->count * sizeof(*show->rows);
-    char *copies = mem_resize(mem, NULL, 0, copies_size);
     queue_head head = loaded->head;
-    int code = MAIL_ENOMEM;
+    queue_replies replies;
+    int code = queue_replies_load(&replies, show->queue, message);
 
-    show->rows = mem_resize(mem, NULL, 0, rows_size);
-    if (copies != NULL && show->rows != NULL) {
-        code = fill_rows(show, message, &head, copies);
+    if (code != MAIL_OK) {
+        return code;
     }
+    show->rows = mem_resize(mem, NULL, 0, rows_size);
+    code = show->rows != NULL ? fill_rows(show, message, &head, &replies) : MAIL_ENOMEM;
     if (code == MAIL_OK) {
         show_item(show, message, &loaded->head);
     }
     mem_free(mem, show->rows, rows_size);
-    mem_free(mem, copies, copies_size);
+    queue_replies_deinit(&replies);
     return code;
 }
 
@@ -186,7 +134,6 @@ int mail_queue_list(mail_queue *queue, const mail_queue_selector *which,
     show.now = queue_now(queue);
     show.wall = queue_wall(queue);
     code = queue_select(queue, which, show_message, &show);
-    drop_outcomes(&show);
     return code == MAIL_ECANCELED ? MAIL_OK : code;
 }
 

@@ -180,8 +180,6 @@ int queue_load(mail_queue *queue, const queue_message *message, queue_loaded *ou
 void queue_unload(mail_queue *queue, queue_loaded *loaded);
 /* The replies that lie in the outcome record at `place`; `*data_out` as above. */
 int queue_load_outcomes(mail_queue *queue, queue_place place, char **data_out, size_t *length_out);
-/* What such a record says of recipient `index`. */
-mail_span queue_outcome_reply(const char *record, size_t length, uint32_t index);
 int queue_body_open(mail_queue *queue, const queue_message *message, const queue_loaded *loaded,
                     mail_source **out);
 /* The record can't be read: it is put aside and the message given up. */

@@ -113,20 +113,6 @@ int queue_load_outcomes(mail_queue *queue, queue_place place, char **data_out, s
     return MAIL_OK;
 }
 
-mail_span queue_outcome_reply(const char *record, size_t length, uint32_t index)
-{
-    wire_reader from =
-        wire_reader_of(mail_span_of(record + QUEUE_RECORD_SIZE, length - QUEUE_RECORD_SIZE));
-    queue_outcome outcome;
-
-    while (queue_outcome_next(&from, &outcome)) {
-        if (outcome.index == index) {
-            return outcome.reply;
-        }
-    }
-    return mail_span_of(NULL, 0);
-}
-
 /* A body that comes from the disk bit by bit. Its last bit is lent only once the whole is right. */
 typedef struct body_source {
     mail_source source;

@@ -452,6 +452,60 @@ static void keeps_a_lane_that_is_never_wanted(void **state)
     }
 }
 
+static bool check_turns(const mail_queue_item *item, void *arg)
+{
+    static const char *const replies[] = {"450 4.2.0 one", "450 4.2.0 two"};
+
+    for (size_t i = 0; i < item->recipient_count; i++) {
+        assert_span_equal(item->recipients[i].last_reply, replies[i % 2]);
+    }
+    *(size_t *)arg = item->recipient_count;
+    return true;
+}
+
+/* What hosts have said of recipients in turns does not have to be read anew for each. */
+static void lists_a_message_for_a_crowd_in_few_reads(void **state)
+{
+    static const mail_reply replies[] = {{450, {4, 2, 0}, {"one", 3}},
+                                         {450, {4, 2, 0}, {"two", 3}}};
+    static char to[2000 * 20];
+    mail_queue_selector all = {.all = true};
+    mail_test_walk walk;
+    size_t seen = 0;
+    size_t before;
+    kit k;
+
+    (void)state;
+    for (size_t i = 0, used = 0; i < 2000; i++) {
+        used += (size_t)snprintf(to + used, sizeof(to) - used, "%su@%s.example", i > 0 ? " " : "",
+                                 i % 2 == 0 ? "one" : "two");
+    }
+    mail_test_mem_init(&walk);
+    kit_init(&k, NULL);
+    k.opts.mem = &walk.mem;
+    assert_int_equal(kit_open(&k, NULL), MAIL_OK);
+    assert_int_equal(kit_accept_text(&k, "a@x.example", to, BODY), MAIL_OK);
+    for (int i = 0; i < 2; i++) {
+        mail_lane *lane = mail_queue_take_lane(k.queue);
+        bool is_two = mail_span_equal(mail_lane_domain(lane), MAIL_SPAN("two.example"));
+        mail_lease *lease;
+
+        assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
+        for (size_t j = 0; j < mail_envelope_count(mail_lease_envelope(lease)); j++) {
+            mail_lease_report(lease, j, MAIL_QUEUE_RETRY, &replies[is_two], false);
+        }
+        mail_lease_end(lease);
+        mail_lane_give_back(lane, INT64_MIN);
+    }
+    queue_step(k.queue);
+    before = walk.count;
+    assert_int_equal(mail_queue_list(k.queue, &all, check_turns, &seen), MAIL_OK);
+    assert_int_equal(seen, 2000);
+    assert_in_range(walk.count - before, 1, 40);
+    kit_close(&k);
+    mail_test_mem_check(&walk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -462,6 +516,7 @@ int main(void)
         cmocka_unit_test(lets_an_operator_act_while_a_message_is_leased),
         cmocka_unit_test(flushes_what_waits_for_its_next_try),
         cmocka_unit_test(lists_the_oldest_first_with_what_was_last_said),
+        cmocka_unit_test(lists_a_message_for_a_crowd_in_few_reads),
         cmocka_unit_test(tries_at_once_what_is_released),
         cmocka_unit_test(lists_when_a_lane_that_rests_is_wanted_again),
         cmocka_unit_test(keeps_a_lane_that_is_never_wanted),
