@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "config_file.h"
+#include "options_help.h"
 
 /* One reading of command line and file. */
 typedef struct reading {
@@ -113,59 +114,6 @@ static int read_file(const reading *rd, char **text)
     return code;
 }
 
-#define HELP_COLUMN 30
-#define HELP_WIDTH  80
-
-/* Words from HELP_COLUMN on, the pen now standing at `column`. */
-static void print_wrapped(FILE *out, const char *words, int column)
-{
-    while (*words != '\0') {
-        int length = (int)strcspn(words, " ");
-
-        if (column > HELP_COLUMN && column + 1 + length > HELP_WIDTH) {
-            fputc('\n', out);
-            column = 0;
-        }
-        if (column < HELP_COLUMN) {
-            fprintf(out, "%*s", HELP_COLUMN - column, "");
-            column = HELP_COLUMN;
-        } else {
-            fputc(' ', out);
-            column++;
-        }
-        fprintf(out, "%.*s", length, words);
-        column += length;
-        words += length;
-        words += strspn(words, " ");
-    }
-    fputc('\n', out);
-}
-
-static void print_option(FILE *out, const char *name, const char *argument, const char *help)
-{
-    int column = fprintf(out, "  --%s%s%s", name, argument != NULL ? " " : "",
-                         argument != NULL ? argument : "");
-
-    if (column >= HELP_COLUMN) {
-        fputc('\n', out);
-        column = 0;
-    }
-    print_wrapped(out, help, column);
-}
-
-static void print_help(const reading *rd, FILE *out)
-{
-    fprintf(out, "Usage: %s [OPTION]...\n%s\n\n", rd->table->program, rd->table->summary);
-    print_option(out, "config", "FILE", "read options from FILE, one `name = value` a line");
-    for (size_t i = 0; i < rd->count; i++) {
-        const option_row *row = &rd->rows[i];
-
-        print_option(out, row->name, row->argument, row->help);
-    }
-    print_option(out, "help", NULL, "print this and exit");
-    print_option(out, "version", NULL, "print the version and exit");
-}
-
 static struct option *make_getopt_table(const reading *rd)
 {
     struct option *all = calloc(rd->count + 4, sizeof(*all));
@@ -200,7 +148,7 @@ static int take_option(reading *rd, reading_pass pass, int which, FILE *out)
         rd->file = optarg;
         return OPTIONS_GO;
     case HELP:
-        print_help(rd, out);
+        options_help(rd->table, rd->rows, rd->count, out);
         return EX_OK;
     case VERSION:
         fprintf(out, "%s %s\n", rd->table->program, rd->table->version);

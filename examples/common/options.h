@@ -36,11 +36,19 @@ typedef struct option_group {
     size_t at; /* offset in the configuration of the struct whose members they set */
 } option_group;
 
+/* What --help shows under one heading, whichever groups it is of. */
+typedef struct option_subject {
+    const char *heading;
+    const char *names; /* in the order in which they are shown, blanks between */
+} option_subject;
+
 typedef struct option_table {
     const char *program;
     const char *version;
-    const char *summary;    /* the first line of --help */
-    option_group groups[2]; /* the program's own, and those that others have too, if any */
+    const char *summary;            /* the first line of --help */
+    option_group groups[2];         /* the program's own, and those that others have too, if any */
+    const option_subject *subjects; /* what none of them names is shown before the first */
+    size_t subject_count;
 } option_table;
 
 /* What options_read returns when the program is to go on. */

@@ -57,6 +57,18 @@ static const option_row rows[] = {
     {"idle", "SECONDS", "longest wait for a client (600)", option_set_duration, FIELD(idle), false},
 };
 
+/* As pop3d(8) has them. */
+static const option_subject subjects[] = {
+    {"Mailboxes and who may pick up", "users mail-dir mailbox-format"},
+    {"Where it listens",
+     "hostname listen pop3s tls-cert tls-key tls-client-ca auth-insecure proxy-from"},
+    {"What clients may use",
+     "max-sessions max-sessions-per-client max-sessions-per-network max-connections-per-client "
+     "max-connections-per-network session-timeout min-rate limit-loopback idle"},
+    {"Rights", "user no-sandbox"},
+    {"The rest", "check log-level log-format metrics drain"},
+};
+
 static int complete(pop3d_config *config)
 {
     if (config->hostname == NULL) {
@@ -75,6 +87,8 @@ int pop3d_config_read(pop3d_config *config, int argc, char **argv)
         .version = MAIL_VERSION,
         .summary = "Lets users pick up their mail by POP3.",
         .groups = {{rows, MAIL_COUNT(rows), 0}, server_option_group(FIELD(server))},
+        .subjects = subjects,
+        .subject_count = MAIL_COUNT(subjects),
     };
     int code;
 

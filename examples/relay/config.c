@@ -269,6 +269,24 @@ static const option_row rows[] = {
      option_set_switch, FIELD(capture), false},
 };
 
+/* As relay(8) has them. */
+static const option_subject subjects[] = {
+    {"Where it listens and who may send",
+     "hostname listen submission submissions lmtp relay-from tls-cert tls-key tls-client-ca "
+     "proxy-from auth-insecure bare-newline max-message-size max-recipients"},
+    {"What clients may use",
+     "max-sessions max-sessions-per-client max-sessions-per-network max-connections-per-client "
+     "max-connections-per-network max-messages-per-client max-recipients-per-client "
+     "max-messages-per-account max-recipients-per-account max-errors max-unknown-recipients "
+     "session-timeout idle min-rate limit-loopback allow-early-talk"},
+    {"Where mail goes",
+     "local users aliases mail-dir mailbox-format route tls-out tls-policy tls-ca tls-out-cert "
+     "tls-out-key auth-out resolver smtp-port allow-private-mx capture"},
+    {"The queue", "spool retry give-up warn-after max-out-per-destination out-timeout"},
+    {"Rights", "user no-sandbox"},
+    {"The rest", "check log-level log-format metrics drain"},
+};
+
 /* What stands in for options that were not given and whose default is not "nothing". */
 static int complete(relay_config *config)
 {
@@ -349,6 +367,8 @@ int relay_config_read(relay_config *config, int argc, char **argv, FILE *err)
         .version = MAIL_VERSION,
         .summary = "Takes mail by SMTP and LMTP, keeps it safe, and brings it where it belongs.",
         .groups = {{rows, MAIL_COUNT(rows), 0}, server_option_group(FIELD(server))},
+        .subjects = subjects,
+        .subject_count = MAIL_COUNT(subjects),
     };
     int code;
 

@@ -13,6 +13,7 @@ import unittest
 import warnings
 
 import certificates
+import manuals
 
 POP3D = sys.argv.pop(1)
 PATIENCE = 180  # seconds, on a slow and busy machine
@@ -312,6 +313,7 @@ class Pop3d(unittest.TestCase):
         code, out, err = self.run_once("--help")
         self.assertEqual((code, err), (0, ""))
         self.assertIn("--auth-insecure", out)
+        self.assertLessEqual(manuals.headings_in_help(out), manuals.headings_in_manual("pop3d"))
         code, out, err = self.run_once("--version")
         self.assertRegex(out, r"^pop3d \d+\.\d+\.\d+\n$")
 

@@ -17,6 +17,7 @@ import tempfile
 import threading
 
 import certificates
+import manuals
 from relays import ANY, PATIENCE, RELAY, content, held_port, play, relay, run, until
 
 
@@ -579,7 +580,10 @@ def refuses_mistakes_with_their_place():
 
 
 def prints_help_and_version():
-    assert "--give-up TIME" in run("--help").stdout
+    help_text = run("--help").stdout
+    assert "--give-up TIME" in help_text
+    headings = manuals.headings_in_help(help_text)
+    assert "Where mail goes" in headings and headings <= manuals.headings_in_manual("relay"), headings
     assert re.fullmatch(r"relay \d+\.\d+\.\d+\n", run("--version").stdout)
 
 

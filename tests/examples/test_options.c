@@ -49,10 +49,11 @@ static const option_row shared_rows[] = {
 };
 
 static const option_table table = {
-    "relay",
-    "1.2.3",
-    "A relay.",
-    {{rows, MAIL_COUNT(rows), 0}, {shared_rows, MAIL_COUNT(shared_rows), FIELD(shared)}}};
+    .program = "relay",
+    .version = "1.2.3",
+    .summary = "A relay.",
+    .groups = {{rows, MAIL_COUNT(rows), 0}, {shared_rows, MAIL_COUNT(shared_rows), FIELD(shared)}},
+};
 
 /* One run of options_read, with what it printed. */
 typedef struct run {
@@ -66,7 +67,7 @@ typedef struct run {
 
 #define ARGS_MAX 16
 
-static void start(run *r, const char *const *args)
+static void start(run *r, const option_table *options, const char *const *args)
 {
     char *argv[ARGS_MAX + 2] = {(char *)"relay"};
     size_t out_size;
@@ -80,7 +81,7 @@ static void start(run *r, const char *const *args)
         argc++;
     }
     r->config = (config){.spool = "./spool"};
-    r->code = options_read(&table, argc, argv, &r->config, &r->text, &r->path, out, err);
+    r->code = options_read(options, argc, argv, &r->config, &r->text, &r->path, out, err);
     fclose(out);
     fclose(err);
 }
@@ -94,7 +95,7 @@ static void end(run *r)
     free(r->err);
 }
 
-#define START(r, ...) start((r), (const char *const[]){__VA_ARGS__, NULL})
+#define START(r, ...) start((r), &table, (const char *const[]){__VA_ARGS__, NULL})
 
 static void takes_options_as_getopt_long_does(void **state)
 {
@@ -139,7 +140,7 @@ static void refuses_a_bad_command_line_in_one_line_with_64(void **state)
         run r;
 
         mail_test_case(cases[i].name);
-        start(&r, cases[i].args);
+        start(&r, &table, cases[i].args);
         assert_string_equal(r.err, cases[i].err);
         assert_string_equal(r.out, "");
         assert_int_equal(r.code, 64);
@@ -177,6 +178,47 @@ static void prints_help_and_version_and_exits_with_0(void **state)
                "  --hostname NAME             name\n"
                "  --log-level LEVEL           level\n"
                "  --log-format FORMAT         format\n"
+               "  --help                      print this and exit\n"
+               "  --version                   print the version and exit\n");
+    end(&r);
+}
+
+static void prints_help_by_subject(void **state)
+{
+    static const option_subject subjects[] = {
+        {"Listening", "hostname listen max-sessions smtp-port idle"},
+        {"The rest", "log-format log-level spool  check resolver"},
+    };
+    option_table by_subject = table;
+    run r;
+
+    (void)state;
+    by_subject.subjects = subjects;
+    by_subject.subject_count = MAIL_COUNT(subjects);
+    start(&r, &by_subject, (const char *const[]){"--help", NULL});
+    assert_int_equal(r.code, 0);
+    assert_string_equal(
+        r.out, "Usage: relay [OPTION]...\n"
+               "A relay.\n"
+               "\n"
+               "  --config FILE               read options from FILE, one `name = value` a line\n"
+               "  --size BYTES                octets\n"
+               "  --retry LIST                a help text that is so long that it has to be\n"
+               "                              wrapped and goes on below\n"
+               "\n"
+               "Listening:\n"
+               "  --hostname NAME             name\n"
+               "  --listen ADDR               where to listen; may be repeated\n"
+               "  --max-sessions N            sessions\n"
+               "  --smtp-port N               port\n"
+               "  --idle SECONDS              longest wait\n"
+               "\n"
+               "The rest:\n"
+               "  --log-format FORMAT         format\n"
+               "  --log-level LEVEL           level\n"
+               "  --spool DIR                 where the queue lies\n"
+               "  --check                     read everything\n"
+               "  --resolver ADDR             servers\n"
                "  --help                      print this and exit\n"
                "  --version                   print the version and exit\n");
     end(&r);
@@ -418,6 +460,7 @@ int main(void)
         cmocka_unit_test(takes_options_as_getopt_long_does),
         cmocka_unit_test(refuses_a_bad_command_line_in_one_line_with_64),
         cmocka_unit_test(prints_help_and_version_and_exits_with_0),
+        cmocka_unit_test(prints_help_by_subject),
         cmocka_unit_test(reads_values),
         cmocka_unit_test(reads_lists_of_times),
         cmocka_unit_test(reads_names_and_addresses),
