@@ -18,7 +18,8 @@ typedef struct mail_aliases mail_aliases;
  * it in every local domain; case plays no part. A target is an address or a local part; programs,
  * files and includes are refused. Targets that are themselves aliases are followed. One that leads
  * back to where it came from is an error, except that a name may stand among its own targets and
- * then means its mailbox. `source` names the text in errors.
+ * then means its mailbox; and so are aliases of aliases for more than two million addresses in all.
+ * `source` names the text in errors.
  *
  * Ownership: copies.
  * Errors: MAIL_EINVAL (`err` says `SOURCE:LINE: why`), MAIL_ENOMEM.

@@ -13,6 +13,9 @@
 /* A chain of aliases longer than this is a mistake. */
 #define DEPTH_MAX 50
 
+/* What all aliases of a file may stand for together: lists of lists of lists are soon more than memory. */
+#define TARGETS_MAX ((size_t)1 << 21)
+
 /* Whether an alias knows what it stands for in the end. */
 typedef enum progress {
     UNFOLLOWED,
@@ -37,10 +40,19 @@ typedef struct entry {
     mail_alias alias;
 } entry;
 
+/* An address that some alias names, while aliases are followed. */
+typedef struct named {
+    table_entry by_text;
+    mail_span text;    /* lent */
+    const entry *user; /* the last alias among whose targets it was put */
+} named;
+
 struct mail_aliases {
     const mail_mem *mem;
     hash_seed seed;
     table entries;
+    table names; /* empty again once all is read */
+    size_t total;
     domain_set local;
 };
 
@@ -281,45 +293,100 @@ static int read_lines(reading *rd, mail_span text)
     return code;
 }
 
-static bool has(const targets *set, mail_span item)
+/* The one of that text; NULL: no memory. */
+static named *name(mail_aliases *aliases, mail_span text)
 {
-    for (size_t i = 0; i < set->count; i++) {
-        if (mail_span_equal(set->items[i], item)) {
-            return true;
+    uint64_t hash = hash_bytes(&aliases->seed, text);
+    named *nm;
+
+    for (table_entry *e = table_first(&aliases->names, hash); e != NULL; e = table_next(e)) {
+        nm = LIST_OWNER(e, named, by_text);
+        if (mail_span_equal(nm->text, text)) {
+            return nm;
         }
     }
-    return false;
+    nm = mem_alloc(aliases->mem, sizeof(*nm));
+    if (nm == NULL || table_insert(&aliases->names, &nm->by_text, hash) != MAIL_OK) {
+        mem_free(aliases->mem, nm, sizeof(*nm));
+        return NULL;
+    }
+    nm->text = text;
+    return nm;
 }
 
-static int add_once(const reading *rd, targets *set, mail_span item)
+static void free_name(table_entry *e, void *arg)
 {
-    if (has(set, item) || targets_add(rd->aliases->mem, set, item)) {
+    mail_aliases *aliases = arg;
+
+    table_remove(&aliases->names, e);
+    mem_free(aliases->mem, LIST_OWNER(e, named, by_text), sizeof(named));
+}
+
+static void forget_names(mail_aliases *aliases)
+{
+    table_each(&aliases->names, free_name, aliases);
+    table_deinit(&aliases->names);
+    table_init(&aliases->names, aliases->mem);
+}
+
+static int add_once(const reading *rd, entry *en, mail_span item)
+{
+    named *nm = name(rd->aliases, item);
+
+    if (nm == NULL) {
+        return no_memory(rd);
+    }
+    if (nm->user == en) {
         return MAIL_OK;
     }
-    return no_memory(rd);
+    if (++rd->aliases->total > TARGETS_MAX) {
+        return fail(rd, en->line, "aliases of aliases stand for too many addresses");
+    }
+    nm->user = en;
+    return targets_add(rd->aliases->mem, &en->all, item) ? MAIL_OK : no_memory(rd);
+}
+
+/* The alias that a target is, or NULL. */
+static int find_next(const reading *rd, const entry *en, mail_span target, entry **out)
+{
+    mail_path path;
+
+    if (mail_path_from_text(target, MAIL_PATH_UTF8 | MAIL_PATH_BARE, &path) != MAIL_OK) {
+        return fail(rd, en->line, "this is no address");
+    }
+    *out = find(rd->aliases, &path);
+    *out = *out != en ? *out : NULL;
+    return MAIL_OK;
 }
 
 static int follow(const reading *rd, entry *en, unsigned depth);
 
 static int follow_target(const reading *rd, entry *en, mail_span target, unsigned depth)
 {
-    mail_path path;
     entry *next;
-    int code = mail_path_from_text(target, MAIL_PATH_UTF8 | MAIL_PATH_BARE, &path);
+    int code = find_next(rd, en, target, &next);
 
-    if (code != MAIL_OK) {
-        return fail(rd, en->line, "this is no address");
-    }
-    next = find(rd->aliases, &path);
-    if (next == NULL || next == en) {
-        return add_once(rd, &en->all, target);
+    if (code != MAIL_OK || next == NULL) {
+        return code;
     }
     code = follow(rd, next, depth + 1);
     if (code == MAIL_OK && next->depth >= en->depth) {
         en->depth = next->depth + 1;
     }
+    return code;
+}
+
+/* What it stands for in the end; the alias that it may be was followed. */
+static int collect_target(const reading *rd, entry *en, mail_span target)
+{
+    entry *next;
+    int code = find_next(rd, en, target, &next);
+
+    if (code == MAIL_OK && next == NULL) {
+        return add_once(rd, en, target);
+    }
     for (size_t i = 0; code == MAIL_OK && i < next->all.count; i++) {
-        code = add_once(rd, &en->all, next->all.items[i]);
+        code = add_once(rd, en, next->all.items[i]);
     }
     return code;
 }
@@ -340,6 +407,9 @@ static int follow(const reading *rd, entry *en, unsigned depth)
     }
     for (size_t i = 0; code == MAIL_OK && i < en->written.count; i++) {
         code = follow_target(rd, en, en->written.items[i], depth);
+    }
+    for (size_t i = 0; code == MAIL_OK && i < en->written.count; i++) {
+        code = collect_target(rd, en, en->written.items[i]);
     }
     /* Whichever end is followed first. */
     if (code == MAIL_OK && en->depth > DEPTH_MAX) {
@@ -373,6 +443,7 @@ static int read_all(mail_aliases *aliases, mail_span text, const char *source, m
     if (fw.code == MAIL_OK) {
         table_each(&aliases->entries, follow_any, &fw);
     }
+    forget_names(aliases);
     return fw.code;
 }
 
@@ -389,6 +460,7 @@ int mail_aliases_read(mail_aliases **out, mail_span text, const char *source,
     aliases->mem = mem;
     random_fill(NULL, &aliases->seed, sizeof(aliases->seed));
     table_init(&aliases->entries, mem);
+    table_init(&aliases->names, mem);
     code = domain_set_init(&aliases->local, local_domains, local_count, mem);
     if (code != MAIL_OK) {
         mail_error_set(err, code, "local domains: %s", mail_strerror(code));

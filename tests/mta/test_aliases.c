@@ -3,6 +3,8 @@
 
 #include <mail/aliases.h>
 
+#include "base/buffer.h"
+
 static const mail_span local[] = {{"example.org", 11},
                                   {"B\xc3\xbc"
                                    "cher.example",
@@ -158,6 +160,57 @@ static void refuses_a_chain_without_end(void **state)
         MAIL_EINVAL);
 }
 
+/* `all` for so many, and as many names as are asked for that stand for all of them. */
+#define LIST 20000
+
+static void write_lists(buffer *text, int names)
+{
+    assert_int_equal(buffer_append(text, MAIL_SPAN("all: u0@far.example")), MAIL_OK);
+    for (int i = 1; i < LIST; i++) {
+        assert_int_equal(buffer_printf(text, ", u%d@far.example", i), MAIL_OK);
+    }
+    for (int i = 0; i < names; i++) {
+        assert_int_equal(buffer_printf(text, "\nn%d: all, u7@far.example", i), MAIL_OK);
+    }
+}
+
+static void takes_long_lists_within_its_means(void **state)
+{
+    static const struct {
+        const char *name;
+        int names;
+        int code;
+    } cases[] = {{"a long list", 2, MAIL_OK}, {"too many of it", 200, MAIL_EINVAL}};
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_aliases *aliases = NULL;
+        mail_error err = {.text = ""};
+        mail_test_walk walk;
+        buffer text;
+
+        mail_test_case(cases[i].name);
+        buffer_init(&text, NULL, SIZE_MAX / 2);
+        write_lists(&text, cases[i].names);
+        mail_test_mem_init(&walk);
+        assert_int_equal(mail_aliases_read(&aliases, buffer_bytes(&text), "aliases", local,
+                                           MAIL_COUNT(local), &walk.mem, &err),
+                         cases[i].code);
+        assert_in_range(walk.most, 1, (size_t)100 << 20);
+        if (aliases != NULL) {
+            mail_path path;
+
+            assert_int_equal(mail_path_from_text(MAIL_SPAN("n1@example.org"), 0, &path), MAIL_OK);
+            assert_int_equal(mail_aliases_find(aliases, &path)->count, LIST);
+            mail_aliases_destroy(aliases);
+        } else {
+            assert_non_null(strstr(err.text, "aliases of aliases stand for too many addresses"));
+        }
+        mail_test_mem_check(&walk);
+        buffer_deinit(&text);
+    }
+}
+
 static void refuses_a_bad_local_domain(void **state)
 {
     const mail_span bad[] = {MAIL_SPAN("not a domain")};
@@ -192,6 +245,7 @@ int main(void)
         cmocka_unit_test(lets_a_name_mean_its_own_mailbox),
         cmocka_unit_test(refuses_what_it_cannot_mean),
         cmocka_unit_test(refuses_a_chain_without_end),
+        cmocka_unit_test(takes_long_lists_within_its_means),
         cmocka_unit_test(refuses_a_bad_local_domain),
         cmocka_unit_test(survives_every_failed_allocation),
     };
