@@ -3,12 +3,12 @@
 
 bool ascii_has_control(mail_span text)
 {
+    bool has = false; /* no early end, so that many octets can be looked at together */
+
     for (size_t i = 0; i < text.length; i++) {
-        if (ascii_is_control(text.data[i])) {
-            return true;
-        }
+        has |= ascii_is_control(text.data[i]);
     }
-    return false;
+    return has;
 }
 
 static bool is_one_of(char c, const char *set)

@@ -62,10 +62,10 @@ bool utf8_is_valid(mail_span text)
 
 bool utf8_is_ascii(mail_span text)
 {
+    unsigned char all = 0; /* no early end, so that many octets can be looked at together */
+
     for (size_t i = 0; i < text.length; i++) {
-        if ((unsigned char)text.data[i] >= 0x80) {
-            return false;
-        }
+        all |= (unsigned char)text.data[i];
     }
-    return true;
+    return all < 0x80;
 }
