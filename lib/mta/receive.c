@@ -3,7 +3,7 @@
 
 #include <mail/trace.h>
 
-#include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "mta/refusal.h"
@@ -227,7 +227,7 @@ static void on_data(mail_receive *rcv, mail_smtp_session *session, mail_ticket t
     origin from = origin_of(rcv, session);
     int code = arrival_begin(vs->message, &vs->envelope, &from, vs->size);
     mail_sink *sink;
-    char accepted[64];
+    char accepted[sizeof("queued as ") + MAIL_QUEUE_ID_SIZE] = "queued as ";
 
     if (code != MAIL_OK) {
         refuse_data(rcv, session, ticket, reply_for(code));
@@ -239,7 +239,7 @@ static void on_data(mail_receive *rcv, mail_smtp_session *session, mail_ticket t
         refuse_data(rcv, session, ticket, &NO_MEMORY);
         return;
     }
-    snprintf(accepted, sizeof(accepted), "queued as %s", vs->message->id);
+    memcpy(accepted + strlen(accepted), vs->message->id, MAIL_QUEUE_ID_SIZE);
     (void)mail_smtp_service_take(ticket, sink, mail_span_text(accepted));
 }
 
