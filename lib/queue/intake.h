@@ -20,7 +20,7 @@ struct mail_intake {
     list gathered; /* records that are whole and wait for those of the same round */
     size_t gathered_count;
     list idle; /* sinks kept for the next messages */
-    size_t idle_count;
+    size_t idle_bytes;
     size_t begun; /* messages not settled yet */
     size_t owed;  /* those of them whose finish is to be told */
 

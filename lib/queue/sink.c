@@ -14,10 +14,12 @@
  * to that file.
  */
 
-#define ROOM       ((size_t)256 << 10) /* what one write may have */
-#define FIRST      ((size_t)2 << 10)   /* room for the body of a message of unknown length */
-#define KEEP_BYTES ((size_t)64 << 10)  /* a larger block is not kept for the next message */
-#define KEEP_SINKS 16
+#define ROOM  ((size_t)256 << 10) /* what one write may have */
+#define FIRST ((size_t)2 << 10)   /* room for the body of a message of unknown length */
+
+/* Kept for the next messages: no larger block than this, and in all so much for each intake. */
+#define KEEP_BLOCK ((size_t)64 << 10)
+#define KEEP_BYTES ((size_t)1 << 20)
 
 /*
  * A large body goes to its file in pieces of so much: what begins and ends with pages, and many of
@@ -261,14 +263,21 @@ static void sink_abort(mail_sink *base)
     queue_sink_discard((queue_sink *)base);
 }
 
+/* Octets of memory. */
+static size_t held(const queue_sink *sink)
+{
+    return sizeof(*sink) + sink->record.capacity;
+}
+
 static queue_sink *take_idle(mail_intake *intake)
 {
     list *link = list_pop_front(&intake->idle);
     queue_sink *sink;
 
     if (link != NULL) {
-        intake->idle_count--;
-        return LIST_OWNER(link, queue_sink, in_list);
+        sink = LIST_OWNER(link, queue_sink, in_list);
+        intake->idle_bytes -= held(sink);
+        return sink;
     }
     sink = mem_alloc(intake->queue->mem, sizeof(*sink));
     if (sink != NULL) {
@@ -420,15 +429,15 @@ void queue_sink_release(queue_sink *sink)
     list_remove(&sink->in_list);
     assert(intake->begun > 0);
     intake->begun--;
-    if (intake->idle_count >= KEEP_SINKS) {
+    if (sink->record.capacity > KEEP_BLOCK) {
+        free_block(sink);
+    }
+    if (intake->idle_bytes + held(sink) > KEEP_BYTES) {
         queue_sink_destroy(sink);
         return;
     }
-    if (sink->record.capacity > KEEP_BYTES) {
-        free_block(sink);
-    }
     list_push_front(&intake->idle, &sink->in_list);
-    intake->idle_count++;
+    intake->idle_bytes += held(sink);
 }
 
 void queue_sink_destroy(queue_sink *sink)
