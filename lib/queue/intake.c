@@ -22,6 +22,7 @@ int mail_intake_open(mail_intake **out, mail_queue *queue, mail_wake_fn *wake, v
     list_init(&intake->done);
     pthread_mutex_lock(&queue->lock);
     list_push_back(&queue->intakes, &intake->in_queue);
+    queue->intake_count++;
     pthread_mutex_unlock(&queue->lock);
     *out = intake;
     return MAIL_OK;
@@ -42,6 +43,7 @@ void mail_intake_close(mail_intake *intake)
         pthread_cond_wait(&queue->unwoken, &queue->lock);
     }
     list_remove(&intake->in_queue);
+    queue->intake_count--;
     pthread_mutex_unlock(&queue->lock);
     while ((link = list_pop_front(&intake->idle)) != NULL) {
         queue_sink_destroy(LIST_OWNER(link, queue_sink, in_list));

@@ -91,6 +91,7 @@ struct mail_queue {
     pthread_mutex_t lock; /* of what the writer leaves for others: */
     pthread_cond_t unwoken;
     list intakes;
+    _Atomic unsigned intake_count;
     list arrived; /* messages that are safe and not in the index yet */
     list settled; /* the owner's records */
     bool due_told;

@@ -23,7 +23,11 @@
 
 #define LAZY (50 * MAIL_MILLISECOND)
 
-/* To write more than this takes so long that those who wait are told before. */
+/*
+ * Those who wait are told before more is written where that is done in no time, since so FEW threads
+ * bring mail, or if there is so MUCH to write that it takes longer.
+ */
+#define FEW  4
 #define MUCH ((uint64_t)512 << 10)
 
 /*
@@ -580,7 +584,7 @@ bool queue_writer_round(queue_log *log)
     log->wants_sync = false;
     pthread_mutex_unlock(&log->lock);
     has_work = bytes > 0 || (wants_sync && !list_is_empty(&log->unsynced));
-    if (bytes > MUCH) {
+    if (bytes > MUCH || atomic_load(&log->queue->intake_count) <= FEW) {
         tell_safe(log);
     }
     write_batch(log, &batch);

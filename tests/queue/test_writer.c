@@ -10,6 +10,8 @@
 
 typedef struct bench {
     kit k;
+    mail_intake *others[8];
+    size_t other_count;
     fault_files *disk;
     size_t next_length;     /* of a message that comes during the next sync; 0: none */
     int failing;            /* the next write fails with it */
@@ -61,7 +63,7 @@ static int watch(fault_op op, const char *name, void *arg)
     return code;
 }
 
-static void set_up(bench *b)
+static void set_up(bench *b, size_t threads)
 {
     mail_queue_options opts = MAIL_QUEUE_OPTIONS_INIT;
 
@@ -72,6 +74,11 @@ static void set_up(bench *b)
     opts.segment_bytes = 4 << 20;
     kit_init(&b->k, &opts);
     assert_int_equal(kit_open(&b->k, "spool"), MAIL_OK);
+    while (b->other_count + 1 < threads) {
+        mail_intake **other = &b->others[b->other_count++];
+
+        assert_int_equal(mail_intake_open(other, b->k.queue, kit_wake, &b->k), MAIL_OK);
+    }
     hand_in(b, 10); /* so that a segment has been begun */
     queue_step(b->k.queue);
     mail_intake_poll(b->k.intake);
@@ -83,6 +90,9 @@ static void set_up(bench *b)
 static void tear_down(bench *b)
 {
     fault_files_set(b->disk, NULL, NULL);
+    while (b->other_count > 0) {
+        mail_intake_close(b->others[--b->other_count]);
+    }
     kit_close(&b->k);
     assert_int_equal(fault_files_handles(b->disk), 0);
     fault_files_destroy(b->disk);
@@ -105,11 +115,23 @@ static void tells_of_one_batch_once_the_next_is_on_its_way(void **state)
     bench b;
 
     (void)state;
-    set_up(&b);
+    set_up(&b, 8);
     hand_in_two(&b, 10);
     assert_int_equal(b.codes[1], MAIL_OK);
     assert_int_equal(b.told_at_write, 0);
     assert_int_equal(b.told_at_sync, 1);
+    tear_down(&b);
+}
+
+static void tells_first_where_few_threads_bring_mail(void **state)
+{
+    bench b;
+
+    (void)state;
+    set_up(&b, 1);
+    hand_in_two(&b, 10);
+    assert_int_equal(b.codes[1], MAIL_OK);
+    assert_int_equal(b.told_at_write, 1);
     tear_down(&b);
 }
 
@@ -118,7 +140,7 @@ static void tells_first_if_there_is_much_to_write(void **state)
     bench b;
 
     (void)state;
-    set_up(&b);
+    set_up(&b, 8);
     hand_in_two(&b, 700 << 10);
     assert_int_equal(b.codes[1], MAIL_OK);
     assert_int_equal(b.told_at_write, 1);
@@ -131,7 +153,7 @@ static void tells_of_what_was_safe_before_a_failure(void **state)
     bench b;
 
     (void)state;
-    set_up(&b);
+    set_up(&b, 8);
     b.next_length = 10;
     hand_in(&b, 10);
     assert_true(queue_writer_round((queue_log *)b.k.queue->store));
@@ -148,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tells_of_one_batch_once_the_next_is_on_its_way),
+        cmocka_unit_test(tells_first_where_few_threads_bring_mail),
         cmocka_unit_test(tells_first_if_there_is_much_to_write),
         cmocka_unit_test(tells_of_what_was_safe_before_a_failure),
     };
