@@ -56,18 +56,34 @@ static bool is_empty(const mail_queue_selector *which)
            which->sender.length == 0;
 }
 
-/* Tells of each id that there is no message of. */
-static int find_missing(mail_operator *op, const mail_queue_selector *which)
+static int tell_missing(const mail_queue_selector *which, const bool *found)
 {
     mail_error err;
     int code = EX_OK;
 
     for (size_t i = 0; i < which->id_count; i++) {
-        if (!mail_operator_has(op, which->ids[i])) {
+        if (!found[i]) {
             mail_error_set(&err, MAIL_ENOENT, "%.60s: no such message", which->ids[i]);
             code = fail(&err);
         }
     }
+    return code;
+}
+
+/* Tells of each id that there is no message of. */
+static int find_missing(mail_operator *op, const mail_queue_selector *which)
+{
+    bool *found = calloc(which->id_count + 1, sizeof(*found));
+    mail_error err;
+    int code;
+
+    if (found == NULL) {
+        mail_error_set(&err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
+        return fail(&err);
+    }
+    code = mail_operator_find(op, which->ids, which->id_count, found, &err);
+    code = code == MAIL_OK ? tell_missing(which, found) : fail(&err);
+    free(found);
     return code;
 }
 

@@ -50,8 +50,12 @@ typedef enum mail_operator_action {
     MAIL_OPERATOR_REMOVE   /* without a report to anybody */
 } mail_operator_action;
 
-/** Whether there is a message `id`; or a file of that name that was set aside from `drop`. */
-MAIL_API bool mail_operator_has(mail_operator *op, const char *id);
+/**
+ * Says in `found` of each of `ids` whether there is a message of it, or a file of that name that was
+ * set aside from `drop`. Errors: as mail_operator_list.
+ */
+MAIL_API int mail_operator_find(mail_operator *op, const char *const *ids, size_t count,
+                                bool *found, mail_error *err);
 
 /**
  * Says how many messages were changed. One that was dropped is changed as a whole: for a domain

@@ -199,20 +199,38 @@ int mail_operator_list(mail_operator *op, const mail_queue_selector *which,
     return code;
 }
 
+/* What is looked for, and what was found of it. */
+typedef struct search {
+    const char *const *ids;
+    size_t count;
+    bool *found;
+} search;
+
 static bool note(const mail_queue_item *item, void *arg)
 {
-    (void)item;
-    *(bool *)arg = true;
-    return true; /* it is the only one, and an owner may be asked again */
+    const search *sr = arg;
+
+    for (size_t i = 0; i < sr->count; i++) {
+        sr->found[i] = sr->found[i] || strcmp(sr->ids[i], item->id) == 0;
+    }
+    return true; /* an owner may be asked again */
 }
 
-bool mail_operator_has(mail_operator *op, const char *id)
+int mail_operator_find(mail_operator *op, const char *const *ids, size_t count, bool *found,
+                       mail_error *err)
 {
-    const mail_queue_selector which = {.ids = &id, .id_count = 1};
-    bool is_there = false;
-    listing ls = {note, &is_there, true};
+    const mail_queue_selector which = {.ids = ids, .id_count = count};
+    search sr = {ids, count, found};
+    listing ls = {note, &sr, true};
+    int code = MAIL_OK;
 
-    return (list_queue(op, &which, &ls, NULL) == MAIL_OK && is_there) || operator_drop_has(op, id);
+    for (size_t i = 0; i < count; i++) {
+        found[i] = false;
+    }
+    if (count > 0) {
+        code = list_queue(op, &which, &ls, err);
+    }
+    return code == MAIL_OK ? operator_drop_find(op, ids, count, found, err) : code;
 }
 
 static int64_t change_here(mail_operator *op, mail_operator_action action,

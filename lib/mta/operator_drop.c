@@ -125,13 +125,16 @@ static int gather(buffer *files, const char *dir, const char *const *suffixes, s
     return MAIL_OK;
 }
 
+static bool is_called(const dropped *file, const char *id)
+{
+    return strcmp(id, file->id) == 0 ||
+           (stem_of(id) == strlen(file->id) && strncmp(id, file->id, strlen(file->id)) == 0);
+}
+
 static bool is_named(const dropped *file, const mail_queue_selector *which)
 {
     for (size_t i = 0; i < which->id_count; i++) {
-        const char *id = which->ids[i];
-
-        if (strcmp(id, file->id) == 0 ||
-            (stem_of(id) == strlen(file->id) && strncmp(id, file->id, strlen(file->id)) == 0)) {
+        if (is_called(file, which->ids[i])) {
             return true;
         }
     }
@@ -278,12 +281,22 @@ int operator_drop_list(mail_operator *op, const mail_queue_selector *which,
     return code == MAIL_ECANCELED ? MAIL_OK : explain(code, err);
 }
 
-static int stop_here(const dropped *file, mail_drop *drop, void *arg)
+/* What is looked for, and what was found of it. */
+typedef struct search {
+    const char *const *ids;
+    size_t count;
+    bool *found;
+} search;
+
+static int note_found(const dropped *file, mail_drop *drop, void *arg)
 {
-    (void)file;
+    const search *sr = arg;
+
     (void)drop;
-    (void)arg;
-    return MAIL_ECANCELED;
+    for (size_t i = 0; i < sr->count; i++) {
+        sr->found[i] = sr->found[i] || is_called(file, sr->ids[i]);
+    }
+    return MAIL_OK;
 }
 
 /* The name, if it is one, of a file that was set aside. */
@@ -300,15 +313,25 @@ static bool name_bad(const char *id, char name[MAIL_DROP_NAME_SIZE])
     return true;
 }
 
-bool operator_drop_has(mail_operator *op, const char *id)
+static bool is_set_aside(const mail_operator *op, const char *id)
 {
-    const mail_queue_selector which = {.ids = &id, .id_count = 1};
-    const walk wk = {.op = op, .which = &which, .unread = true, .fn = stop_here};
     char bad[MAIL_DROP_NAME_SIZE];
 
-    return walk_all(&wk) == MAIL_ECANCELED ||
-           (name_bad(id, bad) && operator_drop_is_there(op->dir) &&
-            drop_is_there(&file_system, op->dir, bad));
+    return name_bad(id, bad) && drop_is_there(&file_system, op->dir, bad);
+}
+
+int operator_drop_find(mail_operator *op, const char *const *ids, size_t count, bool *found,
+                       mail_error *err)
+{
+    const mail_queue_selector which = {.ids = ids, .id_count = count};
+    search sr = {ids, count, found};
+    const walk wk = {.op = op, .which = &which, .unread = true, .fn = note_found, .arg = &sr};
+    int code = walk_all(&wk);
+
+    for (size_t i = 0; i < count; i++) {
+        found[i] = found[i] || is_set_aside(op, ids[i]);
+    }
+    return explain(code, err);
 }
 
 typedef struct changing {

@@ -117,6 +117,7 @@ typedef struct visit {
     size_t count;
     mail_queue_stats stats;
     mail_sink_memory body;
+    bool found[400];
     int end; /* a byte comes when all is done */
 } visit;
 
@@ -199,6 +200,11 @@ static void run_body(visit *vs)
 {
     mail_sink_memory_init(&vs->body, NULL, 8 << 20);
     vs->result = mail_operator_body(vs->op, vs->which.ids[0], &vs->body.sink, &vs->err);
+}
+
+static void run_find(visit *vs)
+{
+    vs->result = mail_operator_find(vs->op, vs->which.ids, vs->which.id_count, vs->found, &vs->err);
 }
 
 static void put_three(kit *k)
@@ -284,6 +290,7 @@ static void names_messages_by_id_however_many(void **state)
     visit remove = {.which = {.ids = names, .id_count = NAMED}};
     visit rest = {.which = {.all = true}};
     visit stats = {.count = 0};
+    visit find = {.which = {.ids = names, .id_count = COUNT}};
     kit k;
 
     (void)state;
@@ -297,6 +304,11 @@ static void names_messages_by_id_however_many(void **state)
     assert_int_equal(list.count, COUNT);
     visit_run(&remove, &k, run_remove);
     assert_int_equal(remove.result, NAMED);
+    visit_run(&find, &k, run_find);
+    assert_int_equal(find.result, MAIL_OK);
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_int_equal(find.found[i], i >= NAMED);
+    }
     visit_run(&stats, &k, run_stats);
     assert_int_equal(stats.stats.messages, COUNT - NAMED);
     assert_int_equal(stats.stats.removed, NAMED);

@@ -581,6 +581,33 @@ static void tells_of_what_is_damaged_or_set_aside(void **state)
     kit_close(&k);
 }
 
+/* Wherever they are, and in one look. */
+static void finds_all_ids_of_a_command(void **state)
+{
+    char names[3][MAIL_DROP_NAME_SIZE];
+    char words[400];
+    kit k;
+
+    (void)state;
+    kit_open(&k);
+    for (size_t i = 0; i < MAIL_COUNT(names); i++) {
+        drop_one(&k, names[i]);
+    }
+    assert_int_equal(mail_drop_set_aside(k.spool, names[2]), MAIL_OK);
+    cut_name(names[2]);
+    assert_int_equal(run_for(&k, "hold", names[1]), 0);
+    snprintf(words, sizeof(words), "show %s %s %s %s", k.ids[1], names[0], names[1], names[2]);
+    assert_int_equal(run(&k, words), 0);
+    has(&k, "3 messages, ");
+    snprintf(words, sizeof(words), "--json hold 06HZ2V0000000 %s %s NOPE %s", names[0], k.ids[0],
+             names[2]);
+    assert_int_equal(run(&k, words), 66);
+    has(&k, "mail-queue: 06HZ2V0000000: no such message\n"
+            "mail-queue: NOPE: no such message\n"
+            "{\"action\":\"hold\",\"messages\":2}\n");
+    kit_close(&k);
+}
+
 /* The file that the messages lie in. */
 static int open_segment(const kit *k)
 {
@@ -641,6 +668,7 @@ int main(void)
         cmocka_unit_test(tells_files_from_queued_messages_of_the_same_name),
         cmocka_unit_test(changes_what_was_only_dropped),
         cmocka_unit_test(tells_of_what_is_damaged_or_set_aside),
+        cmocka_unit_test(finds_all_ids_of_a_command),
         cmocka_unit_test(finds_damage_and_leaves_it_alone),
     };
 
