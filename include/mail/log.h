@@ -44,13 +44,16 @@ MAIL_API void mail_log_line(const mail_log *log, mail_log_level level, const cha
                             const mail_log_field *fields, size_t count);
 
 /** How a line is written. */
-typedef enum mail_log_format { MAIL_LOG_TEXT, MAIL_LOG_JSON } mail_log_format;
+typedef enum mail_log_format {
+    MAIL_LOG_TEXT,
+    MAIL_LOG_JSON
+} mail_log_format;
 
 /**
  * Formats a line, newline included, into `out` of `size` bytes: `what key=value
  * key="value with blanks"` or one JSON object with `time`, `level`, `event` and
  * the fields. In JSON the values of `delay`, `messages`, `offset`, `recipients`, `removed`,
- * `retrieved`, `size` and `tries` are numbers, and `delays` is a list of numbers (seconds), all
+ * `retrieved`, `size`, `tries` and `uid` are numbers, and `delays` is a list of numbers (seconds), all
  * others strings. Control characters and broken UTF-8 are escaped; a line that does
  * not fit is cut and still well formed. Returns its length.
  */

@@ -134,7 +134,7 @@ static void print_text(writer *w, mail_wall now, mail_log_level level, const cha
 static bool is_numeric(const char *key)
 {
     static const char *const keys[] = {"delay",   "delays",    "messages", "offset", "recipients",
-                                       "removed", "retrieved", "size",     "tries"};
+                                       "removed", "retrieved", "size",     "tries",  "uid"};
 
     for (size_t i = 0; i < MAIL_COUNT(keys); i++) {
         if (strcmp(key, keys[i]) == 0) {

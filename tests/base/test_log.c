@@ -51,6 +51,7 @@ static void writes_numbers_into_json_as_numbers(void **state)
     } cases[] = {
         {"recipients", "3", "3"},
         {"size", "0", "0"},
+        {"uid", "1000", "1000"},
         {"size", "18446744073709551615", "18446744073709551615"},
         {"delays", "0/0.01/12.50", "[0,0.01,12.50]"},
         {"queue_id", "123", "\"123\""}, /* some of them hold no letter */
