@@ -38,6 +38,9 @@ int drop_open(mail_drop **out, const mail_files *fs, const char *spool, const ch
               const mail_mem *mem, mail_error *err);
 int drop_list(const mail_files *fs, const char *spool, bool (*fn)(const char *name, void *arg),
               void *arg);
+/* The same, and `on_long` hears of what would be a whole file if its name were not too long. */
+int drop_look(const mail_files *fs, const char *spool, bool (*fn)(const char *name, void *arg),
+              void (*on_long)(const char *name, void *arg), void *arg);
 /* The same for names that end in `suffix`. */
 int drop_list_suffix(const mail_files *fs, const char *spool, const char *suffix,
                      bool (*fn)(const char *name, void *arg), void *arg);

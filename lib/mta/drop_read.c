@@ -374,6 +374,7 @@ mail_source *mail_drop_body(mail_drop *drop)
 typedef struct listing {
     const char *suffix;
     bool (*fn)(const char *name, void *arg);
+    void (*on_long)(const char *name, void *arg); /* NULL: nobody wants to know */
     void *arg;
 } listing;
 
@@ -389,31 +390,51 @@ static int list_one(const char *name, void *arg)
 {
     listing *ls = arg;
 
-    if (!ends_in(name, ls->suffix) || strlen(name) >= MAIL_DROP_NAME_SIZE) {
+    if (!ends_in(name, ls->suffix)) {
+        return 0;
+    }
+    if (strlen(name) >= MAIL_DROP_NAME_SIZE) {
+        if (ls->on_long != NULL) {
+            ls->on_long(name, ls->arg);
+        }
         return 0;
     }
     return ls->fn(name, ls->arg) ? 0 : 1;
 }
 
-int drop_list_suffix(const mail_files *fs, const char *spool, const char *suffix,
-                     bool (*fn)(const char *name, void *arg), void *arg)
+static int list_all(const mail_files *fs, const char *spool, listing *ls)
 {
-    listing ls = {suffix, fn, arg};
     int dir = drop_open_dir(fs, spool);
     int number;
 
     if (dir < 0) {
         return mail_error_from_errno(-dir);
     }
-    number = fs->ops->list(fs, dir, list_one, &ls);
+    number = fs->ops->list(fs, dir, list_one, ls);
     fs->ops->close(fs, dir);
     return number < 0 ? mail_error_from_errno(-number) : MAIL_OK;
+}
+
+int drop_list_suffix(const mail_files *fs, const char *spool, const char *suffix,
+                     bool (*fn)(const char *name, void *arg), void *arg)
+{
+    listing ls = {.suffix = suffix, .fn = fn, .arg = arg};
+
+    return list_all(fs, spool, &ls);
+}
+
+int drop_look(const mail_files *fs, const char *spool, bool (*fn)(const char *name, void *arg),
+              void (*on_long)(const char *name, void *arg), void *arg)
+{
+    listing ls = {.suffix = DROP_SUFFIX, .fn = fn, .on_long = on_long, .arg = arg};
+
+    return list_all(fs, spool, &ls);
 }
 
 int drop_list(const mail_files *fs, const char *spool, bool (*fn)(const char *name, void *arg),
               void *arg)
 {
-    return drop_list_suffix(fs, spool, DROP_SUFFIX, fn, arg);
+    return drop_look(fs, spool, fn, NULL, arg);
 }
 
 int mail_drop_list(const char *spool, bool (*fn)(const char *name, void *arg), void *arg)

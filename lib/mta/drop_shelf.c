@@ -66,3 +66,26 @@ void drop_shelf_take(drop_shelf *shelf, const char *name)
         shelf->items[item - shelf->items] = shelf->items[--shelf->count];
     }
 }
+
+bool drop_told_is_due(drop_told *told, uint64_t hash)
+{
+    told->was_asked = true;
+    for (size_t i = 0; i < told->count; i++) {
+        if (told->hashes[i] == hash) {
+            return false;
+        }
+    }
+    if (told->count == DROP_TOLD_MAX) {
+        return false;
+    }
+    told->hashes[told->count++] = hash;
+    return true;
+}
+
+void drop_told_end_look(drop_told *told)
+{
+    if (!told->was_asked) {
+        told->count = 0;
+    }
+    told->was_asked = false;
+}

@@ -35,4 +35,22 @@ bool drop_shelf_rests(const drop_shelf *shelf, const char *name, mail_time now);
 /* It has gone. */
 void drop_shelf_take(drop_shelf *shelf, const char *name);
 
+/*
+ * Names of which something has been said, by their hashes: each is told of once, and no more than so
+ * many, until a look finds none of the kind.
+ */
+#define DROP_TOLD_MAX 64
+
+typedef struct drop_told {
+    uint64_t hashes[DROP_TOLD_MAX];
+    size_t count;
+    bool was_asked; /* in this look */
+} drop_told;
+
+/* Whether this one is to be told of; then it has been. */
+bool drop_told_is_due(drop_told *told, uint64_t hash);
+
+/* All has been looked at. */
+void drop_told_end_look(drop_told *told);
+
 #endif

@@ -6,7 +6,9 @@
 
 #include <mail/control.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "mta/drop.h"
 #include "mta/drop_report.h"
 #include "mta/drop_shelf.h"
@@ -58,6 +60,8 @@ struct dropbox {
     size_t skip;    /* names that the next look passes over */
     size_t skipped; /* and this one has */
     drop_shelf shelf;
+    drop_told told; /* names that are too long */
+    hash_seed seed; /* of these */
     mail_timer *sync_timer;
     bool must_sync; /* files were removed, which a loss of power might bring back */
     mail_time sweep_at;
@@ -497,6 +501,20 @@ static bool note_name(const char *name, void *arg)
     return box->name_count < NAMES_MAX;
 }
 
+/* Nobody would ever hear of it otherwise: it is not ours, and might have been meant to be. */
+static void note_long(const char *name, void *arg)
+{
+    static const char reason[] = "its name is too long";
+    struct dropbox *box = arg;
+    const mail_log_field fields[] = {{"file", mail_span_text(name)},
+                                     {"reason", mail_span_text(reason)}};
+
+    if (drop_told_is_due(&box->told, hash_bytes(&box->seed, mail_span_text(name)))) {
+        mail_log_line(box->rcv->log, MAIL_LOG_WARN, "passed over in drop", fields,
+                      MAIL_COUNT(fields));
+    }
+}
+
 static int compare(const void *a, const void *b)
 {
     return strcmp(a, b);
@@ -523,10 +541,13 @@ static int list_names(struct dropbox *box)
     box->name_count = 0;
     box->next = 0;
     box->skipped = 0;
-    code = drop_list(box->fs, box->spool, note_name, box);
+    code = drop_look(box->fs, box->spool, note_name, note_long, box);
     if (box->name_count == NAMES_MAX) {
         box->skip += NAMES_MAX;
-    } else if (box->skip > 0) { /* that was the end */
+        return code;
+    }
+    drop_told_end_look(&box->told);
+    if (box->skip > 0) { /* that was the end */
         box->skip = 0;
         set_timer(box, box->name_count == 0 ? 0 : LOOK_INTERVAL);
     }
@@ -652,6 +673,7 @@ int dropbox_create(struct dropbox **out, mail_receive *rcv, const char *spool, m
     box->rcv = rcv;
     box->fs = rcv->opts.files != NULL ? rcv->opts.files : &file_system;
     box->sweep_at = INT64_MIN;
+    random_fill(NULL, &box->seed, sizeof(box->seed));
     code = fill(box, spool, err);
     if (code != MAIL_OK) {
         dropbox_destroy(box);

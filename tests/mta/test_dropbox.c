@@ -446,6 +446,52 @@ static void makes_a_report_or_fails_at_every_allocation(void **state)
     mail_test_remove_dir(spool);
 }
 
+/* However often the folder is looked at. */
+static void says_once_that_a_name_is_too_long(void **state)
+{
+    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+    char *spool = mail_test_make_dir();
+    char name[59 + sizeof(".mail")];
+    char path[600];
+    kit k;
+
+    (void)state;
+    snprintf(name, sizeof(name), "%059d.mail", 0);
+    kit_open(&k, WORLD_POLL);
+    kit_receive(&k, &opts);
+    drop_named(spool, name, 10);
+    drop_named(spool, name + 1, 10); /* just right */
+    assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
+    world_until(&k.w, kit_list(&k).count == 1);
+    for (size_t n = 2; n <= 5; n++) { /* each is a further look */
+        drop_named(spool, NULL, 10);
+        world_until(&k.w, kit_list(&k).count == n);
+    }
+    assert_int_equal(lines_with(&k, "warn passed over in drop file=0"), 1);
+    assert_int_equal(lines_with(&k, " reason=\"its name is too long\"\n"), 1);
+    snprintf(path, sizeof(path), "%s/drop/%s", spool, name);
+    assert_int_equal(access(path, F_OK), 0);
+    kit_close(&k);
+    mail_test_remove_dir(spool);
+}
+
+static void remembers_what_was_told_as_long_as_there_is_any(void **state)
+{
+    drop_told told = {.count = 0};
+
+    (void)state;
+    for (uint64_t hash = 0; hash < 2 * DROP_TOLD_MAX; hash++) {
+        assert_int_equal(drop_told_is_due(&told, hash), hash < DROP_TOLD_MAX);
+        assert_false(drop_told_is_due(&told, hash));
+    }
+    drop_told_end_look(&told);
+    assert_false(drop_told_is_due(&told, 1));
+    drop_told_end_look(&told);
+    drop_told_end_look(&told); /* it saw none */
+    assert_true(drop_told_is_due(&told, 1));
+    assert_false(drop_told_is_due(&told, 1));
+}
+
 /* A folder in the place of what was taken can't be removed as that can. */
 static void sets_aside_what_took_the_place_of_one_that_was_taken(void **state)
 {
@@ -719,6 +765,8 @@ int main(void)
         cmocka_unit_test(reports_what_is_larger_than_is_taken),
         cmocka_unit_test(tells_who_dropped_what_is_refused),
         cmocka_unit_test(makes_a_report_or_fails_at_every_allocation),
+        cmocka_unit_test(says_once_that_a_name_is_too_long),
+        cmocka_unit_test(remembers_what_was_told_as_long_as_there_is_any),
         cmocka_unit_test(sets_aside_what_took_the_place_of_one_that_was_taken),
         cmocka_unit_test(takes_once_what_an_operator_holds_too_late),
         cmocka_unit_test(takes_nothing_that_an_operator_has_just_removed),
