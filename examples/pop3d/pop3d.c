@@ -72,7 +72,7 @@ static void on_stop(void *arg)
 
 static void drop_tables(pop3d_tables *tables)
 {
-    mail_accounts_release(tables->accounts);
+    mail_accounts_unref(tables->accounts);
     mail_tls_context_unref(tables->tls);
     *tables = (pop3d_tables){.accounts = NULL};
 }

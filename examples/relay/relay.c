@@ -86,7 +86,7 @@ static void on_reload(void *arg)
         (void)relay_measure(rl, &config, &tables); /* without memory they are missing there */
         mail_deliver_set_routes(rl->deliver, tables.routes);
         mail_receive_set_aliases(rl->receive, tables.aliases);
-        mail_accounts_release(rl->tables.accounts);
+        mail_accounts_unref(rl->tables.accounts);
         rl->tables.accounts = tables.accounts;
         if (tables.accounts != NULL) {
             mail_receive_set_accounts(rl->receive, tables.accounts);

@@ -177,7 +177,7 @@ int relay_tables_read(relay_tables *tables, const relay_config *config, mail_err
 void relay_tables_deinit(relay_tables *tables)
 {
     mail_route_table_destroy(tables->routes);
-    mail_accounts_release(tables->accounts);
+    mail_accounts_unref(tables->accounts);
     mail_aliases_destroy(tables->aliases);
     mail_tls_context_unref(tables->tls);
     mail_tls_context_unref(tables->tls_out);

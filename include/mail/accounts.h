@@ -38,7 +38,7 @@ typedef struct mail_account {
 /**
  * Reads accounts from `text`; `source` names it in errors.
  *
- * Ownership: copies; gives one hold.
+ * Ownership: copies; gives one reference.
  * Errors: MAIL_EINVAL (`err` says `SOURCE:LINE: why`), MAIL_ENOMEM.
  */
 MAIL_API int mail_accounts_parse(mail_accounts **out, mail_span text, const char *source,
@@ -48,16 +48,16 @@ MAIL_API int mail_accounts_parse(mail_accounts **out, mail_span text, const char
 MAIL_API int mail_accounts_load(mail_accounts **out, const char *path, const mail_mem *mem,
                                 mail_error *err);
 
-/** One more holder, such as a job on a worker. */
-MAIL_API mail_accounts *mail_accounts_hold(mail_accounts *accounts);
+/** One more user of them, such as a job on a worker. Thread-safe. */
+MAIL_API mail_accounts *mail_accounts_ref(mail_accounts *accounts);
 
-/** The last holder's release frees it. NULL does nothing. */
-MAIL_API void mail_accounts_release(mail_accounts *accounts);
+/** One user less; the last one frees them. NULL does nothing. Thread-safe. */
+MAIL_API void mail_accounts_unref(mail_accounts *accounts);
 
 /** How many there are. */
 MAIL_API size_t mail_accounts_count(const mail_accounts *accounts);
 
-/** Any of them, in no order. Ownership: lends until the last release. */
+/** Any of them, in no order. Ownership: lends until the last user is gone. */
 MAIL_API const mail_account *mail_accounts_at(const mail_accounts *accounts, size_t index);
 
 /**

@@ -29,7 +29,7 @@ typedef struct mail_pop3_service_options {
     const mail_mem *mem;     /* thread-safe */
     const mail_log *log;     /* thread-safe */
     mail_store *store;       /* required; borrowed until destroy */
-    mail_accounts *accounts; /* who may log in; held. NULL only where `login` asks the embedder */
+    mail_accounts *accounts; /* who may log in; referenced. NULL only where `login` asks the embedder */
     const mail_login_options *login; /* NULL: all defaults; copied */
     const char *mail_dir; /* below it mailboxes have their usual place; default `.`; copied */
     bool auth_insecure;   /* passwords without TLS from everywhere, not only from loopback */
@@ -91,7 +91,7 @@ MAIL_API int mail_pop3_service_listen_fd(mail_pop3_service *service, int fd,
 MAIL_API int mail_pop3_service_adopt(mail_pop3_service *service, int fd,
                                      const mail_pop3_server_options *engine);
 
-/** From the next login on these accounts count. Ownership: takes another hold. */
+/** From the next login on these accounts count. Ownership: keeps a reference. */
 MAIL_API void mail_pop3_service_set_accounts(mail_pop3_service *service, mail_accounts *accounts);
 
 /** Sessions open now, those included of which only work on files is left. */

@@ -55,7 +55,7 @@ typedef struct mail_receive_options {
     void *user_arg;
     mail_route_of_fn *route_of; /* what leads to an error is refused at once; NULL: nothing is */
     void *route_arg;
-    mail_accounts *accounts; /* who may log in; held. NULL: those that `login` knows, if any */
+    mail_accounts *accounts; /* who may log in; referenced. NULL: those that `login` knows, if any */
     const mail_login_options *login; /* as in mail_smtp_service_options */
     bool auth_insecure; /* users may log in without TLS: who reads along knows their passwords */
     mail_smtp_server_options engine; /* for all listeners; names, `lmtp` and TLS are set here */
@@ -110,7 +110,7 @@ MAIL_API int mail_receive_listen_fd(mail_receive *rcv, int fd, mail_receive_kind
  */
 MAIL_API void mail_receive_set_tls(mail_receive *rcv, mail_tls_context *context);
 
-/** Other accounts from now on, where there were some. Ownership: takes another hold. */
+/** Other accounts from now on, where there were some. Ownership: keeps a reference. */
 MAIL_API void mail_receive_set_accounts(mail_receive *rcv, mail_accounts *accounts);
 
 /**

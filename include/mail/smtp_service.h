@@ -66,7 +66,7 @@ typedef struct mail_smtp_service_options {
     const mail_network *proxy_from;
     size_t proxy_count;
     mail_metrics *metrics;   /* where limits that were met are counted; NULL: nowhere. Borrowed */
-    mail_accounts *accounts; /* who may log in by AUTH; held. NULL: see `login` */
+    mail_accounts *accounts; /* who may log in by AUTH; referenced. NULL: see `login` */
     /* How logins are judged; copied. With neither this nor accounts EV_AUTH is the policy's; with
      * them listeners offer of their `auth_mechanisms` those that can succeed. */
     const mail_login_options *login;
@@ -98,7 +98,7 @@ MAIL_API void mail_smtp_service_destroy(mail_smtp_service *service);
  */
 MAIL_API void mail_smtp_service_set_tls(mail_smtp_service *service, mail_tls_context *context);
 
-/** Other accounts for logins to come, where there were some. Ownership: takes another hold. */
+/** Other accounts for logins to come, where there were some. Ownership: keeps a reference. */
 MAIL_API void mail_smtp_service_set_accounts(mail_smtp_service *service, mail_accounts *accounts);
 
 /**

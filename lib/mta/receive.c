@@ -338,7 +338,7 @@ static int copy_options(mail_receive *rcv)
     if (opts->relay_count > 0) {
         memcpy(rcv->relay_from, opts->relay_from, opts->relay_count * sizeof(*rcv->relay_from));
     }
-    rcv->accounts = opts->accounts != NULL ? mail_accounts_hold(opts->accounts) : NULL;
+    rcv->accounts = opts->accounts != NULL ? mail_accounts_ref(opts->accounts) : NULL;
     rcv->opts.local_domains = NULL;
     if (rcv->opts.max_received == 0) {
         rcv->opts.max_received = 100;
@@ -437,7 +437,7 @@ void mail_receive_destroy(mail_receive *rcv)
     }
     rcv->loop->ops->unbell(rcv->bell);
     mail_aliases_destroy(rcv->aliases);
-    mail_accounts_release(rcv->accounts);
+    mail_accounts_unref(rcv->accounts);
     domain_set_deinit(&rcv->local);
     mem_free(rcv->mem, rcv->relay_from, rcv->opts.relay_count * sizeof(*rcv->relay_from) + 1);
     mem_free(rcv->mem, rcv->default_domain,
@@ -541,8 +541,8 @@ void mail_receive_set_tls(mail_receive *rcv, mail_tls_context *context)
 void mail_receive_set_accounts(mail_receive *rcv, mail_accounts *accounts)
 {
     mail_smtp_service_set_accounts(rcv->service, accounts);
-    mail_accounts_hold(accounts);
-    mail_accounts_release(rcv->accounts);
+    mail_accounts_ref(accounts);
+    mail_accounts_unref(rcv->accounts);
     rcv->accounts = accounts;
 }
 

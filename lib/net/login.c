@@ -18,7 +18,7 @@ void login_free(net_login *login)
         logins_leave_line(login);
     }
     ls->loop->ops->untimer(login->timer);
-    mail_accounts_release(login->job.accounts);
+    mail_accounts_unref(login->job.accounts);
     if (login->text != NULL) {
         explicit_bzero(login->text, login->text_size);
     }
@@ -125,7 +125,7 @@ static void init_job(net_login *login)
 
     job->mem = ls->mem;
     job->disguise = ls->opts.disguise;
-    job->accounts = ls->opts.ask == NULL ? mail_accounts_hold(ls->accounts) : NULL;
+    job->accounts = ls->opts.ask == NULL ? mail_accounts_ref(ls->accounts) : NULL;
     if (!account_key_of(job->question.user, &job->key)) {
         job->key.length = 0;
     }

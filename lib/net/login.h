@@ -38,7 +38,7 @@ int net_logins_create(net_logins **out, mail_loop *loop, const mail_mem *mem,
 /* No session may have a login any more. What workers are at is finished; nobody is told. */
 void net_logins_destroy(net_logins *ls);
 
-/* From the next login on. Takes another hold. */
+/* From the next login on. Keeps a reference. */
 void net_logins_set_accounts(net_logins *ls, mail_accounts *accounts);
 
 /*

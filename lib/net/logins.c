@@ -72,7 +72,7 @@ int net_logins_create(net_logins **out, mail_loop *loop, const mail_mem *mem,
         mem_free(mem, ls, sizeof(*ls));
         return MAIL_EINVAL;
     }
-    ls->accounts = accounts != NULL ? mail_accounts_hold(accounts) : NULL;
+    ls->accounts = accounts != NULL ? mail_accounts_ref(accounts) : NULL;
     *out = ls;
     return MAIL_OK;
 }
@@ -86,7 +86,7 @@ void logins_release(net_logins *ls)
     }
     login_guard_deinit(&ls->guard);
     table_deinit(&ls->asking);
-    mail_accounts_release(ls->accounts);
+    mail_accounts_unref(ls->accounts);
     explicit_bzero(ls, sizeof(*ls));
     mem_free(mem, ls, sizeof(*ls));
 }
@@ -118,8 +118,8 @@ void net_logins_destroy(net_logins *ls)
 
 void net_logins_set_accounts(net_logins *ls, mail_accounts *accounts)
 {
-    mail_accounts_hold(accounts);
-    mail_accounts_release(ls->accounts);
+    mail_accounts_ref(accounts);
+    mail_accounts_unref(ls->accounts);
     ls->accounts = accounts;
 }
 

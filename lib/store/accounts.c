@@ -25,7 +25,7 @@ typedef struct record {
 
 struct mail_accounts {
     const mail_mem *mem;
-    atomic_uint holders;
+    atomic_uint references;
     char *text; /* of the file, cut into its fields by NULs */
     size_t text_size;
     hash_seed seed;
@@ -267,7 +267,7 @@ int mail_accounts_parse(mail_accounts **out, mail_span text, const char *source,
         return out_of_memory(&at);
     }
     accounts->mem = mem;
-    atomic_init(&accounts->holders, 1);
+    atomic_init(&accounts->references, 1);
     random_fill(NULL, &accounts->seed, sizeof(accounts->seed));
     table_init(&accounts->by_key, mem);
     accounts->text = mem_text(mem, text);
@@ -296,16 +296,16 @@ int mail_accounts_load(mail_accounts **out, const char *path, const mail_mem *me
     return code;
 }
 
-mail_accounts *mail_accounts_hold(mail_accounts *accounts)
+mail_accounts *mail_accounts_ref(mail_accounts *accounts)
 {
-    atomic_fetch_add_explicit(&accounts->holders, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&accounts->references, 1, memory_order_relaxed);
     return accounts;
 }
 
-void mail_accounts_release(mail_accounts *accounts)
+void mail_accounts_unref(mail_accounts *accounts)
 {
     if (accounts != NULL &&
-        atomic_fetch_sub_explicit(&accounts->holders, 1, memory_order_acq_rel) == 1) {
+        atomic_fetch_sub_explicit(&accounts->references, 1, memory_order_acq_rel) == 1) {
         destroy(accounts);
     }
 }

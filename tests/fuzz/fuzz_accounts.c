@@ -28,6 +28,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         }
     }
-    mail_accounts_release(accounts);
+    mail_accounts_unref(accounts);
     return 0;
 }

@@ -69,7 +69,7 @@ static void desk_open(desk *d, int kind)
 static void desk_close(desk *d)
 {
     kit_close(&d->k);
-    mail_accounts_release(d->accounts);
+    mail_accounts_unref(d->accounts);
 }
 
 static void log_in(kit *k, int fd, const char *user, const char *password, const char *want)
@@ -478,7 +478,7 @@ static void knows_the_users_of_now(void **state)
     kit_asks(&d.k, fd, "MAIL FROM:<bob@example.org>\r\n", "250");
     kit_asks(&d.k, fd, "RSET\r\n", "250");
     mail_receive_set_accounts(d.k.receive, others);
-    mail_accounts_release(others);
+    mail_accounts_unref(others);
     kit_asks(&d.k, fd, "MAIL FROM:<bob@example.org>\r\n", "550 5.7.1");
     close(fd);
     fd = kit_greet(&d.k, &d.submission);
@@ -535,7 +535,7 @@ static void speaks_of_logins_inside_tls_only(void **state)
         close(fd);
     }
     kit_close(&k);
-    mail_accounts_release(accounts);
+    mail_accounts_unref(accounts);
     mail_tls_context_unref(context);
 }
 
@@ -580,7 +580,7 @@ static void wants_users_and_certificates_where_they_are_needed(void **state)
         assert_int_equal(err.text[0] != '\0', cases[i].want != MAIL_OK);
         kit_close(&k);
     }
-    mail_accounts_release(accounts);
+    mail_accounts_unref(accounts);
     mail_tls_context_unref(context);
 }
 
@@ -624,7 +624,7 @@ static void survives_every_failed_allocation(void **state)
         mail_receive_destroy(receive);
     }
     kit_close(&k);
-    mail_accounts_release(accounts);
+    mail_accounts_unref(accounts);
 }
 
 int main(void)

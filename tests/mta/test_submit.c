@@ -66,7 +66,7 @@ static void desk_close(desk *d)
 {
     submit_destroy(d->sb);
     kit_close(&d->k);
-    mail_accounts_release(d->accounts);
+    mail_accounts_unref(d->accounts);
 }
 
 /* Writes `text` in pieces; where there is no room the box is emptied. */

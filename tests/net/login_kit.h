@@ -70,7 +70,7 @@ static inline void set_up(fixture *fx, const char *users, const mail_login_optio
 static inline void tear_down(fixture *fx)
 {
     net_logins_destroy(fx->logins);
-    mail_accounts_release(fx->accounts);
+    mail_accounts_unref(fx->accounts);
     while (work_once(&fx->lp)) {
     }
     assert_true(list_is_empty(&fx->lp.timers));

@@ -105,7 +105,7 @@ static inline void tear_down(fixture *fx)
     }
     assert_int_equal(mail_pop3_service_sessions(fx->service), 0);
     mail_pop3_service_destroy(fx->service);
-    mail_accounts_release(fx->accounts);
+    mail_accounts_unref(fx->accounts);
     mail_store_destroy(fx->store);
     world_close(&fx->w);
 }

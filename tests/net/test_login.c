@@ -136,7 +136,7 @@ static void shows_unknown_users_a_lasting_salt(void **state)
     assert_string_not_equal(salt_of(&first[0]), salt_of(&first[1]));
     assert_string_equal(salt_of(&first[1]), salt_of(&first[2])); /* names have no case */
     assert_int_equal(strlen(salt_of(&first[0])), strlen(salt_of(&first[1])));
-    mail_accounts_release(fx.accounts);
+    mail_accounts_unref(fx.accounts);
     assert_int_equal(
         mail_accounts_parse(&fx.accounts, mail_span_text(users[1]), "users", NULL, NULL), MAIL_OK);
     net_logins_set_accounts(fx.logins, fx.accounts);
@@ -365,7 +365,7 @@ static void fails_cleanly_without_memory(void **state)
             assert_true(code == MAIL_OK || (code == MAIL_ENOMEM && walk.failed));
             net_login_end(an.login, code == MAIL_OK && !an.is_later);
             net_logins_destroy(fx.logins);
-            mail_accounts_release(fx.accounts);
+            mail_accounts_unref(fx.accounts);
         }
     }
 }

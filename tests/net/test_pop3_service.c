@@ -142,7 +142,7 @@ static void sends_a_large_message_to_a_slow_reader(void **state)
         assert_int_equal(mail_maildir_create(&how.store, NULL), MAIL_OK);
         set_up(&fx, kind, &how);
         snprintf(users, sizeof(users), "alice:{PLAIN}secret:%s/a\n", dir);
-        mail_accounts_release(fx.accounts);
+        mail_accounts_unref(fx.accounts);
         assert_int_equal(
             mail_accounts_parse(&fx.accounts, mail_span_text(users), "users", NULL, NULL), MAIL_OK);
         mail_pop3_service_set_accounts(fx.service, fx.accounts);
@@ -182,7 +182,7 @@ static void goes_on_when_a_message_has_vanished(void **state)
         set_up(&fx, kind, &how);
         snprintf(text, sizeof(text), "alice:{PLAIN}secret:%s/a\nbob:{PLAIN}geheim:%s/a/file\n", dir,
                  dir);
-        mail_accounts_release(fx.accounts);
+        mail_accounts_unref(fx.accounts);
         assert_int_equal(
             mail_accounts_parse(&fx.accounts, mail_span_text(text), "users", NULL, NULL), MAIL_OK);
         mail_pop3_service_set_accounts(fx.service, fx.accounts);
@@ -619,7 +619,7 @@ static void survives_every_failed_allocation(void **state)
             if (fx.service != NULL) {
                 tear_down(&fx);
             } else {
-                mail_accounts_release(fx.accounts);
+                mail_accounts_unref(fx.accounts);
                 mail_store_destroy(fx.store);
                 world_close(&fx.w);
             }

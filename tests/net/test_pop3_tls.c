@@ -732,7 +732,7 @@ static void survives_every_failed_allocation(void **state)
             if (fx.service != NULL) {
                 tear_down(&fx);
             } else {
-                mail_accounts_release(fx.accounts);
+                mail_accounts_unref(fx.accounts);
                 mail_store_destroy(fx.store);
                 world_close(&fx.w);
             }

@@ -48,7 +48,7 @@ static int login_party_open(party *p, world *w, const mail_mem *mem, const char 
     opts.accounts = accounts;
     opts.login = login != NULL ? login : &quick;
     code = party_open(p, w, mem, &engine, &opts);
-    mail_accounts_release(accounts); /* the service has its own hold */
+    mail_accounts_unref(accounts); /* the service has its own hold */
     return code;
 }
 
@@ -230,7 +230,7 @@ static void offers_what_suits_all_accounts(void **state)
 
         mail_test_case(cases[i].name);
         mail_smtp_service_set_accounts(p.service, accounts);
-        mail_accounts_release(accounts);
+        mail_accounts_unref(accounts);
         fd = guest_open(&p);
         guest_hears(&p, fd, "220 mx.example");
         guest_says(&p, fd, "EHLO client.example\r\n");

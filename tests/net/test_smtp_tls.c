@@ -420,7 +420,7 @@ static void shows_a_certificate(int kind, mail_tls_context *asking, const mail_t
     guest_close(&g);
     world_until(&w, p.opened == 0);
     party_end(&p);
-    mail_accounts_release(opts.accounts);
+    mail_accounts_unref(opts.accounts);
     mail_tls_context_unref(own);
 }
 

@@ -360,7 +360,7 @@ static void free_store(sim_relay *rl)
         mail_pop3_service_destroy(rl->pop3);
     }
     rl->pop3 = NULL;
-    mail_accounts_release(rl->accounts);
+    mail_accounts_unref(rl->accounts);
     rl->accounts = NULL;
     mail_store_destroy(rl->store);
     rl->store = NULL;

@@ -52,7 +52,7 @@ static void reads_accounts_and_skips_the_rest(void **state)
     assert_span_equal(mail_path_text(&account->name), "alice@example.org");
     assert_string_equal(find(accounts, "dave@[IPv6:::1]")->mailbox, "box");
     assert_null(find(accounts, "last@xn--bcher-kva.example")->mailbox);
-    mail_accounts_release(accounts);
+    mail_accounts_unref(accounts);
 }
 
 static void finds_addresses_without_regard_to_case(void **state)
@@ -67,7 +67,7 @@ static void finds_addresses_without_regard_to_case(void **state)
     assert_null(find(accounts, "al"));
     assert_non_null(find(accounts, "Bob@anything.example")); /* a bare name, in every domain */
     assert_string_equal(find(accounts, "bob@example.org")->mailbox, "own");
-    mail_accounts_release(accounts);
+    mail_accounts_unref(accounts);
 }
 
 static void says_what_is_wrong_and_where(void **state)
@@ -164,7 +164,7 @@ static void checks_passwords_of_every_kind(void **state)
                          cases[i].want);
         assert_int_equal(account != NULL, cases[i].want == MAIL_OK);
     }
-    mail_accounts_release(accounts);
+    mail_accounts_unref(accounts);
 }
 
 /* HOSTILE 9: measured in hashes, not in time: an unknown name costs one like a known one. */
@@ -192,7 +192,7 @@ static void hashes_for_unknown_names_too(void **state)
             mail_accounts_verify(accounts, mail_span_text(names[i]), MAIL_SPAN("wrong"), &account),
             MAIL_EPERM);
         assert_int_equal(walk.count, before + 1); /* the scratch space of crypt(3) */
-        mail_accounts_release(accounts);
+        mail_accounts_unref(accounts);
         mail_test_mem_check(&walk);
     }
 }
@@ -203,16 +203,16 @@ static void lives_until_its_last_holder_lets_go(void **state)
     const mail_account *account;
 
     (void)state;
-    assert_ptr_equal(mail_accounts_hold(accounts), accounts);
-    mail_accounts_release(accounts);
+    assert_ptr_equal(mail_accounts_ref(accounts), accounts);
+    mail_accounts_unref(accounts);
     assert_int_equal(mail_accounts_verify(accounts, MAIL_SPAN("a"), MAIL_SPAN("x"), &account),
                      MAIL_OK);
-    mail_accounts_release(accounts);
+    mail_accounts_unref(accounts);
     accounts = parse("");
     assert_int_equal(mail_accounts_verify(accounts, MAIL_SPAN("a"), MAIL_SPAN("x"), &account),
                      MAIL_EPERM);
-    mail_accounts_release(accounts);
-    mail_accounts_release(NULL);
+    mail_accounts_unref(accounts);
+    mail_accounts_unref(NULL);
 }
 
 static void finds_mailboxes(void **state)
@@ -227,7 +227,7 @@ static void finds_mailboxes(void **state)
     assert_string_equal(path, "mail/b");
     assert_int_equal(mail_account_mailbox(find(accounts, "c@example.org"), "mail", path), MAIL_OK);
     assert_string_equal(path, "/srv/c");
-    mail_accounts_release(accounts);
+    mail_accounts_unref(accounts);
 }
 
 static void loads_a_file(void **state)
@@ -251,7 +251,7 @@ static void loads_a_file(void **state)
     assert_int_equal(truncate(path, 11), 0);
     assert_int_equal(mail_accounts_load(&accounts, path, NULL, &err), MAIL_OK);
     assert_int_equal(mail_accounts_count(accounts), 1);
-    mail_accounts_release(accounts);
+    mail_accounts_unref(accounts);
     mail_test_remove_dir(dir);
 }
 
@@ -272,7 +272,7 @@ static void fails_cleanly_without_memory(void **state)
             code = code == MAIL_EPERM ? MAIL_OK : code;
         }
         assert_int_equal(code, walk.failed && code != MAIL_OK ? MAIL_ENOMEM : MAIL_OK);
-        mail_accounts_release(accounts);
+        mail_accounts_unref(accounts);
     }
 }
 
