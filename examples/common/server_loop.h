@@ -10,30 +10,8 @@
 
 typedef mail_loop_uv server_loop;
 
-static inline int server_loop_create(server_loop **out)
-{
-    return mail_loop_uv_create(out, NULL, NULL);
-}
-
-static inline void server_loop_destroy(server_loop *runner)
-{
-    mail_loop_uv_destroy(runner);
-}
-
-static inline mail_loop *server_loop_loop(server_loop *runner)
-{
-    return mail_loop_uv_loop(runner);
-}
-
-static inline int server_loop_run(server_loop *runner)
-{
-    return mail_loop_uv_run(runner);
-}
-
-static inline void server_loop_stop(server_loop *runner)
-{
-    mail_loop_uv_stop(runner);
-}
+#define SERVER_LOOP(verb)       mail_loop_uv_##verb
+#define SERVER_LOOP_CREATE(out) mail_loop_uv_create(out, NULL, NULL)
 
 #else
 
@@ -41,31 +19,34 @@ static inline void server_loop_stop(server_loop *runner)
 
 typedef mail_loop_poll server_loop;
 
+#define SERVER_LOOP(verb)       mail_loop_poll_##verb
+#define SERVER_LOOP_CREATE(out) mail_loop_poll_create(out, NULL)
+
+#endif
+
 static inline int server_loop_create(server_loop **out)
 {
-    return mail_loop_poll_create(out, NULL);
+    return SERVER_LOOP_CREATE(out);
 }
 
 static inline void server_loop_destroy(server_loop *runner)
 {
-    mail_loop_poll_destroy(runner);
+    SERVER_LOOP(destroy)(runner);
 }
 
 static inline mail_loop *server_loop_loop(server_loop *runner)
 {
-    return mail_loop_poll_loop(runner);
+    return SERVER_LOOP(loop)(runner);
 }
 
 static inline int server_loop_run(server_loop *runner)
 {
-    return mail_loop_poll_run(runner);
+    return SERVER_LOOP(run)(runner);
 }
 
 static inline void server_loop_stop(server_loop *runner)
 {
-    mail_loop_poll_stop(runner);
+    SERVER_LOOP(stop)(runner);
 }
-
-#endif
 
 #endif
