@@ -397,19 +397,27 @@ static void keep_reply(mail_lease *lease, leased *row, const mail_reply *reply)
     }
 }
 
+static mail_time retry_at(const mail_lease *lease, const leased *row)
+{
+    queue_recipient after = *row->recipient;
+
+    after.attempts++;
+    after.flags |= row->warned ? QUEUE_WARNED : 0;
+    return queue_retry_at(lease->queue, lease->message, &after, queue_now(lease->queue));
+}
+
 void mail_lease_report(mail_lease *lease, size_t index, mail_queue_verdict verdict,
                        const mail_reply *reply, bool warned)
 {
     leased *row = &lease->rows[index];
-    queue_recipient after = *row->recipient;
 
     assert(index < lease->count && !row->is_settled);
     row->is_reported = true;
     row->verdict = verdict;
     row->warned = warned;
-    after.attempts++;
-    after.flags |= warned ? QUEUE_WARNED : 0;
-    row->next = queue_retry_at(lease->queue, lease->message, &after, queue_now(lease->queue));
+    if (verdict == MAIL_QUEUE_RETRY) {
+        row->next = retry_at(lease, row);
+    }
     keep_reply(lease, row, verdict != MAIL_QUEUE_DONE ? reply : NULL);
 }
 
