@@ -308,7 +308,7 @@ static session *idle_session(destination *dest)
     for (list *link = dest->sessions.next; link != &dest->sessions; link = link->next) {
         session *ss = LIST_OWNER(link, session, link);
 
-        if (ss->is_ready) {
+        if (ss->is_ready && !ss->is_second) {
             return ss;
         }
     }
@@ -372,12 +372,70 @@ static void open_another(destination *dest)
     }
     entry = choose(dest);
     if (entry != NULL) {
-        if (session_open(dest, entry) != MAIL_OK) {
+        if (session_open(dest, entry, NULL) != MAIL_OK) {
             dest->open_after = now_of(dest) + SHORTAGE_PAUSE;
         }
     } else if (dest->session_count == 0) {
         fail_hosts(dest);
     }
+}
+
+static bool is_same_host(const plan_entry *entry, const session *ss)
+{
+    return strcmp(entry->name, ss->name) == 0 && entry->hst->at.port == ss->hst->at.port;
+}
+
+/*
+ * Whatever keeps a host from taking a message, a full disk or a list of strangers, the next one may
+ * do without: each is tried until one succeeds (RFC 5321, section 5.1). Another address of the same
+ * host would say the same.
+ */
+const plan_entry *destination_next(const destination *dest, const session *ss)
+{
+    size_t i = 0;
+
+    if (dest->agent->is_draining) {
+        return NULL;
+    }
+
+    while (i < dest->plan_count && dest->plan[i].hst != ss->hst) {
+        i++;
+    }
+    for (; i < dest->plan_count; i++) {
+        const plan_entry *entry = &dest->plan[i];
+
+        if (!is_same_host(entry, ss) && !host_is_down(entry->hst, now_of(dest)) &&
+            session_is_possible(dest, entry)) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+static session *idle_second(destination *dest, const host *hst)
+{
+    for (list *link = dest->sessions.next; link != &dest->sessions; link = link->next) {
+        session *ss = LIST_OWNER(link, session, link);
+
+        if (ss->is_second && ss->is_ready && ss->hst == hst) {
+            return ss;
+        }
+    }
+    return NULL;
+}
+
+bool destination_hand_on(destination *dest, const plan_entry *entry, job *jb)
+{
+    const mail_deliver *agent = dest->agent;
+    session *idle = idle_second(dest, entry->hst);
+
+    if (idle != NULL) {
+        session_send(idle, jb);
+        return true;
+    }
+    return agent->sessions < agent->opts.max_out &&
+           dest->session_count < agent->opts.max_out_per_destination &&
+           session_open(dest, entry, jb) == MAIL_OK;
 }
 
 static void send_all(destination *dest)

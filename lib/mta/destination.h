@@ -63,11 +63,13 @@ typedef struct session {
     mail_smtp_connection *conn;
     host *hst;
     job *jb;         /* NULL: idle, opening or closing */
+    job *first;      /* to be sent as soon as it is open; only if it is a second one */
     bool is_opening; /* not greeted yet */
     bool is_ready;   /* may be sent to */
     bool has_tried;  /* a transaction was begun on it … */
     bool is_useful;  /* … and the peer gave a verdict */
     bool is_closing;
+    bool is_second; /* for what a better host has refused for now, and nothing else */
     mail_time idle_since;
     mail_tls_level level;     /* of the destination's, raised by what the secret needs */
     secret_lookup *lookup;    /* the host has asked who we are */
@@ -92,7 +94,8 @@ int plan_make(destination *dest);
 void plan_forget(destination *dest);
 
 /* session.c */
-int session_open(destination *dest, const plan_entry *entry);
+/* `first`: what a better host has refused for now; NULL: it is for whatever waits. */
+int session_open(destination *dest, const plan_entry *entry, job *first);
 void session_send(session *ss, job *jb);
 void session_quit(session *ss);
 void session_destroy(session *ss);
@@ -103,5 +106,11 @@ bool session_is_possible(const destination *dest, const plan_entry *entry);
 /* From session.c: `ss` ended without having been of use, for this reason. */
 void destination_session_failed(destination *dest, const session *ss, const mail_reply *reply,
                                 bool is_local);
+
+/* From session.c: who may be asked now what the host of `ss` has refused for now; NULL: nobody. */
+const plan_entry *destination_next(const destination *dest, const session *ss);
+
+/* Asks him, by a session of its own; false: there can be none now, and `jb` is still the caller's. */
+bool destination_hand_on(destination *dest, const plan_entry *entry, job *jb);
 
 #endif

@@ -327,6 +327,12 @@ void job_tell_all(job *jb, const mail_outcome *outcome, const job_site *site)
     }
 }
 
+void job_tell_elsewhere(const job *jb, size_t index, const mail_outcome *outcome,
+                        const job_site *site)
+{
+    log_try(jb, index, MAIL_LOG_INFO, "deferred, another host is asked", &outcome->reply, site);
+}
+
 void job_hold_all(job *jb, const mail_reply *reply)
 {
     for (size_t i = 0; i < job_count(jb); i++) {

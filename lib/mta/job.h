@@ -58,6 +58,10 @@ static inline size_t job_count(const job *jb)
 void job_tell(job *jb, size_t index, const mail_outcome *outcome, const job_site *site);
 void job_tell_all(job *jb, const mail_outcome *outcome, const job_site *site);
 
+/* Says in the log that a host has refused a recipient for now, and that another is asked at once. */
+void job_tell_elsewhere(const job *jb, size_t index, const mail_outcome *outcome,
+                        const job_site *site);
+
 /* Waits for an operator. */
 void job_hold_all(job *jb, const mail_reply *reply);
 

@@ -28,7 +28,7 @@ static job_site site_of(const session *ss)
 static void end_opening(session *ss)
 {
     ss->is_opening = false;
-    ss->dest->opening--;
+    ss->dest->opening -= ss->is_second ? 0 : 1;
 }
 
 /* What was agreed on, once, for the log. */
@@ -60,11 +60,48 @@ static void on_ready(mail_smtp_connection *conn, void *arg)
     }
     ss->is_ready = true;
     ss->idle_since = now_of(ss);
+    if (ss->first != NULL) {
+        job *jb = ss->first;
+
+        ss->first = NULL;
+        session_send(ss, jb);
+    }
     /* A peer that gives no verdict but stays on the line would be asked for ever. */
-    if (ss->has_tried && !ss->is_useful) {
+    if (ss->is_ready && ss->has_tried && !ss->is_useful) {
         session_quit(ss);
     }
     destination_go(dest);
+}
+
+/* What is refused for good is no better elsewhere, and what may have been taken must not be sent again. */
+static bool is_all_deferred(const session *ss, const job *jb)
+{
+    for (size_t i = 0; i < job_count(jb); i++) {
+        mail_outcome outcome = mail_smtp_connection_outcome(ss->conn, i);
+
+        if (outcome.kind != MAIL_OUTCOME_TRANSIENT || outcome.is_local) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Asks the next host, where there is one, before the queue is told that this one has refused. */
+static bool hand_on(session *ss, job *jb, const job_site *site)
+{
+    const plan_entry *entry = is_all_deferred(ss, jb) ? destination_next(ss->dest, ss) : NULL;
+
+    if (entry == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < job_count(jb); i++) {
+        mail_outcome outcome = mail_smtp_connection_outcome(ss->conn, i);
+
+        job_tell_elsewhere(jb, i, &outcome, site);
+    }
+    ss->is_useful = true;
+    host_worked(ss->hst);
+    return destination_hand_on(ss->dest, entry, jb);
 }
 
 static void on_done(mail_smtp_connection *conn, void *arg)
@@ -77,6 +114,10 @@ static void on_done(mail_smtp_connection *conn, void *arg)
 
     ss->jb = NULL;
     ss->connecting = 0;
+    if (hand_on(ss, jb, &site)) {
+        destination_go(dest);
+        return;
+    }
     for (size_t i = 0; i < job_count(jb); i++) {
         mail_outcome outcome = mail_smtp_connection_outcome(conn, i);
 
@@ -88,7 +129,7 @@ static void on_done(mail_smtp_connection *conn, void *arg)
     if (ss->is_useful) {
         host_worked(ss->hst);
     }
-    if (accepted && dest->limit < dest->agent->opts.max_out_per_destination) {
+    if (accepted && !ss->is_second && dest->limit < dest->agent->opts.max_out_per_destination) {
         dest->limit++;
     }
     job_end(jb);
@@ -125,6 +166,25 @@ static bool gives_up_tls(session *ss, const mail_reply *why)
     return true;
 }
 
+/*
+ * What it was opened for goes to the next host, or back to the queue: the first host is then asked
+ * once more, and as this one rests by then, the queue is told what it says.
+ */
+static void pass_on(session *ss)
+{
+    job *jb = ss->first;
+    const plan_entry *entry;
+
+    if (jb == NULL) {
+        return;
+    }
+    ss->first = NULL;
+    entry = destination_next(ss->dest, ss);
+    if (entry == NULL || !destination_hand_on(ss->dest, entry, jb)) {
+        job_end(jb);
+    }
+}
+
 static void on_closed(mail_smtp_connection *conn, void *arg)
 {
     session *ss = arg;
@@ -143,6 +203,7 @@ static void on_closed(mail_smtp_connection *conn, void *arg)
         log_host(ss, MAIL_LOG_INFO, "host failed", &reply);
         destination_session_failed(dest, ss, &reply, is_local);
     }
+    pass_on(ss);
     session_destroy(ss);
     destination_go(dest);
 }
@@ -295,7 +356,7 @@ static int connect_to(session *ss)
     return mail_smtp_connection_open(&ss->conn, agent->loop, &ss->hst->at, &opts);
 }
 
-int session_open(destination *dest, const plan_entry *entry)
+int session_open(destination *dest, const plan_entry *entry, job *first)
 {
     mail_deliver *agent = dest->agent;
     session *ss = mem_alloc(agent->mem, sizeof(*ss));
@@ -315,10 +376,12 @@ int session_open(destination *dest, const plan_entry *entry)
         return code;
     }
     ss->is_opening = true;
+    ss->first = first;
+    ss->is_second = first != NULL;
     ss->hst->uses++;
     list_push_back(&dest->sessions, &ss->link);
     dest->session_count++;
-    dest->opening++;
+    dest->opening += ss->is_second ? 0 : 1;
     agent->sessions++;
     return MAIL_OK;
 }
@@ -384,6 +447,9 @@ void session_destroy(session *ss)
     mail_smtp_connection_destroy(ss->conn);
     if (ss->jb != NULL) {
         job_drop(ss->jb);
+    }
+    if (ss->first != NULL) {
+        job_drop(ss->first);
     }
     host_drop(&agent->hosts, ss->hst);
     list_remove(&ss->link);

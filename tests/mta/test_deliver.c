@@ -563,6 +563,170 @@ static void fails_over_to_the_next_host(void **state)
     }
 }
 
+/* Two smart hosts, the second of which is asked when the first has refused for now. */
+typedef struct pair {
+    post p;
+    remote first;
+    remote second;
+    char rule[2 * MAIL_IP_TEXT_SIZE + 4];
+} pair;
+
+static void pair_open(pair *two)
+{
+    char first[MAIL_IP_TEXT_SIZE];
+    char second[MAIL_IP_TEXT_SIZE];
+
+    post_open(&two->p, WORLD_POLL);
+    remote_open(&two->first, &two->p.k, false, NULL, NULL);
+    remote_open(&two->second, &two->p.k, false, NULL, NULL);
+    first[mail_endpoint_print(&two->first.at, first)] = '\0';
+    second[mail_endpoint_print(&two->second.at, second)] = '\0';
+    snprintf(two->rule, sizeof(two->rule), "*=%s,%s", first, second);
+}
+
+static void pair_close(pair *two)
+{
+    remote_close(&two->first);
+    remote_close(&two->second);
+    post_close(&two->p);
+}
+
+static const mail_reply is_full = {452, {4, 3, 1}, {"No room", 7}};
+static const mail_reply goes_down = {421, {4, 3, 2}, {"Going down", 10}};
+
+/* MX-006 */
+static void asks_the_next_host_what_one_refuses_for_now(void **state)
+{
+    static const struct {
+        const char *name;
+        const mail_reply *first;           /* to MAIL */
+        const mail_reply *second_greeting; /* NULL: 220 */
+        const mail_reply *second;
+        const char *to[2];
+        uint32_t max_out;
+        unsigned asked[2]; /* how often MAIL came to each */
+        size_t taken[2];   /* messages by each */
+        const char *says;  /* the last line of the log on a recipient that waits; NULL: none does */
+    } cases[] = {
+        {"a full one", &is_full, NULL, NULL, {"a@one.example"}, 20, {1, 1}, {0, 1}, NULL},
+        {"both are full",
+         &is_full,
+         NULL,
+         &is_full,
+         {"a@one.example"},
+         20,
+         {1, 1},
+         {0, 0},
+         "No room"},
+        {"at RCPT", NULL, NULL, NULL, {"temp@one.example"}, 20, {1, 1}, {0, 0}, "Come back"},
+        {"one is taken",
+         NULL,
+         NULL,
+         NULL,
+         {"a@one.example", "temp@one.example"},
+         20,
+         {1, 0},
+         {1, 0},
+         "Come back"},
+        {"one is refused",
+         NULL,
+         NULL,
+         NULL,
+         {"perm@one.example", "temp@one.example"},
+         20,
+         {1, 0},
+         {0, 0},
+         "Come back"},
+        {"the other is down",
+         &is_full,
+         &goes_down,
+         NULL,
+         {"a@one.example"},
+         20,
+         {2, 0},
+         {0, 0},
+         "No room"},
+        {"one at a time", &is_full, NULL, NULL, {"a@one.example"}, 1, {1, 0}, {0, 0}, "No room"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_deliver_options opts;
+        mail_recipient to[2];
+        size_t count = 0;
+        const char *line;
+        pair two;
+
+        mail_test_case(cases[i].name);
+        pair_open(&two);
+        two.first.to_mail = cases[i].first;
+        two.second.greeting = cases[i].second_greeting;
+        two.second.to_mail = cases[i].second;
+        opts = post_options(&two.p);
+        opts.backoff = opts.backoff_max = MAIL_HOUR;
+        opts.max_out_per_destination = cases[i].max_out;
+        post_start(&two.p, ROUTES("here.example=local", two.rule), &opts);
+        for (size_t j = 0; j < 2 && cases[i].to[j] != NULL; j++) {
+            to[j] = (mail_recipient){.address = mail_span_text(cases[i].to[j])};
+            count++;
+        }
+        post_send(&two.p, "me@here.example", to, count);
+        if (cases[i].says == NULL) {
+            world_until(&two.p.k.w, post_queued(&two.p) == 0);
+        } else {
+            world_until(&two.p.k.w, (line = strstr(two.p.k.log, " deferred queue_id=")) != NULL);
+            assert_non_null(strstr(line, cases[i].says));
+        }
+        assert_int_equal(two.first.asked, cases[i].asked[0]);
+        assert_int_equal(two.second.asked, cases[i].asked[1]);
+        assert_int_equal(two.first.count, cases[i].taken[0]);
+        assert_int_equal(two.second.count, cases[i].taken[1]);
+        pair_close(&two);
+    }
+}
+
+/* QR-005: and by few connections, which are for nothing else. */
+static void keeps_a_connection_for_what_one_host_refuses(void **state)
+{
+    pair two;
+
+    (void)state;
+    pair_open(&two);
+    two.first.to_mail = &is_full;
+    post_start(&two.p, ROUTES(two.rule), NULL);
+    for (size_t i = 1; i <= 5; i++) {
+        SEND(&two.p, "me@here.example", "a@one.example");
+        world_until(&two.p.k.w, post_queued(&two.p) == 0);
+        assert_int_equal(two.second.count, i);
+    }
+    two.first.to_mail = NULL;
+    SEND(&two.p, "me@here.example", "a@one.example");
+    world_until(&two.p.k.w, post_queued(&two.p) == 0);
+    assert_int_equal(two.first.count, 1);
+    /* The next message may come before a connection is ready again. */
+    assert_true(two.first.connections <= 2 && two.second.connections <= 2);
+    pair_close(&two);
+}
+
+static void keeps_what_waits_for_the_next_host_when_it_ends_at_once(void **state)
+{
+    pair two;
+
+    (void)state;
+    pair_open(&two);
+    two.first.to_mail = &is_full;
+    two.second.shy = 1;
+    post_start(&two.p, ROUTES(two.rule), NULL);
+    SEND(&two.p, "me@here.example", "a@one.example");
+    world_until(&two.p.k.w, two.second.shy_ticket.service != NULL);
+    mail_deliver_destroy(two.p.deliver);
+    assert_int_equal(post_queued(&two.p), 1);
+    post_start(&two.p, ROUTES(two.rule), NULL);
+    world_until(&two.p.k.w, post_queued(&two.p) == 0);
+    assert_int_equal(two.second.count, 1);
+    pair_close(&two);
+}
+
 /* Who is told why mail waits learns more from a host that spoke than from one that is off. */
 static void tells_what_the_host_said_that_could_be_reached(void **state)
 {
@@ -838,6 +1002,61 @@ static void survives_every_failed_allocation(void **state)
     }
 }
 
+/* Time passes while nothing is under way, and the first host refuses but once. */
+static bool pair_is_through(pair *two)
+{
+    mail_queue_stats stats;
+
+    if (two->first.asked > 0) {
+        two->first.to_mail = NULL;
+    }
+    mail_queue_stats_read(two->p.k.queue, &stats);
+    if (stats.leased == 0) {
+        two->p.k.later += 10 * MAIL_SECOND;
+        mail_deliver_wake(two->p.deliver);
+    }
+    return stats.messages == 0;
+}
+
+/* One copy comes, through whichever of them. */
+static void survives_every_failed_allocation_between_two_hosts(void **state)
+{
+    (void)state;
+    MAIL_TEST_WALK(walk)
+    {
+        mail_deliver_options opts;
+        mail_route_table *routes;
+        bool is_drained = false;
+        pair two;
+        int code;
+
+        pair_open(&two);
+        two.first.to_mail = &is_full;
+        routes = ROUTES("here.example=local", two.rule);
+        SEND(&two.p, "me@here.example", "a@one.example");
+        opts = post_options(&two.p);
+        opts.mem = &walk.mem;
+        code = mail_deliver_create(&two.p.deliver, two.p.k.w.loop, routes, &opts);
+        if (code == MAIL_OK) {
+            world_until(&two.p.k.w, pair_is_through(&two));
+            assert_int_equal(two.first.count + two.second.count, 1);
+            mail_deliver_drain(two.p.deliver, post_stopped, &is_drained);
+            world_until(&two.p.k.w, is_drained);
+            mail_deliver_destroy(two.p.deliver);
+        } else {
+            assert_int_equal(code, MAIL_ENOMEM);
+            mail_route_table_destroy(routes);
+        }
+        two.p.deliver = NULL;
+        mail_intake_close(two.p.intake);
+        two.p.k.w.loop->ops->unbell(two.p.bell);
+        mail_store_destroy(two.p.store);
+        remote_close(&two.first);
+        remote_close(&two.second);
+        kit_close(&two.p.k);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -860,6 +1079,9 @@ int main(void)
         cmocka_unit_test(goes_on_when_a_dead_host_comes_back),
         cmocka_unit_test(tries_a_resting_host_when_it_is_asked_to),
         cmocka_unit_test(fails_over_to_the_next_host),
+        cmocka_unit_test(asks_the_next_host_what_one_refuses_for_now),
+        cmocka_unit_test(keeps_a_connection_for_what_one_host_refuses),
+        cmocka_unit_test(keeps_what_waits_for_the_next_host_when_it_ends_at_once),
         cmocka_unit_test(tells_what_the_host_said_that_could_be_reached),
         cmocka_unit_test(hands_over_by_lmtp),
         cmocka_unit_test(delivers_into_mailboxes_with_the_fields_of_final_delivery),
@@ -870,6 +1092,7 @@ int main(void)
         cmocka_unit_test(keeps_what_is_under_way_when_it_ends_at_once),
         cmocka_unit_test(refuses_bad_options),
         cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(survives_every_failed_allocation_between_two_hosts),
     };
 
     return mail_test_run(tests);
