@@ -138,7 +138,8 @@ MAIL_API bool mail_tls_is_slow(const mail_tls *tls);
 
 /**
  * The wire has ended. MAIL_TLS_END only if the peer had said so before: a cut is
- * MAIL_TLS_FAILED, and what came before it must not count as whole.
+ * MAIL_TLS_FAILED, and what came before it must not count as whole. MAIL_TLS_NONE while plain bytes
+ * lie there: call again once they are dropped.
  */
 MAIL_API mail_tls_event mail_tls_eof(mail_tls *tls);
 

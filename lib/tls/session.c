@@ -408,8 +408,10 @@ mail_tls_event mail_tls_eof(mail_tls *tls)
     }
     tls->wire_ended = true;
     event = step(tls);
-    return event == MAIL_TLS_NONE && tls->plain.length == 0 ? fail(tls, "connection", "cut off")
-                                                            : event;
+    if (event == MAIL_TLS_NONE && tls->plain.length == 0) { /* a question is open, for nothing */
+        return fail(tls, "connection", "cut off");
+    }
+    return event;
 }
 
 void mail_tls_answer(mail_tls *tls, bool accept)

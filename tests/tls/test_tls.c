@@ -556,6 +556,55 @@ static void tells_an_end_from_a_cut(void **state)
     disconnect(w);
 }
 
+/* Hands on what the other end has written, up to the first event. */
+static mail_tls_event feed_once(wire *w, int end)
+{
+    mail_span out = mail_tls_out(w->ends[!end]);
+    char copy[1000];
+    size_t used;
+
+    assert_in_range(out.length, 1, sizeof(copy));
+    memcpy(copy, out.data, out.length);
+    mail_tls_sent(w->ends[!end], out.length);
+    return mail_tls_feed(w->ends[end], mail_span_of(copy, out.length), &used);
+}
+
+/* Nothing that came before a cut is whole, nor may be waited for. */
+static void knows_a_cut_wherever_it_comes(void **state)
+{
+    mail_tls_options server_opts = MAIL_TLS_OPTIONS_INIT;
+    mail_tls_options opts = client_options(MAIL_TLS_VERIFY_ASK, "mx.b.example");
+    mail_tls_context *server = server_context(&certs.mx, NULL);
+    mail_tls *tls;
+    wire *w;
+
+    (void)state;
+    mail_test_case("in the handshake");
+    server_opts.server = true;
+    assert_int_equal(mail_tls_create(&tls, server, &server_opts), MAIL_OK);
+    assert_int_equal(mail_tls_eof(tls), MAIL_TLS_FAILED);
+    assert_int_equal(mail_tls_eof(tls), MAIL_TLS_FAILED);
+    mail_tls_destroy(tls);
+
+    mail_test_case("while a question is open");
+    w = connect_ends(client_context(NULL), &opts, mail_tls_context_ref(server), NULL, 0);
+    assert_true(w->asked);
+    assert_int_equal(mail_tls_eof(w->ends[CLIENT]), MAIL_TLS_FAILED);
+    assert_span_equal(mail_tls_failure(w->ends[CLIENT]), "connection: cut off");
+    disconnect(w);
+
+    mail_test_case("behind plain bytes");
+    opts.verification = MAIL_TLS_VERIFY_NONE;
+    w = connect_ends(client_context(NULL), &opts, server, NULL, 0);
+    assert_int_equal(mail_tls_write(w->ends[CLIENT], MAIL_SPAN("QUIT\r\n")), MAIL_OK);
+    assert_int_equal(feed_once(w, SERVER), MAIL_TLS_PLAIN);
+    assert_int_equal(mail_tls_eof(w->ends[SERVER]), MAIL_TLS_NONE);
+    assert_span_equal(mail_tls_plain(w->ends[SERVER]), "QUIT\r\n");
+    mail_tls_drop(w->ends[SERVER], 6);
+    assert_int_equal(mail_tls_eof(w->ends[SERVER]), MAIL_TLS_FAILED);
+    disconnect(w);
+}
+
 static void refuses_old_versions_and_other_protocols(void **state)
 {
     mail_tls_options opts = client_options(MAIL_TLS_VERIFY_NONE, "mx.b.example");
@@ -921,6 +970,7 @@ int main(void)
         cmocka_unit_test(verifies_who_is_resumed),
         cmocka_unit_test(goes_on_unverified_where_that_may_be),
         cmocka_unit_test(tells_an_end_from_a_cut),
+        cmocka_unit_test(knows_a_cut_wherever_it_comes),
         cmocka_unit_test(refuses_old_versions_and_other_protocols),
         cmocka_unit_test(holds_no_message_without_end),
         cmocka_unit_test(keeps_old_sessions_when_a_context_is_replaced),
