@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "queue/operate.h"
+#include "queue/replies.h"
 
 /* What an operator can do to one recipient; says whether that changed anything. */
 typedef bool change_fn(mail_queue *queue, queue_recipient *recipient, mail_time now);
@@ -81,14 +82,19 @@ typedef struct operation {
     int64_t changed;
 } operation;
 
-/* Changes those recipients of a message that are meant, and writes down how they stand. */
+/*
+ * Changes those recipients of a message that are meant, and writes down how they stand. Why they
+ * wait stays what was last said of them.
+ */
 static int change_message(queue_message *message, const mail_lane *lane, void *arg)
 {
     operation *op = arg;
     queue_record *note = queue_note_begin(op->queue, message, message->count);
     bool has_changed = false;
+    queue_replies replies;
 
-    if (note == NULL) {
+    if (note == NULL || queue_replies_load(&replies, op->queue, message) != MAIL_OK) {
+        queue_record_destroy(op->queue->mem, note);
         return MAIL_ENOMEM;
     }
     for (uint32_t i = 0; i < message->count; i++) {
@@ -96,10 +102,11 @@ static int change_message(queue_message *message, const mail_lane *lane, void *a
 
         if (recipient->lane != NULL && (lane == NULL || recipient->lane == lane) &&
             op->change(op->queue, recipient, op->now)) {
-            queue_note_add(op->queue, note, recipient, mail_span_of(NULL, 0));
+            queue_note_add(op->queue, note, recipient, queue_replies_of(&replies, i));
             has_changed = true;
         }
     }
+    queue_replies_deinit(&replies);
     op->changed += has_changed ? 1 : 0;
     queue_note_commit(op->queue, note, message);
     return MAIL_OK;
@@ -110,7 +117,10 @@ static int64_t operate(mail_queue *queue, const mail_queue_selector *which, chan
     operation op = {.queue = queue, .change = change, .now = queue_now(queue)};
     int code;
 
-    queue->round++;
+    if (which->page == NULL || which->page->after[0] == '\0') {
+        queue->round++;
+    }
+    queue->store->ops->flush(queue->store); /* what was just said of them is to be kept */
     code = queue_select(queue, which, change_message, &op);
     if (op.changed > 0 && queue->opts.on_due != NULL) { /* what was let go may be due at once */
         queue->opts.on_due(queue->opts.on_due_arg);

@@ -396,6 +396,29 @@ static void lists_when_a_lane_that_rests_is_wanted_again(void **state)
     kit_close(&k);
 }
 
+/* QR-017: who holds a message wants to know still why it waits. */
+static void keeps_what_was_last_said_of_what_it_changes(void **state)
+{
+    static const mail_reply later = {450, {4, 2, 1}, {"mailbox busy", 12}};
+    static operation *const verbs[] = {mail_queue_hold, mail_queue_unhold, mail_queue_flush};
+    mail_queue_selector all = {.all = true};
+    kit k;
+
+    (void)state;
+    kit_init(&k, NULL);
+    assert_int_equal(kit_open(&k, NULL), MAIL_OK);
+    assert_int_equal(kit_accept_text(&k, "a@x.example", "b@y.example", BODY), MAIL_OK);
+    assert_true(kit_deliver(&k, MAIL_QUEUE_RETRY, &later));
+    for (size_t i = 0; i < MAIL_COUNT(verbs); i++) {
+        listed seen = {0};
+
+        assert_int_equal(verbs[i](k.queue, &all), 1);
+        assert_int_equal(mail_queue_list(k.queue, &all, print_item, &seen), MAIL_OK);
+        assert_non_null(strstr(seen.text, " 1 [450 4.2.1 mailbox busy]"));
+    }
+    kit_close(&k);
+}
+
 /* A lane that was given back for ever: what it holds is held, and released as what is. */
 static void keeps_a_lane_that_is_never_wanted(void **state)
 {
@@ -519,6 +542,7 @@ int main(void)
         cmocka_unit_test(lists_a_message_for_a_crowd_in_few_reads),
         cmocka_unit_test(tries_at_once_what_is_released),
         cmocka_unit_test(lists_when_a_lane_that_rests_is_wanted_again),
+        cmocka_unit_test(keeps_what_was_last_said_of_what_it_changes),
         cmocka_unit_test(keeps_a_lane_that_is_never_wanted),
     };
 
