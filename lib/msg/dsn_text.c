@@ -76,9 +76,9 @@ static void put_next(text *tx, const mail_dsn *dsn, const mail_dsn_recipient *rc
 
     put_label(tx, "What next:");
     if (rcpt->action == MAIL_DSN_DELAYED && rcpt->retry_until != 0) {
-        text_puts(tx, "It will be tried until ");
+        text_puts(tx, "It will be tried again until\r\n" MARGIN);
         put_date(tx, rcpt->retry_until, dsn->zone);
-        text_puts(tx, "\r\n" MARGIN "again; you need do nothing.\r\n");
+        text_puts(tx, "; you need do nothing.\r\n");
         return;
     }
     if (rcpt->action == MAIL_DSN_FAILED && rcpt->has_expired) {
