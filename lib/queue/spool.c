@@ -176,8 +176,11 @@ static int open_folder(queue_log *log, const char *dir, mail_error *err)
 
     log->dir = ops->open_dir(log->files, FILE_CWD, dir);
     if (log->dir < 0) {
-        return mail_error_set(err, queue_code(log->dir), "cannot open the spool folder %s: %s", dir,
-                              mail_strerror(queue_code(log->dir)));
+        bool is_missing = log->dir == -ENOENT && made < 0 && made != -EEXIST;
+        int code = queue_code(is_missing ? made : log->dir);
+
+        return mail_error_set(err, code, "cannot open the spool folder %s: %s", dir,
+                              mail_strerror(code));
     }
     if (made == 0) {
         sync_parent(log, dir);
@@ -212,7 +215,6 @@ static int take_lock(queue_log *log, mail_error *err)
     return code < 0 ? mail_error_set(err, queue_code(code), "cannot lock the spool") : MAIL_OK;
 }
 
-/* A folder with anything else in it is somebody's: no spool is made there. */
 static int begin_spool(queue_log *log, mail_error *err)
 {
     int code;
@@ -222,25 +224,41 @@ static int begin_spool(queue_log *log, mail_error *err)
     }
     random_fill(log->queue->opts.random, log->spool_id, QUEUE_SPOOL_ID);
     code = write_identity(log);
-    return code != MAIL_OK ? mail_error_set(err, code, "cannot write to the spool") : MAIL_OK;
+    return code != MAIL_OK
+               ? mail_error_set(err, code, "cannot write to the spool: %s", mail_strerror(code))
+               : MAIL_OK;
+}
+
+/* A folder with anything else in it is somebody's: no spool is made there, nor would be. */
+static int make_identity(queue_log *log, mail_error *err)
+{
+    const mail_files_ops *ops = log->files->ops;
+
+    if (ops->list(log->files, log->dir, is_foreign, NULL) != 0) {
+        return mail_error_set(err, MAIL_EPERM, "the folder is not empty and no spool of ours");
+    }
+    if (!log->queue->opts.read_only) {
+        log->lock_fd = ops->open(log->files, log->dir, "spool", FILE_WRITE | FILE_CREATE);
+    }
+    return MAIL_OK;
 }
 
 static int open_identity(queue_log *log, mail_error *err)
 {
     const mail_files_ops *ops = log->files->ops;
     bool read_only = log->queue->opts.read_only;
-    int code;
+    int code = MAIL_OK;
 
     log->lock_fd = ops->open(log->files, log->dir, "spool", read_only ? FILE_READ : FILE_WRITE);
-    if (log->lock_fd == -ENOENT && !read_only) {
-        if (ops->list(log->files, log->dir, is_foreign, NULL) != 0) {
-            return mail_error_set(err, MAIL_EPERM, "the folder is not empty and no spool of ours");
-        }
-        log->lock_fd = ops->open(log->files, log->dir, "spool", FILE_WRITE | FILE_CREATE);
+    if (log->lock_fd == -ENOENT) {
+        code = make_identity(log, err);
     }
-    if (log->lock_fd < 0) {
+    if (code == MAIL_OK && log->lock_fd < 0) {
         code = queue_code(log->lock_fd);
-        return mail_error_set(err, code, "cannot open the spool: %s", mail_strerror(code));
+        mail_error_set(err, code, "cannot open the spool: %s", mail_strerror(code));
+    }
+    if (code != MAIL_OK) {
+        return code;
     }
     code = read_only ? MAIL_OK : take_lock(log, err);
     if (code == MAIL_OK) {

@@ -497,8 +497,12 @@ def says_what_is_wrong_with_its_spool():
     def no_plain_segment(spool):
         os.mkfifo(os.path.join(spool, "log", "f" * 16 + ".seg"))
 
+    def somebodys_folder(spool):
+        os.unlink(os.path.join(spool, "spool"))
+
     for spoil, code, says in ((other_version, 78, "newer version"), (damaged, 65, "is damaged"),
-                              (open_to_all, 77, "anybody may write"), (no_plain_segment, 77, "no plain file")):
+                              (open_to_all, 77, "anybody may write"), (no_plain_segment, 77, "no plain file"),
+                              (somebodys_folder, 77, "no spool of ours")):
         with relay(*ANY) as r:
             assert r.stop() == 0
             spoil(os.path.join(r.home, "spool"))

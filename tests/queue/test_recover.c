@@ -756,7 +756,9 @@ static void says_why_it_can_not_open(void **state)
         fault fault;
         int want;
     } cases[] = {
-        {"no room for the folder", {FAULT_MAKE_DIR, -ENOSPC, 99}, MAIL_ENOENT},
+        {"no room for the folder", {FAULT_MAKE_DIR, -ENOSPC, 99}, MAIL_ENOSPC},
+        {"no right to make the folder", {FAULT_MAKE_DIR, -EACCES, 99}, MAIL_EPERM},
+        {"no room in the first file", {FAULT_WRITE, -ENOSPC, 99}, MAIL_ENOSPC},
         {"no room for the first file", {FAULT_OPEN, -ENOSPC, 99}, MAIL_ENOSPC},
         {"nothing can be written", {FAULT_WRITE, -EIO, 99}, MAIL_EIO},
         {"nothing can be synced", {FAULT_SYNC, -EIO, 99}, MAIL_EIO},
@@ -775,6 +777,9 @@ static void says_why_it_can_not_open(void **state)
         fault_files_set(b.disk, fail_some, &f);
         assert_int_equal(mail_queue_open(&b.k.queue, "spool", &b.k.opts, &err), cases[i].want);
         assert_int_equal(err.code, cases[i].want);
+        if (cases[i].want != MAIL_EIO) { /* what somebody may mend, it names */
+            assert_non_null(strstr(err.text, mail_strerror(cases[i].want)));
+        }
         b.k.queue = NULL;
         tear_down(&b);
     }

@@ -140,6 +140,44 @@ static void opens_no_folder_of_another_user(void **state)
     tear_down(&b);
 }
 
+/* Only where nothing of a stranger's is, a spool is made; who only looks is told the same. */
+static void makes_a_spool_in_no_folder_of_others(void **state)
+{
+    static const struct {
+        const char *name; /* NULL: the folder is empty */
+        int want;
+    } cases[] = {
+        {NULL, MAIL_OK},
+        {"drop", MAIL_OK},
+        {"letters", MAIL_EPERM},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        char *dir = mail_test_make_dir();
+        mail_queue_options opts = MAIL_QUEUE_OPTIONS_INIT;
+        mail_error err = {0};
+        mail_queue *queue;
+        char path[160];
+
+        if (cases[i].name != NULL) {
+            snprintf(path, sizeof(path), "%s/%s", dir, cases[i].name);
+            assert_int_equal(mkdir(path, 0700), 0);
+        }
+        opts.read_only = true;
+        assert_int_equal(mail_queue_open(&queue, dir, &opts, &err),
+                         cases[i].want == MAIL_OK ? MAIL_ENOENT : cases[i].want);
+        opts.read_only = false;
+        assert_int_equal(mail_queue_open(&queue, dir, &opts, &err), cases[i].want);
+        if (cases[i].want == MAIL_OK) {
+            mail_queue_close(queue);
+        } else {
+            assert_string_equal(err.text, "the folder is not empty and no spool of ours");
+        }
+        mail_test_remove_dir(dir);
+    }
+}
+
 static void lead_to_victim(const bench *b, const char *path)
 {
     assert_int_equal(symlink(b->victim, path), 0);
@@ -282,6 +320,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opens_no_folder_that_others_may_write_to),
         cmocka_unit_test(opens_no_folder_of_another_user),
+        cmocka_unit_test(makes_a_spool_in_no_folder_of_others),
         cmocka_unit_test(follows_nothing_that_stands_in_the_place_of_a_part),
         cmocka_unit_test(sends_no_file_that_a_link_leads_to),
         cmocka_unit_test(makes_everything_private),
