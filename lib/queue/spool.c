@@ -143,11 +143,21 @@ static int check_owner(queue_log *log, mail_error *err)
     return MAIL_OK;
 }
 
-/* A stranger's entry. Mail may be dropped before the spool has ever had an owner. */
+/*
+ * A stranger's entry. Mail may be dropped before the spool has ever had an owner, and a disk of
+ * its own begins with lost+found.
+ */
 static int is_foreign(const char *name, void *arg)
 {
+    static const char *const ours[] = {"drop", "control", "lost+found"};
+
     (void)arg;
-    return strcmp(name, "drop") != 0 && strcmp(name, "control") != 0;
+    for (size_t i = 0; i < MAIL_COUNT(ours); i++) {
+        if (strcmp(name, ours[i]) == 0) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 /* The new folder's name must be as safe as what will be in it. */
