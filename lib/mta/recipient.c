@@ -88,16 +88,28 @@ static mail_reply add(mail_envelope *envelope, const mail_recipient *recipient)
     return code == MAIL_OK ? (mail_reply){0} : MAIL_REPLY(451, 4, 3, 0, "Out of memory");
 }
 
-/* What could only be returned later is refused now. */
-static mail_reply add_routed(const mail_receive *rcv, const mail_recipient *recipient,
-                             mail_envelope *envelope)
+/* Why mail to an address could only be returned later; code 0: it could be delivered. */
+static mail_reply refusal_of(const mail_receive *rcv, const mail_path *path)
 {
     const mail_nexthop *hop = NULL;
 
-    if (rcv->opts.route_of != NULL) {
-        hop = rcv->opts.route_of(mail_address_domain(recipient->address), rcv->opts.route_arg);
+    if (recipient_is_local(rcv, path) && !is_postmaster(path) && rcv->opts.has_user != NULL &&
+        !rcv->opts.has_user(path, rcv->opts.user_arg)) {
+        return MAIL_REPLY(550, 5, 1, 1, "No such user here");
     }
-    return hop != NULL && hop->kind == MAIL_NEXTHOP_ERROR ? hop->reply : add(envelope, recipient);
+    if (rcv->opts.route_of != NULL) {
+        hop = rcv->opts.route_of(mail_path_domain(path), rcv->opts.route_arg);
+    }
+    return hop != NULL && hop->kind == MAIL_NEXTHOP_ERROR ? hop->reply : (mail_reply){0};
+}
+
+/* What could only be returned later is refused now. */
+static mail_reply add_good(const mail_receive *rcv, const mail_path *path,
+                           const mail_recipient *recipient, mail_envelope *envelope)
+{
+    mail_reply reply = refusal_of(rcv, path);
+
+    return reply.code != 0 ? reply : add(envelope, recipient);
 }
 
 /* The ORCPT of an address as it was given; 0: it has none (RFC 3461, section 5.2.1). */
@@ -154,6 +166,23 @@ static mail_reply add_expanded(const mail_recipient *given, mail_envelope *envel
                : MAIL_REPLY(451, 4, 3, 0, "Out of memory");
 }
 
+/* Whether none of its targets is any good. */
+static bool leads_nowhere(const mail_receive *rcv, const mail_path *path, const mail_alias *alias)
+{
+    for (size_t i = 0; i < alias->count; i++) {
+        mail_path target;
+        mail_reply reply;
+
+        if (recipient_of_target(path, alias->targets[i], &target)) {
+            reply = refusal_of(rcv, &target);
+            if (!mail_reply_is_permanent(&reply)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /*
  * RFC 3461, section 5.2.7: an alias hands on what it was given; its targets are nobody's
  * business but ours (section 5.2.7.4). Of several the good ones get the message, and what the
@@ -167,6 +196,9 @@ static mail_reply add_targets(const mail_receive *rcv, const mail_path *path,
     mail_recipient shared = *given;
     mail_reply reply = {0};
 
+    if (alias->count > 1 && leads_nowhere(rcv, path, alias)) {
+        return MAIL_REPLY(550, 5, 1, 1, "No such user here");
+    }
     if (shared.orcpt.length == 0) {
         shared.orcpt = mail_span_of(orcpt, print_orcpt(mail_path_text(path), orcpt, sizeof(orcpt)));
     }
@@ -181,7 +213,8 @@ static mail_reply add_targets(const mail_receive *rcv, const mail_path *path,
             return MAIL_REPLY(550, 5, 1, 3, "This alias leads to a bad address");
         }
         shared.address = mail_path_text(&target);
-        reply = alias->count == 1 ? add_routed(rcv, &shared, envelope) : add(envelope, &shared);
+        reply =
+            alias->count == 1 ? add_good(rcv, &target, &shared, envelope) : add(envelope, &shared);
     }
     if (reply.code == 0 && alias->count > 1 && (given->notify & MAIL_NOTIFY_SUCCESS)) {
         reply = add_expanded(given, envelope);
@@ -207,14 +240,11 @@ static mail_reply add_local(const mail_receive *rcv, const mail_path *path,
 {
     const mail_alias *alias = rcv->aliases != NULL ? mail_aliases_find(rcv->aliases, path) : NULL;
 
-    if (alias != NULL) {
+    /* Whatever became of those who stand for him, there is a postmaster. */
+    if (alias != NULL && !(is_postmaster(path) && leads_nowhere(rcv, path, alias))) {
         return add_alias(rcv, path, alias, given, envelope);
     }
-    if (!is_postmaster(path) && rcv->opts.has_user != NULL &&
-        !rcv->opts.has_user(path, rcv->opts.user_arg)) {
-        return MAIL_REPLY(550, 5, 1, 1, "No such user here");
-    }
-    return add_routed(rcv, given, envelope);
+    return add_good(rcv, path, given, envelope);
 }
 
 mail_reply recipient_add(const mail_receive *rcv, const origin *from, const mail_path *path,
@@ -236,5 +266,5 @@ mail_reply recipient_add(const mail_receive *rcv, const origin *from, const mail
     if (!from->may_relay) {
         return MAIL_REPLY(550, 5, 7, 1, "Relaying denied");
     }
-    return add_routed(rcv, &recipient, envelope);
+    return add_good(rcv, &whole, &recipient, envelope);
 }

@@ -152,6 +152,9 @@ static void refuses_at_once_what_could_only_be_returned(void **state)
         {"no error", "x@elsewhere.example", "250"},
         {"alias", "moved@example.org", "551 5.1.6 Moved"},
         {"alias of several", "both@example.org", "250"},
+        {"alias of nobody", "ghost@example.org", "550 5.1.1"},
+        {"alias of several who are none", "ghosts@example.org", "550 5.1.1"},
+        {"alias of one who will come back", "soon@example.org", "450 4.2.1 On holiday"},
     };
     const mail_network loopback_only = {{.family = 4, .bytes = {127}}, 8};
     mail_receive_options opts = strict_options();
@@ -164,7 +167,8 @@ static void refuses_at_once_what_could_only_be_returned(void **state)
     opts.route_of = route_of;
     kit_open(&k, WORLD_POLL);
     kit_receive(&k, &opts);
-    set_aliases(&k, "moved: x@gone.example\nboth: anna, x@gone.example\n");
+    set_aliases(&k, "moved: x@gone.example\nboth: anna, x@gone.example\nghost: nobody\n"
+                    "ghosts: nobody, x@gone.example\nsoon: x@later.example\n");
     fd = greet(&k);
     kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
     for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
@@ -175,6 +179,44 @@ static void refuses_at_once_what_could_only_be_returned(void **state)
         kit_asks(&k, fd, line, cases[i].reply);
     }
     close_desk(&k, fd);
+}
+
+/* RFC 5321, section 4.5.1: whoever stands for him. */
+static void always_has_a_postmaster(void **state)
+{
+    static const struct {
+        const char *aliases;
+        const char *gets; /* who has the message then */
+    } cases[] = {
+        {"postmaster: nobody\n", "postmaster@example.org"},
+        {"postmaster: x@gone.example\n", "postmaster@example.org"},
+        {"postmaster: nobody, x@gone.example\n", "postmaster@example.org"},
+        {"postmaster: anna\n", "anna@example.org"},
+        {"postmaster: anna, nobody\n", "anna@example.org nobody@example.org"},
+        {"postmaster: x@elsewhere.example\n", "x@elsewhere.example"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_receive_options opts = strict_options();
+        char want[200];
+        kit k;
+        int fd;
+
+        mail_test_case(cases[i].aliases);
+        opts.route_of = route_of;
+        kit_open(&k, WORLD_POLL);
+        kit_receive(&k, &opts);
+        set_aliases(&k, cases[i].aliases);
+        fd = greet(&k);
+        kit_asks(&k, fd, "MAIL FROM:<a@client.example>\r\n", "250");
+        kit_asks(&k, fd, "RCPT TO:<PostMaster>\r\n", "250");
+        kit_asks(&k, fd, "DATA\r\n", "354");
+        kit_asks(&k, fd, ".\r\n", "250 2.0.0");
+        snprintf(want, sizeof(want), "<a@client.example> %s\n", cases[i].gets);
+        assert_int_equal(strcasecmp(kit_list(&k).text, want), 0);
+        close_desk(&k, fd);
+    }
 }
 
 static void puts_a_message_with_its_trace_into_the_queue(void **state)
@@ -336,7 +378,7 @@ static void hands_on_through_an_alias_what_its_sender_asked_for(void **state)
         mail_test_case(cases[i].name);
         kit_open(&k, WORLD_POLL);
         kit_receive(&k, &opts);
-        set_aliases(&k, "team: anna, bob, carl\none: bob\n\xc3\xa4: bob\n");
+        set_aliases(&k, "team: anna, bob, carl\none: anna\n\xc3\xa4: anna\n");
         fd = greet(&k);
         kit_asks(&k, fd, "MAIL FROM:<a@client.example> SMTPUTF8\r\n", "250");
         snprintf(line, sizeof(line), "RCPT TO:%s\r\n", cases[i].to);
@@ -344,7 +386,7 @@ static void hands_on_through_an_alias_what_its_sender_asked_for(void **state)
         kit_asks(&k, fd, "DATA\r\n", "354");
         kit_asks(&k, fd, ".\r\n", "250 2.0.0");
         text = kit_read(&k, kit_list(&k).id);
-        assert_null(strstr(text, "for <bob"));
+        assert_null(strstr(text, "for <anna"));
         free(text);
         lane = mail_queue_take_lane(k.queue);
         assert_non_null(lane);
@@ -809,6 +851,7 @@ int main(void)
         cmocka_unit_test(judges_recipients),
         cmocka_unit_test(lets_only_those_relay_that_may),
         cmocka_unit_test(refuses_at_once_what_could_only_be_returned),
+        cmocka_unit_test(always_has_a_postmaster),
         cmocka_unit_test(puts_a_message_with_its_trace_into_the_queue),
         cmocka_unit_test(names_no_recipient_of_several_in_the_trace),
         cmocka_unit_test(replaces_aliases_by_what_they_stand_for),
