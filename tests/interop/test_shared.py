@@ -119,7 +119,7 @@ class Shared(World):
                      f"[(os.mkdir({drop!r} + '/0%d.mail.bad' % n), open({drop!r} + '/0%d.mail' % n, 'w')) "
                      "for n in range(100)]"):
             self.assertEqual(self.attempt(BOB, GROUP, code), "", code)
-        wait_for(lambda: "too large to be taken from drop file=0.mail" in relay.log() and
+        wait_for(lambda: "refused file=0.mail" in relay.log() and
                  "neither taken from drop nor set aside" in relay.log(), "the log")
         for count in range(1, 4):
             self.send(ALICE)
