@@ -34,6 +34,7 @@ static const char usage[] =
     "  retry SELECTION     try again now\n"
     "  hold SELECTION      don't try until released\n"
     "  release SELECTION   undo hold\n"
+    "  expire SELECTION    try once more, and return to the sender what fails\n"
     "  remove SELECTION    delete, without a report to anybody\n"
     "  check               read everything and compare checksums\n"
     "  stats               print the queue's numbers\n"
@@ -146,6 +147,7 @@ static int run_change(settings *set, const char *command)
         [MAIL_OPERATOR_HOLD] = {"hold", "held"},
         [MAIL_OPERATOR_RELEASE] = {"release", "released"},
         [MAIL_OPERATOR_RETRY] = {"retry", "to be tried now"},
+        [MAIL_OPERATOR_EXPIRE] = {"expire", "to be tried for the last time"},
         [MAIL_OPERATOR_REMOVE] = {"remove", "removed"},
     };
     mail_error err = {0};
@@ -245,8 +247,9 @@ static const struct command {
     {"list", run_list, ANY_SELECTION},    {"show", run_list, IDS},
     {"mailq", run_mailq, NOTHING},        {"body", run_body, ONE_ID},
     {"retry", run_change, A_SELECTION},   {"hold", run_change, A_SELECTION},
-    {"release", run_change, A_SELECTION}, {"remove", run_change, A_SELECTION},
-    {"check", run_check, NOTHING},        {"stats", run_stats, NOTHING},
+    {"release", run_change, A_SELECTION}, {"expire", run_change, A_SELECTION},
+    {"remove", run_change, A_SELECTION},  {"check", run_check, NOTHING},
+    {"stats", run_stats, NOTHING},
 };
 
 static int complain(const char *what, const char *why)

@@ -19,7 +19,7 @@ extern "C" {
  * A request is one line, at most 4096 octets, that ends with LF; any number may follow each other:
  *
  *     list WHICH      stats            body id ID
- *     hold WHICH      release WHICH    retry WHICH    remove WHICH
+ *     hold WHICH      release WHICH    retry WHICH    expire WHICH    remove WHICH
  *
  * WHICH is `all`, or of these words, in this order, what is needed: `id ID` up to a hundred times,
  * `domain DOMAIN`, `sender ADDRESS` (to the end of the line; `<>`: the null reverse-path). What

@@ -47,6 +47,7 @@ typedef enum mail_operator_action {
     MAIL_OPERATOR_HOLD,
     MAIL_OPERATOR_RELEASE, /* what was held */
     MAIL_OPERATOR_RETRY,   /* due now */
+    MAIL_OPERATOR_EXPIRE,  /* due now, for the last time; not what was dropped */
     MAIL_OPERATOR_REMOVE   /* without a report to anybody */
 } mail_operator_action;
 

@@ -178,8 +178,11 @@ MAIL_API const mail_smtp_content *mail_lease_content(const mail_lease *lease);
 MAIL_API mail_wall mail_lease_arrival(const mail_lease *lease);
 /** How often recipient `index` was tried before. */
 MAIL_API unsigned mail_lease_attempts(const mail_lease *lease, size_t index);
-/** Whether the message is so old that what cannot be delivered now must be given up. */
-MAIL_API bool mail_lease_expires(const mail_lease *lease);
+/**
+ * Whether recipient `index` must be given up if it cannot be delivered now: the message is too old,
+ * or an operator wants no further try.
+ */
+MAIL_API bool mail_lease_expires(const mail_lease *lease, size_t index);
 /** Whether a notice of delay is due for recipient `index`: old enough, none sent yet. */
 MAIL_API bool mail_lease_warns(const mail_lease *lease, size_t index);
 
@@ -229,10 +232,11 @@ MAIL_API void mail_lease_end(mail_lease *lease);
  * in between the calls does no harm. Ids that are given one by one are all one part.
  */
 typedef struct mail_queue_page {
-    size_t limit;                   /* messages to look at, at most; required */
-    char after[MAIL_QUEUE_ID_SIZE]; /* set by the call: the last one looked at that is still there */
-    uint64_t number;                /* private: where the last one looked at stood */
-    bool is_last;                   /* set by the call: nothing is behind it */
+    size_t limit; /* messages to look at, at most; required */
+    char
+        after[MAIL_QUEUE_ID_SIZE]; /* set by the call: the last one looked at that is still there */
+    uint64_t number;               /* private: where the last one looked at stood */
+    bool is_last;                  /* set by the call: nothing is behind it */
 } mail_queue_page;
 
 /** Messages an operator means. All zero: none. */
@@ -253,7 +257,9 @@ MAIL_API int64_t mail_queue_hold(mail_queue *queue, const mail_queue_selector *w
 MAIL_API int64_t mail_queue_unhold(mail_queue *queue, const mail_queue_selector *which);
 /** Due now, whatever the schedule and the back-off of its lanes say. */
 MAIL_API int64_t mail_queue_flush(mail_queue *queue, const mail_queue_selector *which);
-/** How often that was asked for: who leaves hosts alone for a while forgets it then. */
+/** The same, and it is the last try: who cannot be reached by it is to be given up, and reported. */
+MAIL_API int64_t mail_queue_expire(mail_queue *queue, const mail_queue_selector *which);
+/** How often either was asked for: who leaves hosts alone for a while forgets it then. */
 MAIL_API uint32_t mail_queue_flushes(const mail_queue *queue);
 /** Without a report to anybody. */
 MAIL_API int64_t mail_queue_remove(mail_queue *queue, const mail_queue_selector *which);

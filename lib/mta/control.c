@@ -144,6 +144,8 @@ static int64_t change_part(visitor *vs)
         return mail_queue_unhold(queue, &vs->request.which);
     case CONTROL_RETRY:
         return mail_queue_flush(queue, &vs->request.which);
+    case CONTROL_EXPIRE:
+        return mail_queue_expire(queue, &vs->request.which);
     case CONTROL_REMOVE:
         return mail_queue_remove(queue, &vs->request.which);
     case CONTROL_LIST:
@@ -229,6 +231,7 @@ static void serve(visitor *vs)
     case CONTROL_HOLD:
     case CONTROL_RELEASE:
     case CONTROL_RETRY:
+    case CONTROL_EXPIRE:
     case CONTROL_REMOVE:
         serve_change(vs);
         return;

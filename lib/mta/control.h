@@ -17,6 +17,7 @@ typedef enum control_verb {
     CONTROL_HOLD,
     CONTROL_RELEASE,
     CONTROL_RETRY,
+    CONTROL_EXPIRE,
     CONTROL_REMOVE
 } control_verb;
 

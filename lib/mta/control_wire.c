@@ -23,7 +23,7 @@ static const struct verb {
     [CONTROL_LIST] = {"list", SELECTION},       [CONTROL_STATS] = {"stats", NOTHING},
     [CONTROL_BODY] = {"body", ONE_ID},          [CONTROL_HOLD] = {"hold", SELECTION},
     [CONTROL_RELEASE] = {"release", SELECTION}, [CONTROL_RETRY] = {"retry", SELECTION},
-    [CONTROL_REMOVE] = {"remove", SELECTION},
+    [CONTROL_EXPIRE] = {"expire", SELECTION},   [CONTROL_REMOVE] = {"remove", SELECTION},
 };
 
 const char *control_verb_name(control_verb verb)

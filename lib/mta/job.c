@@ -287,7 +287,7 @@ static void tell_observer(const job *jb, size_t index, const mail_outcome *outco
         .recipient = mail_envelope_recipient(mail_lease_envelope(jb->lease), index).address,
         .kind = outcome->kind,
         .is_final = outcome->kind == MAIL_OUTCOME_ACCEPTED ||
-                    outcome->kind == MAIL_OUTCOME_PERMANENT || mail_lease_expires(jb->lease),
+                    outcome->kind == MAIL_OUTCOME_PERMANENT || mail_lease_expires(jb->lease, index),
         .reply = outcome->reply,
         .host = site->where,
     };
@@ -311,7 +311,7 @@ void job_tell(job *jb, size_t index, const mail_outcome *outcome, const job_site
         return;
     case MAIL_OUTCOME_TRANSIENT:
     case MAIL_OUTCOME_AMBIGUOUS:
-        if (mail_lease_expires(jb->lease)) {
+        if (mail_lease_expires(jb->lease, index)) {
             tell_failed(jb, index, outcome, site);
         } else {
             tell_deferred(jb, index, outcome, site);

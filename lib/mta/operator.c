@@ -243,6 +243,8 @@ static int64_t change_here(mail_operator *op, mail_operator_action action,
         return mail_queue_unhold(op->queue, which);
     case MAIL_OPERATOR_RETRY:
         return mail_queue_flush(op->queue, which);
+    case MAIL_OPERATOR_EXPIRE:
+        return mail_queue_expire(op->queue, which);
     case MAIL_OPERATOR_REMOVE:
         return mail_queue_remove(op->queue, which);
     }
@@ -253,9 +255,8 @@ int64_t mail_operator_change(mail_operator *op, mail_operator_action action,
                              const mail_queue_selector *which, mail_error *err)
 {
     static const control_verb verbs[] = {
-        [MAIL_OPERATOR_HOLD] = CONTROL_HOLD,
-        [MAIL_OPERATOR_RELEASE] = CONTROL_RELEASE,
-        [MAIL_OPERATOR_RETRY] = CONTROL_RETRY,
+        [MAIL_OPERATOR_HOLD] = CONTROL_HOLD,     [MAIL_OPERATOR_RELEASE] = CONTROL_RELEASE,
+        [MAIL_OPERATOR_RETRY] = CONTROL_RETRY,   [MAIL_OPERATOR_EXPIRE] = CONTROL_EXPIRE,
         [MAIL_OPERATOR_REMOVE] = CONTROL_REMOVE,
     };
 

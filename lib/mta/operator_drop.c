@@ -360,6 +360,8 @@ static int change_file(const changing *ch, const dropped *file)
         return file->is_held ? rename_to(ch->dir, file, DROP_SUFFIX) : MAIL_EAGAIN;
     case MAIL_OPERATOR_RETRY: /* due it is; whoever looks after the spool is told below */
         return file->is_held ? MAIL_EAGAIN : MAIL_OK;
+    case MAIL_OPERATOR_EXPIRE: /* it has not been tried yet */
+        return MAIL_EAGAIN;
     case MAIL_OPERATOR_REMOVE:
         return drop_is_there(&file_system, ch->dir, file->name)
                    ? drop_remove(&file_system, ch->dir, file->name)

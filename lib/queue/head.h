@@ -49,10 +49,11 @@ bool queue_head_next(queue_head *head, mail_recipient *out);
 
 /* How one recipient of a message stands, as an outcome record has it. */
 enum {
-    QUEUE_DONE = 1,   /* never again */
-    QUEUE_HELD = 2,   /* until an operator says so */
-    QUEUE_WARNED = 4, /* the notice of delay has been sent */
-    QUEUE_KEPT = 7    /* those that are written down */
+    QUEUE_DONE = 1,    /* never again */
+    QUEUE_HELD = 2,    /* until an operator says so */
+    QUEUE_WARNED = 4,  /* the notice of delay has been sent */
+    QUEUE_EXPIRED = 8, /* an operator wants no further try than the next */
+    QUEUE_KEPT = 15    /* those that are written down */
 };
 
 typedef struct queue_outcome {

@@ -235,10 +235,15 @@ int mail_lane_lease(mail_lane *lane, mail_lease **out)
     return lease_for(out, LIST_OWNER(first, queue_recipient, due), is_due_in, now);
 }
 
+static bool is_too_old(const mail_lease *lease)
+{
+    return queue_is_older(lease->queue, lease->message, lease->queue->opts.give_up, lease->now);
+}
+
 static bool is_overdue_in(const mail_lease *lease, const queue_recipient *recipient, void *arg)
 {
     return recipient->lane == arg && due_is_in(&recipient->due) &&
-           (mail_lease_expires(lease) || (recipient->flags & QUEUE_WARNED) == 0);
+           (is_too_old(lease) || (recipient->flags & QUEUE_WARNED) == 0);
 }
 
 /* The oldest that waits and has got too old. */
@@ -364,9 +369,10 @@ unsigned mail_lease_attempts(const mail_lease *lease, size_t index)
     return lease->rows[index].recipient->attempts;
 }
 
-bool mail_lease_expires(const mail_lease *lease)
+bool mail_lease_expires(const mail_lease *lease, size_t index)
 {
-    return queue_is_older(lease->queue, lease->message, lease->queue->opts.give_up, lease->now);
+    assert(index < lease->count);
+    return (lease->rows[index].recipient->flags & QUEUE_EXPIRED) != 0 || is_too_old(lease);
 }
 
 bool mail_lease_warns(const mail_lease *lease, size_t index)

@@ -59,6 +59,23 @@ static bool flush(mail_queue *queue, queue_recipient *recipient, mail_time now)
     return true;
 }
 
+/* One more try, now, which may be under way; it ends what is not delivered by it. */
+static bool expire(mail_queue *queue, queue_recipient *recipient, mail_time now)
+{
+    mail_time due = recipient->due.key;
+
+    if (recipient->flags & QUEUE_EXPIRED) {
+        return false;
+    }
+    recipient->flags |= QUEUE_EXPIRED;
+    queue_set_held(queue, recipient, false);
+    if ((recipient->flags & QUEUE_LEASED) == 0) {
+        (void)is_wanted_again(queue, recipient->lane, now);
+        queue_lane_wait(recipient, due > now ? now : due);
+    }
+    return true;
+}
+
 static bool remove_one(mail_queue *queue, queue_recipient *recipient, mail_time now)
 {
     (void)now;
@@ -142,6 +159,12 @@ int64_t mail_queue_flush(mail_queue *queue, const mail_queue_selector *which)
 {
     queue->flushes++;
     return operate(queue, which, flush);
+}
+
+int64_t mail_queue_expire(mail_queue *queue, const mail_queue_selector *which)
+{
+    queue->flushes++;
+    return operate(queue, which, expire);
 }
 
 uint32_t mail_queue_flushes(const mail_queue *queue)

@@ -37,6 +37,8 @@ class Operator(World):
         wait_for(lambda: self.tried(1), "a first try")
         self.assertEqual(self.ask("retry", "--all"), [{"action": "retry", "messages": 2}])
         wait_for(lambda: self.tried(2), "a second try")
+        self.assertEqual(self.ask("expire", "--domain", "c.example")[0]["messages"], 1)
+        wait_for(lambda: [m["sender"] for m in self.ask("list")] == ["a@a.example", ""], "a report instead of it")
         self.assertEqual(self.ask("hold", "--domain", "b.example")[0]["messages"], 1)
         wait_for(lambda: [m["queue_name"] for m in self.ask("list")] == ["hold", "deferred"], "the end of the try")
         self.assertEqual(self.ask("remove", "--all")[0]["messages"], 2)

@@ -506,6 +506,35 @@ static void tries_a_resting_host_when_it_is_asked_to(void **state)
     post_close_with(&p, &r);
 }
 
+/* QR-017: by an operator, however dead and resting the host is. */
+static void returns_what_is_expired_when_it_fails_once_more(void **state)
+{
+    mail_queue_selector all = {.all = true};
+    mail_endpoint dead = loopback;
+    char at[MAIL_IP_TEXT_SIZE];
+    mail_deliver_options opts;
+    char rule[100];
+    post p;
+    int held_port;
+
+    (void)state;
+    post_open(&p, WORLD_POLL);
+    held_port = mail_test_dead_port(&dead.port);
+    at[mail_endpoint_print(&dead, at)] = '\0';
+    snprintf(rule, sizeof(rule), "*=%s", at);
+    opts = post_options(&p);
+    opts.backoff = opts.backoff_max = MAIL_HOUR;
+    post_start(&p, ROUTES("here.example=local", rule), &opts);
+    SEND(&p, "me@here.example", "a@one.example");
+    world_until(&p.k.w, strstr(p.k.log, " deferred ") != NULL);
+    world_idle(&p.k.w);
+    assert_int_equal(mail_queue_expire(p.k.queue, &all), 1);
+    world_until(&p.k.w, post_queued(&p) == 0);
+    post_assert_mailbox(&p, "/mail/here.example/me", 1, "Action: failed");
+    close(held_port);
+    post_close(&p);
+}
+
 static void fails_over_to_the_next_host(void **state)
 {
     static const mail_reply refusal = {554, {5, 3, 2}, {"No mail here", 12}};
@@ -1078,6 +1107,7 @@ int main(void)
         cmocka_unit_test(lets_a_crowd_for_one_host_delay_nothing_for_another),
         cmocka_unit_test(goes_on_when_a_dead_host_comes_back),
         cmocka_unit_test(tries_a_resting_host_when_it_is_asked_to),
+        cmocka_unit_test(returns_what_is_expired_when_it_fails_once_more),
         cmocka_unit_test(fails_over_to_the_next_host),
         cmocka_unit_test(asks_the_next_host_what_one_refuses_for_now),
         cmocka_unit_test(keeps_a_connection_for_what_one_host_refuses),

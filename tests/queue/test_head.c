@@ -87,7 +87,7 @@ static void refuses_a_head_cut_anywhere(void **state)
 static void keeps_outcomes(void **state)
 {
     queue_outcome first = {
-        .index = 3, .flags = QUEUE_HELD | QUEUE_WARNED, .attempts = 9, .due = 1234};
+        .index = 3, .flags = QUEUE_HELD | QUEUE_WARNED | QUEUE_EXPIRED, .attempts = 9, .due = 1234};
     queue_outcome second = {.index = 4, .flags = QUEUE_DONE, .reply = MAIL_SPAN("250 Ok")};
     queue_outcome back;
     char data[128];
@@ -100,7 +100,7 @@ static void keeps_outcomes(void **state)
     from = wire_reader_of(mail_span_of(data, (size_t)(to.at - data)));
     assert_true(queue_outcome_next(&from, &back));
     assert_int_equal(back.index, 3);
-    assert_int_equal(back.flags, QUEUE_HELD | QUEUE_WARNED);
+    assert_int_equal(back.flags, QUEUE_HELD | QUEUE_WARNED | QUEUE_EXPIRED);
     assert_int_equal(back.attempts, 9);
     assert_int_equal(back.due, 1234);
     assert_int_equal(back.reply.length, 0);

@@ -396,6 +396,66 @@ static void lists_when_a_lane_that_rests_is_wanted_again(void **state)
     kit_close(&k);
 }
 
+/* QR-017: held or not, and only those that are meant. */
+static void gives_up_with_the_next_try_what_is_expired(void **state)
+{
+    mail_queue_selector one = {.domain = MAIL_SPAN("one.example")};
+    mail_lease *lease;
+    mail_lane *lane;
+    bench b;
+
+    (void)state;
+    set_up(&b);
+    while (kit_deliver(&b.k, MAIL_QUEUE_RETRY, NULL)) {
+    }
+    assert_int_equal(mail_queue_hold(b.k.queue, &one), 2);
+    assert_int_equal(mail_queue_expire(b.k.queue, &one), 2);
+    assert_int_equal(mail_queue_expire(b.k.queue, &one), 0);
+    assert_int_equal(mail_queue_flushes(b.k.queue), 2);
+    for (int i = 0; i < 2; i++) {
+        lease = kit_lease(&b.k, &lane);
+        assert_non_null(lease);
+        assert_span_equal(mail_lane_domain(lane), "one.example");
+        assert_true(mail_lease_expires(lease, 0));
+        /* Not tried after all: that does not count. */
+        mail_lease_report(lease, 0, i == 0 ? MAIL_QUEUE_DONE : MAIL_QUEUE_AGAIN, NULL, false);
+        mail_lease_end(lease);
+        mail_lane_give_back(lane, INT64_MIN);
+    }
+    kit_later(&b.k, MAIL_HOUR);
+    for (int i = 0; i < 3; i++) {
+        lease = kit_lease(&b.k, &lane);
+        assert_non_null(lease);
+        assert_int_equal(mail_lease_expires(lease, 0),
+                         mail_span_equal(mail_lane_domain(lane), MAIL_SPAN("one.example")));
+        mail_lease_report(lease, 0, MAIL_QUEUE_DONE, NULL, false);
+        mail_lease_end(lease);
+        mail_lane_give_back(lane, INT64_MIN);
+    }
+    kit_close(&b.k);
+}
+
+static void expires_what_is_being_tried(void **state)
+{
+    mail_queue_selector all = {.all = true};
+    mail_lease *lease;
+    mail_lane *lane;
+    kit k;
+
+    (void)state;
+    kit_init(&k, NULL);
+    assert_int_equal(kit_open(&k, NULL), MAIL_OK);
+    assert_int_equal(kit_accept_text(&k, "a@x.example", "b@y.example", BODY), MAIL_OK);
+    lease = kit_lease(&k, &lane);
+    assert_non_null(lease);
+    assert_false(mail_lease_expires(lease, 0));
+    assert_int_equal(mail_queue_expire(k.queue, &all), 1);
+    assert_true(mail_lease_expires(lease, 0));
+    mail_lease_end(lease);
+    mail_lane_give_back(lane, INT64_MIN);
+    kit_close(&k);
+}
+
 /* QR-017: who holds a message wants to know still why it waits. */
 static void keeps_what_was_last_said_of_what_it_changes(void **state)
 {
@@ -542,6 +602,8 @@ int main(void)
         cmocka_unit_test(lists_a_message_for_a_crowd_in_few_reads),
         cmocka_unit_test(tries_at_once_what_is_released),
         cmocka_unit_test(lists_when_a_lane_that_rests_is_wanted_again),
+        cmocka_unit_test(gives_up_with_the_next_try_what_is_expired),
+        cmocka_unit_test(expires_what_is_being_tried),
         cmocka_unit_test(keeps_what_was_last_said_of_what_it_changes),
         cmocka_unit_test(keeps_a_lane_that_is_never_wanted),
     };

@@ -116,7 +116,7 @@ static void tries_a_last_time_when_it_is_to_be_given_up(void **state)
     }
     assert_in_range(k.now - start, 6 * MAIL_HOUR, 6 * MAIL_HOUR + MAIL_SECOND);
     lease = kit_lease(&k, &lane);
-    assert_true(mail_lease_expires(lease));
+    assert_true(mail_lease_expires(lease, 0));
     mail_lease_report(lease, 0, MAIL_QUEUE_DONE, &later, false);
     mail_lease_end(lease);
     mail_lane_give_back(lane, INT64_MIN);
@@ -146,7 +146,7 @@ static void finds_what_is_overdue_behind_a_dead_host(void **state)
     for (int i = 0; i < 3; i++) {
         assert_int_equal(mail_lane_lease_overdue(lane, &lease), MAIL_OK);
         assert_true(mail_lease_warns(lease, 0));
-        assert_false(mail_lease_expires(lease));
+        assert_false(mail_lease_expires(lease, 0));
         mail_lease_report(lease, 0, MAIL_QUEUE_RETRY, &later, true);
         mail_lease_end(lease);
     }
@@ -156,7 +156,7 @@ static void finds_what_is_overdue_behind_a_dead_host(void **state)
     lane = mail_queue_take_lane(k.queue);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(mail_lane_lease_overdue(lane, &lease), MAIL_OK);
-        assert_true(mail_lease_expires(lease));
+        assert_true(mail_lease_expires(lease, 0));
         mail_lease_report(lease, 0, MAIL_QUEUE_DONE, &later, false);
         mail_lease_end(lease);
     }
@@ -207,7 +207,7 @@ static void gives_nothing_up_because_the_calendar_jumps(void **state)
         kit_later(&k, next + MAIL_SECOND);
         lease = kit_lease(&k, &lane);
         assert_non_null(lease);
-        assert_false(mail_lease_expires(lease));
+        assert_false(mail_lease_expires(lease, 0));
         mail_lease_report(lease, 0, MAIL_QUEUE_DONE, NULL, false);
         mail_lease_end(lease);
         mail_lane_give_back(lane, INT64_MIN);
@@ -262,7 +262,7 @@ static void counts_a_pause_as_age(void **state)
     kit_later(&k, 3 * MAIL_HOUR);
     assert_int_equal(kit_open(&k, "spool"), MAIL_OK);
     lease = kit_lease(&k, &lane);
-    assert_true(mail_lease_expires(lease));
+    assert_true(mail_lease_expires(lease, 0));
     mail_lease_end(lease);
     mail_lane_give_back(lane, INT64_MIN);
     kit_close(&k);

@@ -213,6 +213,8 @@ static void shows_and_changes_what_is_selected(void **state)
     assert_string_equal(k.text, "1 message released\n");
     assert_int_equal(run(&k, "--json retry --sender <>"), 0);
     assert_string_equal(k.text, "{\"action\":\"retry\",\"messages\":1}\n");
+    assert_int_equal(run(&k, "expire --sender <>"), 0);
+    assert_string_equal(k.text, "1 message to be tried for the last time\n");
     assert_int_equal(run(&k, "list"), 0);
     has(&k, "bob@example.net  tried 1, due now");
     assert_int_equal(run(&k, "check"), 0);
