@@ -12,6 +12,13 @@
 /* Jobs that one report gathers: each keeps its lease until the report is safe. */
 #define JOBS_MAX 100
 
+/*
+ * Reports that gather at a time, and those on their way: each has a lease and then a copy of the
+ * message in memory, for as long as others are slow, or the disk is.
+ */
+#define GATHERING_MAX 256
+#define REPORTS_MAX   256
+
 /* How long nothing is told that could as well be told later, once a report could not be queued. */
 #define FAILURE_PAUSE (30 * MAIL_SECOND)
 
@@ -22,6 +29,7 @@ struct bounce_desk {
     list reports;
     table gathering; /* those that still wait for jobs, by the message's id */
     size_t count;
+    bool was_full; /* and the agent waits for the end of some */
     mail_time stuck_until;
 };
 
@@ -104,6 +112,28 @@ bool bounce_desk_is_stuck(const bounce_desk *desk)
 void bounce_desk_stick(bounce_desk *desk)
 {
     desk->stuck_until = mail_loop_now(desk->agent->loop) + FAILURE_PAUSE;
+}
+
+static size_t on_their_way(const bounce_desk *desk)
+{
+    return desk->count - desk->gathering.count;
+}
+
+bool bounce_desk_is_full(bounce_desk *desk)
+{
+    bool is_full = on_their_way(desk) >= REPORTS_MAX && !desk->agent->is_draining;
+
+    desk->was_full |= is_full;
+    return is_full;
+}
+
+/* What was not begun for the sake of the reports can be begun now. */
+static void note_room(bounce_desk *desk)
+{
+    if (desk->was_full && on_their_way(desk) <= REPORTS_MAX / 2) {
+        desk->was_full = false;
+        deliver_call_soon(desk->agent);
+    }
 }
 
 static mail_lease *lease_of(const report *rp)
@@ -212,6 +242,7 @@ static void end(report *rp, int code)
         job_settle(LIST_OWNER(link, job, in_report), is_reported);
     }
     free_report(rp);
+    note_room(agent->bounces);
     deliver_note_end(agent);
 }
 
@@ -425,7 +456,7 @@ static bool is_worth_waiting(const report *rp)
     size_t gathered = rp->leased - mail_lease_held(first);
 
     return !rp->desk->agent->is_draining && rp->job_count < JOBS_MAX &&
-           mail_lease_others(first) > gathered;
+           rp->desk->gathering.count <= GATHERING_MAX && mail_lease_others(first) > gathered;
 }
 
 static uint64_t hash_of(const bounce_desk *desk, const char *id)

@@ -31,6 +31,12 @@ void bounce_desk_hurry(bounce_desk *desk);
 bool bounce_desk_is_stuck(const bounce_desk *desk);
 void bounce_desk_stick(bounce_desk *desk);
 
+/*
+ * Whether so many are under way that nothing more is to be begun that may have to be reported. When
+ * there are half as many the agent is called.
+ */
+bool bounce_desk_is_full(bounce_desk *desk);
+
 /* How many are under way. */
 size_t bounce_desk_count(const bounce_desk *desk);
 

@@ -142,7 +142,9 @@ static void settle_at_once(const mail_nexthop *hop, job *jb)
 
 static void go_instant(mail_deliver *agent)
 {
-    for (int n = 0; n < INSTANT_STEP && !list_is_empty(&agent->instant); n++) {
+    for (int n = 0; n < INSTANT_STEP && !list_is_empty(&agent->instant) &&
+                    !bounce_desk_is_full(agent->bounces);
+         n++) {
         lane_hold *hold = LIST_OWNER(list_pop_front(&agent->instant), lane_hold, link);
         const mail_nexthop *hop = route_of(agent->routes, mail_lane_domain(hold->lane));
         job *jb;
@@ -159,7 +161,7 @@ static void go_instant(mail_deliver *agent)
             lane_release(hold, lane_again_at(agent, code));
         }
     }
-    if (!list_is_empty(&agent->instant)) {
+    if (!list_is_empty(&agent->instant) && !bounce_desk_is_full(agent->bounces)) {
         deliver_call_soon(agent);
     }
 }
@@ -264,6 +266,7 @@ static void go(void *arg)
     feed_starving(agent);
     take_lanes(agent);
     go_instant(agent);
+    local_go(agent->local);
     deliver_arm(agent);
 }
 

@@ -190,6 +190,23 @@ static job *lease_next(destination *dest)
     return NULL;
 }
 
+/* To be called again once there is room for what it lacks. */
+static void starve(destination *dest)
+{
+    list_remove(&dest->starving);
+    list_push_back(&dest->agent->starving, &dest->starving);
+}
+
+/* What might have to be reported waits until others have been. */
+static bool awaits_reports(destination *dest)
+{
+    if (!bounce_desk_is_full(dest->agent->bounces)) {
+        return false;
+    }
+    starve(dest);
+    return true;
+}
+
 static job *take_stash(destination *dest)
 {
     job *jb = dest->stash;
@@ -225,8 +242,12 @@ static void sweep(destination *dest)
     };
 
     for (int n = 0; n < SWEEP_STEP; n++) {
-        job *jb = dest->stash != NULL ? take_stash(dest) : lease_next(dest);
+        job *jb;
 
+        if (dest->stash == NULL && awaits_reports(dest)) {
+            return;
+        }
+        jb = dest->stash != NULL ? take_stash(dest) : lease_next(dest);
         if (jb == NULL) {
             dest->is_failing = false;
             return;
@@ -348,8 +369,7 @@ static bool may_open(destination *dest)
         return false;
     }
     if (agent->sessions >= agent->opts.max_out) {
-        list_remove(&dest->starving);
-        list_push_back(&agent->starving, &dest->starving);
+        starve(dest);
         return false;
     }
     return true;
@@ -443,7 +463,7 @@ static void send_all(destination *dest)
     for (;;) {
         session *ss = idle_session(dest);
 
-        if (dest->stash == NULL) {
+        if (dest->stash == NULL && !awaits_reports(dest)) {
             dest->stash = lease_next(dest);
         }
         if (ss == NULL || dest->stash == NULL) {
@@ -479,7 +499,7 @@ static mail_time next_wake(destination *dest)
 {
     mail_time next = close_idle(dest);
 
-    if (dest->is_failing) {
+    if (dest->is_failing && !awaits_reports(dest)) {
         return now_of(dest);
     }
     if (dest->stash != NULL && dest->open_after > now_of(dest) && dest->open_after < next) {

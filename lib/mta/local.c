@@ -402,6 +402,7 @@ static bool goes_local(mail_span domain, void *arg)
 static bool may_begin(const local *lc, unsigned begun)
 {
     return lc->count < (size_t)lc->agent->opts.max_local * EACH_MAILBOX && lc->bytes < MOST_BYTES &&
+           !bounce_desk_is_full(lc->agent->bounces) &&
            (begun < AT_ONCE || !boxes_are_busy(lc->boxes)); /* else on_idle comes */
 }
 

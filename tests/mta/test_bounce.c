@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "mta/post.h"
 
+#include "mta/bounce.h"
+#include "mta/deliver.h"
 #include "queue/queue.h"
 
 /* Rules for two remote hosts, and what is here. */
@@ -407,6 +409,53 @@ static void may_be_destroyed_while_a_report_is_made_safe(void **state)
     post_close(&p);
 }
 
+/* Enough to fill the desk twice (REPORTS_MAX). */
+#define MANY 600
+
+/* Each report on its way has a message and its copy in memory. */
+static void begins_no_more_than_a_slow_disk_can_take_reports_of(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *address;
+    } cases[] = {
+        {"refused by a route", "a@gone.example"},
+        {"refused by a mailbox", "none@there.example"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        mail_queue_stats stats;
+        size_t most = 0;
+        post p;
+
+        mail_test_case(cases[i].name);
+        post_open(&p, WORLD_POLL);
+        for (int n = 0; n < MANY; n++) {
+            SEND(&p, "me@here.example", cases[i].address);
+        }
+        /* As if so much waited for the disk that no sink has room. */
+        atomic_fetch_add(&p.k.queue->waiting_bytes, (uint64_t)1 << 40);
+        post_start(&p, ROUTES("gone.example=error:550 5.1.6 Moved away", "*=local"), NULL);
+        world_until(&p.k.w, bounce_desk_count(p.deliver->bounces) >= 256);
+        for (int n = 0; n < 20; n++) {
+            world_idle(&p.k.w);
+            if (bounce_desk_count(p.deliver->bounces) > most) {
+                most = bounce_desk_count(p.deliver->bounces);
+            }
+        }
+        assert_int_equal(most, 256);
+        atomic_fetch_sub(&p.k.queue->waiting_bytes, (uint64_t)1 << 40);
+        SEND(&p, "me@here.example", cases[i].address); /* what it wakes finds that there is room */
+        do {
+            world_step(&p.k.w);
+            mail_queue_stats_read(p.k.queue, &stats);
+        } while (stats.messages > 0);
+        assert_int_equal(stats.accepted, 2 * (MANY + 1)); /* each with its report */
+        post_close(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +469,7 @@ int main(void)
         cmocka_unit_test(sends_no_receipt_whatever_a_message_asks_for),
         cmocka_unit_test(keeps_a_failed_recipient_until_the_queue_takes_its_report),
         cmocka_unit_test(may_be_destroyed_while_a_report_is_made_safe),
+        cmocka_unit_test(begins_no_more_than_a_slow_disk_can_take_reports_of),
     };
 
     return mail_test_run(tests);
