@@ -165,12 +165,22 @@ static int find_spool(char path[MAIL_SPOOL_PATH_SIZE], const sendmail_options *o
     return 0;
 }
 
+/* A call that may send: who wants it, where mail is kept, how it goes out. */
+typedef struct errand {
+    const sendmail_options *opts;
+    sendmail_caller who;
+    char spool[MAIL_SPOOL_PATH_SIZE];
+    sendmail_tls tls;
+    mail_operator
+        *owner; /* of the spool, who tells what becomes of the message; NULL: nobody does */
+} errand;
+
 /* Stores what was read so far and what is still to come. 0: it is on the disk. */
-static int drop(sendmail_message *message, const mail_envelope *envelope, const char *spool,
+static int drop(errand *er, sendmail_message *message, const mail_envelope *envelope,
                 char name[MAIL_DROP_NAME_SIZE], mail_error *err)
 {
     mail_sink *sink;
-    int begun = mail_drop_begin(&sink, spool, envelope, NULL, name, err);
+    int begun = mail_drop_begin(&sink, er->spool, envelope, NULL, name, err);
     int code;
 
     if (begun != MAIL_OK) {
@@ -181,6 +191,9 @@ static int drop(sendmail_message *message, const mail_envelope *envelope, const 
         mail_sink_abort(sink);
         return code;
     }
+    if (er->opts->wait && !er->opts->queue_only) {
+        (void)mail_operator_await(&er->owner, er->spool, name, NULL, NULL);
+    }
     begun = mail_sink_finish(sink, NULL, NULL);
     if (begun != MAIL_OK) {
         mail_error_set(err, begun, "cannot store the message: %s", mail_strerror(begun));
@@ -189,33 +202,26 @@ static int drop(sendmail_message *message, const mail_envelope *envelope, const 
 }
 
 /* Reads, completes and stores the message. 0: it is on the disk. */
-static int store(const sendmail_options *opts, const mail_submission *submission,
-                 mail_envelope *envelope, const char *spool, mail_error *err)
+static int store(errand *er, const mail_submission *submission, mail_envelope *envelope,
+                 mail_error *err)
 {
+    const sendmail_options *opts = er->opts;
     char name[MAIL_DROP_NAME_SIZE];
     sendmail_message message;
     int code = sendmail_message_begin(&message, opts, submission, envelope, err);
 
     if (code == 0) {
         sendmail_rights_take();
-        code = drop(&message, envelope, spool, name, err);
+        code = drop(er, &message, envelope, name, err);
         sendmail_rights_leave();
     }
     if (code == 0 && (opts->explain || opts->verbose)) {
-        fprintf(stderr, "sendmail: stored as %s/drop/%s for %zu recipient(s)\n", spool, name,
+        fprintf(stderr, "sendmail: stored as %s/drop/%s for %zu recipient(s)\n", er->spool, name,
                 mail_envelope_count(envelope));
     }
     sendmail_message_deinit(&message);
     return code;
 }
-
-/* A call that may send: who wants it, where mail is kept, how it goes out. */
-typedef struct errand {
-    const sendmail_options *opts;
-    sendmail_caller who;
-    char spool[MAIL_SPOOL_PATH_SIZE];
-    sendmail_tls tls;
-} errand;
 
 static errand errand_of(const sendmail_options *opts)
 {
@@ -238,8 +244,9 @@ static int deliver(errand *er, int code, bool is_wanted, mail_error *err)
 {
     sendmail_rights_drop();
     if (code == 0 && is_wanted) {
-        code = sendmail_deliver(er->spool, er->opts, er->who.hostname, &er->tls, err);
+        code = sendmail_deliver(er->spool, er->opts, er->who.hostname, &er->tls, er->owner, err);
     }
+    mail_operator_close(er->owner);
     sendmail_tls_deinit(&er->tls);
     return code;
 }
@@ -261,7 +268,7 @@ static int send_message(const sendmail_options *opts, mail_error *err)
     }
     if (code == 0) {
         submission.from = sender.length > 0 ? mail_path_text(&sender) : submission.from;
-        code = store(opts, &submission, &envelope, er.spool, err);
+        code = store(&er, &submission, &envelope, err);
     }
     mail_envelope_deinit(&envelope);
     return deliver(&er, code, !opts->queue_only, err);

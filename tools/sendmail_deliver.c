@@ -89,27 +89,38 @@ static bool is_older(const attempt *at, const char *id)
     return false;
 }
 
-static void on_delivery(const mail_delivery *delivery, void *arg)
+/* What became of one recipient; a refusal for good outweighs one for now. */
+static void note_outcome(const mail_delivery *delivery, void *arg)
 {
     attempt *at = arg;
     char reply[MAIL_REPLY_TEXT_SIZE];
     int code = exit_code_of(delivery);
 
-    if (!at->opts->flushes && is_older(at, delivery->queue_id)) {
-        return;
-    }
     at->outcomes++;
     mail_reply_print(&delivery->reply, reply, sizeof(reply));
     if (at->opts->verbose || at->opts->explain) {
-        fprintf(stderr, "sendmail: %.*s: %s: %s (%.*s)\n", (int)delivery->recipient.length,
-                delivery->recipient.data, mail_outcome_kind_name(delivery->kind), reply,
+        fprintf(stderr, "sendmail: %.*s: %s: %s", (int)delivery->recipient.length,
+                delivery->recipient.data, mail_outcome_kind_name(delivery->kind), reply);
+        fprintf(stderr, delivery->host.length > 0 ? " (%.*s)\n" : "%.*s\n",
                 (int)delivery->host.length, delivery->host.data);
     }
-    /* A refusal for good outweighs one for now. */
     if (code != EX_OK && (at->worst == EX_OK || at->worst == EX_TEMPFAIL)) {
         at->worst = code;
         snprintf(at->reply, sizeof(at->reply), "%.*s: %.200s", (int)delivery->recipient.length,
                  delivery->recipient.data, reply);
+    }
+}
+
+/* While we own the spool others may ask us. */
+static void on_delivery(const mail_delivery *delivery, void *arg)
+{
+    const attempt *at = arg;
+
+    if (at->receive != NULL) {
+        mail_receive_tell(at->receive, delivery);
+    }
+    if (at->opts->flushes || !is_older(at, delivery->queue_id)) {
+        note_outcome(delivery, arg);
     }
 }
 
@@ -213,6 +224,11 @@ static void close_attempt(attempt *at)
     mail_loop_poll_destroy(at->loop);
 }
 
+static mail_duration patience_of(const sendmail_options *opts)
+{
+    return (mail_duration)(opts->wait_seconds * 1e9);
+}
+
 static int run(attempt *at, const char *spool, const char *hostname, sendmail_tls *tls,
                mail_error *err)
 {
@@ -228,27 +244,48 @@ static int run(attempt *at, const char *spool, const char *hostname, sendmail_tl
     if (code != EX_OK) {
         return code;
     }
-    at->until =
-        mail_loop_now(loop) + (at->opts->wait      ? (mail_duration)(at->opts->wait_seconds * 1e9)
-                               : at->opts->flushes ? FLUSH_BUDGET
-                                                   : BUDGET);
+    at->until = mail_loop_now(loop) + (at->opts->wait      ? patience_of(at->opts)
+                                       : at->opts->flushes ? FLUSH_BUDGET
+                                                           : BUDGET);
     loop->ops->timer_set(at->timer, mail_loop_now(loop));
     while (!at->is_over && mail_loop_poll_run(at->loop) == MAIL_OK) {
     }
     return EX_OK;
 }
 
-/* The owner of the spool takes the message; how it fares is in his log. */
-static int leave_to_owner(const sendmail_options *opts)
+/* The worst of what is known now, and which recipient it is about. */
+static int judge(const attempt *at, mail_error *err)
 {
-    if (opts->verbose || opts->explain) {
+    mail_error_set(err, MAIL_EAGAIN, "%s",
+                   at->outcomes > 0 ? at->reply : "no outcome in the time allowed");
+    return at->outcomes > 0 ? at->worst : EX_TEMPFAIL;
+}
+
+/* The owner of the spool takes the message, and how it fares is in its log: if we wait, from there. */
+static int leave_to_owner(attempt *at, mail_operator *owner, mail_error *err)
+{
+    int code;
+
+    if (at->opts->verbose || at->opts->explain) {
         fputs("sendmail: a relay owns the spool and delivers it\n", stderr);
     }
-    return EX_OK;
+    if (owner == NULL) {
+        return EX_OK;
+    }
+    code = mail_operator_outcomes(owner, patience_of(at->opts), note_outcome, at, err);
+    if (code == MAIL_OK && at->outcomes == 0) {
+        mail_error_set(err, MAIL_EAGAIN, "stored, and on hold or removed");
+        return EX_TEMPFAIL;
+    }
+    if (code == MAIL_OK) {
+        return judge(at, err);
+    }
+    /* It has gone, or needs longer: the message is stored all the same. */
+    return code == MAIL_ELIMIT ? EX_DATAERR : EX_TEMPFAIL;
 }
 
 int sendmail_deliver(const char *spool, const sendmail_options *opts, const char *hostname,
-                     sendmail_tls *tls, mail_error *err)
+                     sendmail_tls *tls, mail_operator *owner, mail_error *err)
 {
     mail_queue_options queue = MAIL_QUEUE_OPTIONS_INIT;
     attempt at = {.opts = opts};
@@ -266,16 +303,14 @@ int sendmail_deliver(const char *spool, const sendmail_options *opts, const char
         (void)mail_queue_list(at.queue, &(mail_queue_selector){.all = true}, note_older, &at);
         code = run(&at, spool, hostname, tls, err);
     } else if (opened == MAIL_EBUSY || opened == MAIL_EPERM) { /* of a spool for all users, too */
-        code = leave_to_owner(opts);
+        code = leave_to_owner(&at, owner, err);
     } else if (opts->wait) {
         code = EX_TEMPFAIL;
     }
     close_attempt(&at);
     free(at.older);
     if (code == EX_OK && opts->wait && opened == MAIL_OK) {
-        code = at.outcomes > 0 ? at.worst : EX_TEMPFAIL;
-        mail_error_set(err, MAIL_EAGAIN, "%s",
-                       at.outcomes > 0 ? at.reply : "no outcome in the time allowed");
+        code = judge(&at, err);
     }
     return code;
 }

@@ -144,6 +144,16 @@ void relay_take_outgoing(relay *rl, relay_tables *tables)
     tables->credentials = NULL;
 }
 
+/* Whoever has dropped a message may wait for what becomes of it. */
+static void on_delivery(const mail_delivery *delivery, void *arg)
+{
+    relay *rl = arg;
+
+    if (rl->receive != NULL) {
+        mail_receive_tell(rl->receive, delivery);
+    }
+}
+
 static int make_deliver(relay *rl)
 {
     const relay_config *config = &rl->config;
@@ -165,6 +175,8 @@ static int make_deliver(relay *rl)
     opts.give_up = config->give_up;
     opts.store = rl->store;
     opts.metrics = rl->metrics.registry;
+    opts.on_delivery = on_delivery;
+    opts.delivery_arg = rl;
     opts.mailbox_of = mailbox_of;
     opts.mailbox_arg = rl;
     code = mail_deliver_create(&deliver, rl->loop, rl->tables.routes, &opts);
@@ -325,6 +337,7 @@ void relay_unmake(relay *rl)
 
     server_metrics_stop(&rl->metrics);
     mail_receive_destroy(rl->receive);
+    rl->receive = NULL; /* deliveries that end now have nobody to tell */
     rl->deliver = NULL;
     mail_deliver_destroy(deliver);
     server_metrics_deinit(&rl->metrics);

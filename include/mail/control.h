@@ -20,6 +20,7 @@ extern "C" {
  *
  *     list WHICH      stats            body id ID
  *     hold WHICH      release WHICH    retry WHICH    expire WHICH    remove WHICH
+ *     await id FILE
  *
  * WHICH is `all`, or of these words, in this order, what is needed: `id ID` up to a hundred times,
  * `domain DOMAIN`, `sender ADDRESS` (to the end of the line; `<>`: the null reverse-path). What
@@ -30,9 +31,15 @@ extern "C" {
  *     reply TEXT                                      (of the recipient before; none: no line)
  *     stat NAME VALUE
  *     data LENGTH                                     (and as many octets behind the LF)
+ *     outcome accepted|transient|permanent|ambiguous ADDRESS   (and its reply as above)
  *
  * and, always last, `ok COUNT` or `error CODE TEXT`, CODE as in <mail/base.h>. Lines that begin
  * with another word are to be skipped. Instants are seconds since 1970.
+ *
+ * `await` is for a program that is about to drop a message under the name FILE: it is answered by a
+ * line `awaiting`, after which the file may come, and then, as it comes, by what becomes of each recipient
+ * at the first try. It is over when all were tried or are held; nothing may be sent meanwhile. At
+ * most 64 connections may wait, which do not count as connections.
  *
  * A request is served in small parts, one each round of the loop, and no faster than its reply is read.
  */

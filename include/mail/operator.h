@@ -3,6 +3,7 @@
 #define MAIL_OPERATOR_H
 
 #include <mail/base.h>
+#include <mail/deliver.h>
 #include <mail/queue.h>
 #include <mail/sink.h>
 
@@ -72,6 +73,27 @@ MAIL_API int mail_operator_body(mail_operator *op, const char *id, mail_sink *ou
 
 /** Counts since open are those of the owner, or without one nothing. `dropped` is counted here. */
 MAIL_API int mail_operator_stats(mail_operator *op, mail_queue_stats *out, mail_error *err);
+
+/**
+ * For a program that is about to drop a message as `file` (<mail/drop.h>), before it does: asks
+ * the spool's owner to tell what becomes of it. Nothing else may be asked of `*out`.
+ *
+ * Errors: MAIL_ENOENT there is no owner, or none that would hear this user; MAIL_EBUSY too many wait
+ * already; MAIL_ECONN, MAIL_ETIMEDOUT, MAIL_EPROTO of the owner; MAIL_EINVAL a bad name; MAIL_ENOMEM.
+ */
+MAIL_API int mail_operator_await(mail_operator **out, const char *dir, const char *file,
+                                 const mail_mem *mem, mail_error *err);
+
+/**
+ * Once the file is there: calls `fn` with what came of each recipient at its first try (its reply,
+ * not where that is from), until all were tried or are held.
+ *
+ * Errors: MAIL_ETIMEDOUT `patience` has passed before; MAIL_ELIMIT the message is too big; MAIL_EDAMAGED and
+ * others: why it was not taken; MAIL_ECANCELED it was removed; MAIL_ECONN the owner has gone, and what is in
+ * the queue goes on when there is one again; MAIL_EPROTO, MAIL_ENOMEM.
+ */
+MAIL_API int mail_operator_outcomes(mail_operator *op, mail_duration patience, mail_delivery_fn *fn,
+                                    void *arg, mail_error *err);
 
 /** What a check has found. */
 typedef struct mail_queue_check {

@@ -6,6 +6,7 @@
 #include <mail/address.h>
 #include <mail/aliases.h>
 #include <mail/base.h>
+#include <mail/deliver.h>
 #include <mail/limits.h>
 #include <mail/log.h>
 #include <mail/login.h>
@@ -122,6 +123,12 @@ MAIL_API void mail_receive_set_accounts(mail_receive *rcv, mail_accounts *accoun
  * Errors: those of mail_smtp_service_listen_unix; MAIL_ENOMEM.
  */
 MAIL_API int mail_receive_watch_drop(mail_receive *rcv, const char *spool, mail_error *err);
+
+/**
+ * Tells programs that wait for a message which they have dropped what came of a recipient: to be called
+ * from `on_delivery` of <mail/deliver.h>.
+ */
+MAIL_API void mail_receive_tell(mail_receive *rcv, const mail_delivery *delivery);
 
 /** Other aliases from now on; NULL: none. Ownership: takes. */
 MAIL_API void mail_receive_set_aliases(mail_receive *rcv, mail_aliases *aliases);

@@ -13,12 +13,19 @@
 
 #define MAX_CONNECTIONS 16
 
+/* The same of those that wait for what becomes of a message, who come on top. */
+#define MAX_WAITING 64
+
 /* Looked at in one part of a request, and what is written of it before the next one. */
 #define PART_MESSAGES 100
 #define PART_OCTETS   ((size_t)64 * 1024)
 
 /* How long a peer may leave us waiting for a request, or with a reply that it does not read. */
 #define PATIENCE (30 * MAIL_SECOND)
+
+/* How long one may wait for what becomes of a message, and how often that is looked up unasked. */
+#define LONGEST_WAIT  MAIL_DAY
+#define LOOK_INTERVAL MAIL_SECOND
 
 /*
  * A connection awaits a request; then it serves it, part by part, until its last line is
@@ -27,7 +34,8 @@
 typedef enum state {
     EXPECT_REQUEST,
     SERVING,
-    CLOSING /* what is in `out` is the last */
+    EXPECT_OUTCOMES, /* of the message that is dropped under a name */
+    CLOSING          /* what is in `out` is the last */
 } state;
 
 typedef struct visitor {
@@ -41,7 +49,10 @@ typedef struct visitor {
     int64_t count;
     mail_source *body;
     buffer out;
-    mail_time patience; /* until when something must move */
+    mail_time patience;               /* until when something must move */
+    char awaited[MAIL_QUEUE_ID_SIZE]; /* the message's id; empty: none is known yet */
+    size_t untold;                    /* its recipients of which nothing was told yet */
+    mail_time look_at;                /* when it is looked up in the queue */
 } visitor;
 
 struct mail_control {
@@ -52,11 +63,19 @@ struct mail_control {
     net_listener listener;
     list visitors;
     size_t count;
+    size_t waiting; /* of them */
 };
 
 static void be_patient(visitor *vs, mail_time now)
 {
-    vs->patience = now + PATIENCE;
+    vs->patience = now + (vs->state == EXPECT_OUTCOMES ? LONGEST_WAIT : PATIENCE);
+}
+
+static void set_state(visitor *vs, state next)
+{
+    vs->control->waiting += next == EXPECT_OUTCOMES ? 1 : 0;
+    vs->control->waiting -= vs->state == EXPECT_OUTCOMES ? 1 : 0;
+    vs->state = next;
 }
 
 static void close_body(visitor *vs)
@@ -73,7 +92,7 @@ static void answer(visitor *vs, int64_t result, const char *text)
     int code;
 
     close_body(vs);
-    vs->state = vs->is_half ? CLOSING : EXPECT_REQUEST;
+    set_state(vs, vs->is_half ? CLOSING : EXPECT_REQUEST);
     if (result >= 0) {
         code = buffer_printf(&vs->out, "ok %" PRId64 "\n", result);
     } else {
@@ -81,7 +100,7 @@ static void answer(visitor *vs, int64_t result, const char *text)
                              text != NULL ? text : mail_strerror((int)result));
     }
     if (code != MAIL_OK) {
-        net_link_close(&vs->net);
+        set_state(vs, CLOSING);
     }
 }
 
@@ -151,6 +170,7 @@ static int64_t change_part(visitor *vs)
     case CONTROL_LIST:
     case CONTROL_STATS:
     case CONTROL_BODY:
+    case CONTROL_AWAIT:
         break;
     }
     return MAIL_EINVAL;
@@ -235,6 +255,53 @@ static void serve(visitor *vs)
     case CONTROL_REMOVE:
         serve_change(vs);
         return;
+    case CONTROL_AWAIT: /* is not served in parts */
+        return;
+    }
+}
+
+/* It is heard before the file is there: what comes of that can't be missed. */
+static void begin_waiting(visitor *vs)
+{
+    if (vs->control->waiting >= MAX_WAITING) {
+        answer(vs, MAIL_EBUSY, "too many wait already");
+        return;
+    }
+    set_state(vs, EXPECT_OUTCOMES);
+    be_patient(vs, mail_loop_now(vs->control->loop));
+    vs->awaited[0] = '\0';
+    vs->untold = 0;
+    vs->look_at = MAIL_NEVER;
+    if (buffer_append(&vs->out, MAIL_SPAN("awaiting\n")) != MAIL_OK) {
+        set_state(vs, CLOSING);
+    }
+}
+
+/* Nothing more will come of it soon: each recipient was tried, or is not to be. */
+static bool judge(const mail_queue_item *item, void *arg)
+{
+    bool *is_over = arg;
+
+    *is_over = item->state != MAIL_QUEUE_ACTIVE;
+    for (size_t i = 0; i < item->recipient_count; i++) {
+        const mail_queue_recipient *rcpt = &item->recipients[i];
+
+        *is_over = *is_over && (rcpt->done || rcpt->held || rcpt->attempts > 0);
+    }
+    return true;
+}
+
+/* Some recipients come to nothing that is told: an operator has held them, or removed them. */
+static void look_up(visitor *vs, mail_time now)
+{
+    const char *id = vs->awaited;
+    const mail_queue_selector which = {.ids = &id, .id_count = 1};
+    bool is_over = true; /* unless it is there */
+    int code = mail_queue_list(vs->control->opts.queue, &which, judge, &is_over);
+
+    vs->look_at = now + LOOK_INTERVAL;
+    if (code != MAIL_OK || is_over) {
+        answer(vs, code != MAIL_OK ? code : vs->count, NULL);
     }
 }
 
@@ -250,7 +317,11 @@ static void begin(visitor *vs, mail_span line)
     vs->page = (mail_queue_page){.limit = PART_MESSAGES};
     vs->request.which.page = &vs->page;
     vs->count = 0;
-    vs->state = SERVING;
+    if (vs->request.verb == CONTROL_AWAIT) {
+        begin_waiting(vs);
+        return;
+    }
+    set_state(vs, SERVING);
     serve(vs);
 }
 
@@ -265,6 +336,12 @@ static void on_feed(void *arg, mail_time now, mail_span in, size_t *used)
         *used = in.length;
         return;
     }
+    if (in.length > 0 && vs->state == EXPECT_OUTCOMES) {
+        *used = in.length;
+        answer(vs, MAIL_EPROTO, "nothing may come while something is awaited");
+        set_state(vs, CLOSING);
+        return;
+    }
     if (in.length == 0 || vs->state != EXPECT_REQUEST || buffer_length(&vs->out) > 0) {
         return;
     }
@@ -272,7 +349,7 @@ static void on_feed(void *arg, mail_time now, mail_span in, size_t *used)
     if ((lf != NULL ? (size_t)(lf - in.data) : in.length) > CONTROL_LINE_MAX) {
         *used = in.length;
         answer(vs, MAIL_ELIMIT, "the request is too long");
-        vs->state = CLOSING;
+        set_state(vs, CLOSING);
         return;
     }
     if (lf != NULL) {
@@ -289,9 +366,9 @@ static void on_eof(void *arg, mail_time now)
 
     (void)now;
     vs->is_half = true;
-    if (vs->state == EXPECT_REQUEST || vs->net.is_broken) {
+    if (vs->state == EXPECT_REQUEST || vs->state == EXPECT_OUTCOMES || vs->net.is_broken) {
         close_body(vs);
-        vs->state = CLOSING;
+        set_state(vs, CLOSING);
     }
 }
 
@@ -308,6 +385,8 @@ static void on_tick(void *arg, mail_time now)
     if (owes_part(vs)) {
         be_patient(vs, now);
         serve(vs);
+    } else if (vs->state == EXPECT_OUTCOMES && now < vs->patience) {
+        look_up(vs, now);
     } else {
         net_link_close(&vs->net);
     }
@@ -340,6 +419,7 @@ static unsigned on_wants(void *arg)
     }
     switch (vs->state) {
     case EXPECT_REQUEST:
+    case EXPECT_OUTCOMES:
         return MAIL_WANTS_READ;
     case SERVING:
         return MAIL_WANTS_TIME;
@@ -353,6 +433,9 @@ static mail_time on_deadline(void *arg)
 {
     const visitor *vs = arg;
 
+    if (vs->state == EXPECT_OUTCOMES) {
+        return vs->look_at < vs->patience ? vs->look_at : vs->patience;
+    }
     return owes_part(vs) ? 0 : vs->patience;
 }
 
@@ -362,6 +445,7 @@ static void on_closed(void *arg)
     mail_control *control = vs->control;
 
     close_body(vs);
+    set_state(vs, CLOSING);
     buffer_deinit(&vs->out);
     list_remove(&vs->link);
     control->count--;
@@ -399,7 +483,7 @@ static void on_accept(int fd, const mail_endpoint *peer, bool is_last, void *arg
     mail_control *control = arg;
 
     (void)peer;
-    if (is_last || control->count >= control->opts.max_connections ||
+    if (is_last || control->count - control->waiting >= control->opts.max_connections ||
         !control->net->ops->peer_is_us(control->net, fd) || open_visitor(control, fd) != MAIL_OK) {
         control->net->ops->close(control->net, fd);
     }
@@ -486,4 +570,84 @@ void mail_control_destroy(mail_control *control)
 size_t mail_control_connections(const mail_control *control)
 {
     return control->count;
+}
+
+/* Calls `fn` for each connection that waits for `name`: a file's, or with `by_id` a message's. */
+static void each_waiting(mail_control *control, const char *name, bool by_id,
+                         void (*fn)(visitor *vs, void *arg), void *arg)
+{
+    for (list *link = control->visitors.next; link != &control->visitors;) {
+        visitor *vs = LIST_OWNER(link, visitor, link);
+
+        link = link->next;
+        if (vs->state == EXPECT_OUTCOMES &&
+            strcmp(by_id ? vs->awaited : vs->request.ids[0], name) == 0) {
+            fn(vs, arg);
+            net_link_kick(&vs->net);
+        }
+    }
+}
+
+typedef struct taken {
+    const char *id;
+    size_t recipients;
+} taken;
+
+static void begin_to_listen(visitor *vs, void *arg)
+{
+    const taken *tk = arg;
+
+    snprintf(vs->awaited, sizeof(vs->awaited), "%s", tk->id);
+    vs->untold = tk->recipients;
+}
+
+void control_note_taken(mail_control *control, const char *file, const char *id, size_t recipients)
+{
+    taken tk = {id, recipients};
+
+    each_waiting(control, file, false, begin_to_listen, &tk);
+}
+
+static void begin_to_look(visitor *vs, void *arg)
+{
+    vs->look_at = mail_loop_now(vs->control->loop) + LOOK_INTERVAL;
+    (void)arg;
+}
+
+void control_note_safe(mail_control *control, const char *file)
+{
+    each_waiting(control, file, false, begin_to_look, NULL);
+}
+
+static void give_up(visitor *vs, void *arg)
+{
+    const mail_error *why = arg;
+
+    answer(vs, why->code, why->text);
+}
+
+void control_note_lost(mail_control *control, const char *file, int code, const char *why)
+{
+    mail_error err;
+
+    mail_error_set(&err, code, "%s", why != NULL ? why : mail_strerror(code));
+    each_waiting(control, file, false, give_up, &err);
+}
+
+static void pass_on(visitor *vs, void *arg)
+{
+    if (control_outcome_print(arg, &vs->out) != MAIL_OK) {
+        set_state(vs, CLOSING); /* half of it tells that there was more */
+        return;
+    }
+    vs->count++;
+    vs->untold -= vs->untold > 0 ? 1 : 0;
+    if (vs->untold == 0) {
+        answer(vs, vs->count, NULL);
+    }
+}
+
+void control_note_delivery(mail_control *control, const mail_delivery *delivery)
+{
+    each_waiting(control, delivery->queue_id, true, pass_on, (void *)(uintptr_t)delivery);
 }

@@ -4,11 +4,16 @@
 
 #include <mail/address.h>
 #include <mail/control.h>
+#include <mail/deliver.h>
+#include <mail/drop.h>
 
 #include "base/buffer.h"
 
 #define CONTROL_LINE_MAX ((size_t)4096)
 #define CONTROL_IDS_MAX  100
+
+/* Room for an id, or a dropped file's name. */
+#define CONTROL_ID_SIZE MAIL_DROP_NAME_SIZE
 
 typedef enum control_verb {
     CONTROL_LIST,
@@ -18,7 +23,8 @@ typedef enum control_verb {
     CONTROL_RELEASE,
     CONTROL_RETRY,
     CONTROL_EXPIRE,
-    CONTROL_REMOVE
+    CONTROL_REMOVE,
+    CONTROL_AWAIT
 } control_verb;
 
 const char *control_verb_name(control_verb verb);
@@ -28,7 +34,7 @@ typedef struct control_request {
     control_verb verb;
     mail_queue_selector which;
     const char *ids[CONTROL_IDS_MAX];
-    char id_texts[CONTROL_IDS_MAX][MAIL_QUEUE_ID_SIZE];
+    char id_texts[CONTROL_IDS_MAX][CONTROL_ID_SIZE];
     char domain[MAIL_PATH_MAX + 1];
     char sender[MAIL_PATH_MAX + 1];
 } control_request;
@@ -43,6 +49,21 @@ int control_request_print(control_verb verb, const mail_queue_selector *which, b
 bool control_word(mail_span *rest, mail_span *word);
 bool control_number(mail_span *rest, uint64_t *out);
 bool control_signed(mail_span *rest, int64_t *out);
+
+/* What came of a recipient, in two lines. MAIL_ENOMEM, MAIL_ELIMIT. */
+int control_outcome_print(const mail_delivery *delivery, buffer *out);
+
+/* Reads the first of them, without the word in front. It lends from `rest`. */
+bool control_outcome_parse(mail_span rest, mail_delivery *out);
+
+/*
+ * What the owner knows of a file that somebody may wait for: it is on its way into the queue as `id`;
+ * it is there; it will never be; a recipient was tried.
+ */
+void control_note_taken(mail_control *control, const char *file, const char *id, size_t recipients);
+void control_note_safe(mail_control *control, const char *file);
+void control_note_lost(mail_control *control, const char *file, int code, const char *why);
+void control_note_delivery(mail_control *control, const mail_delivery *delivery);
 
 /* The lines of a message in a list. MAIL_ENOMEM, MAIL_ELIMIT. */
 int control_item_print(const mail_queue_item *item, buffer *out);

@@ -24,6 +24,7 @@ static const struct verb {
     [CONTROL_BODY] = {"body", ONE_ID},          [CONTROL_HOLD] = {"hold", SELECTION},
     [CONTROL_RELEASE] = {"release", SELECTION}, [CONTROL_RETRY] = {"retry", SELECTION},
     [CONTROL_EXPIRE] = {"expire", SELECTION},   [CONTROL_REMOVE] = {"remove", SELECTION},
+    [CONTROL_AWAIT] = {"await", ONE_ID},
 };
 
 const char *control_verb_name(control_verb verb)
@@ -194,7 +195,7 @@ static int print_ids(const mail_queue_selector *which, buffer *out)
     for (size_t i = 0; i < which->id_count && code == MAIL_OK; i++) {
         mail_span id = mail_span_text(which->ids[i]);
 
-        if (id.length == 0 || id.length >= MAIL_QUEUE_ID_SIZE || !is_safe(id, true)) {
+        if (id.length == 0 || id.length >= CONTROL_ID_SIZE || !is_safe(id, true)) {
             return MAIL_EINVAL;
         }
         code = buffer_printf(out, " id %.*s", (int)id.length, id.data);
@@ -260,6 +261,41 @@ static int print_recipient(const mail_queue_recipient *rcpt, buffer *out)
         code = code == MAIL_OK ? put_rest(out, rcpt->last_reply) : code;
     }
     return code;
+}
+
+int control_outcome_print(const mail_delivery *delivery, buffer *out)
+{
+    char reply[MAIL_REPLY_TEXT_SIZE];
+    int code = buffer_printf(out, "outcome %s ", mail_outcome_kind_name(delivery->kind));
+
+    if (code == MAIL_OK) {
+        code = put_rest(out, delivery->recipient);
+    }
+    if (code == MAIL_OK) {
+        code = buffer_append(out, MAIL_SPAN("reply "));
+    }
+    return code == MAIL_OK
+               ? put_rest(out, mail_span_of(
+                                   reply, mail_reply_print(&delivery->reply, reply, sizeof(reply))))
+               : code;
+}
+
+bool control_outcome_parse(mail_span rest, mail_delivery *out)
+{
+    mail_span word;
+
+    *out = (mail_delivery){.kind = MAIL_OUTCOME_ACCEPTED};
+    if (!control_word(&rest, &word)) {
+        return false;
+    }
+    while (!mail_span_equal(word, mail_span_text(mail_outcome_kind_name(out->kind)))) {
+        if (out->kind == MAIL_OUTCOME_AMBIGUOUS) {
+            return false;
+        }
+        out->kind++;
+    }
+    out->recipient = tail_of(rest);
+    return true;
 }
 
 int control_item_print(const mail_queue_item *item, buffer *out)

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "mta/control.h"
 #include "mta/drop.h"
 #include "mta/drop_report.h"
 #include "mta/drop_shelf.h"
@@ -164,6 +165,7 @@ static void set_aside(taking *tk, int code)
 {
     struct dropbox *box = tk->box;
 
+    control_note_lost(box->control, tk->name, code, NULL);
     if (drop_set_aside(box->fs, box->spool, tk->name) == MAIL_OK) {
         drop_shelf_take(&box->shelf, tk->name);
         say(tk, MAIL_LOG_ERROR, "set aside from drop", code);
@@ -200,6 +202,9 @@ static void finished(int code, taking *tk)
 {
     if (code == MAIL_OK && tk->report.text != NULL) {
         drop_report_log(tk->box->rcv, tk->drop, tk->name, tk->id);
+        control_note_lost(tk->box->control, tk->name, MAIL_ELIMIT, "the message is too big");
+    } else if (code == MAIL_OK) {
+        control_note_safe(tk->box->control, tk->name);
     }
     leave(tk);
     if (code == MAIL_OK) {
@@ -250,6 +255,7 @@ static void end_copy(taking *tk)
 
     if (!drop_is_there(tk->box->fs, tk->box->spool, tk->name)) {
         mail_sink_abort(&tk->message->sink);
+        control_note_lost(tk->box->control, tk->name, MAIL_ECANCELED, "it was removed");
         leave(tk);
         return;
     }
@@ -408,6 +414,9 @@ static void begin(taking *tk)
         return;
     }
     memcpy(tk->id, tk->message->id, sizeof(tk->id));
+    if (!is_refused) {
+        control_note_taken(tk->box->control, tk->name, tk->id, tk->message->recipients);
+    }
     tk->message->sink.on_room = go_on;
     tk->message->sink.on_room_arg = tk;
     copy(tk);
@@ -683,6 +692,13 @@ int dropbox_create(struct dropbox **out, mail_receive *rcv, const char *spool, m
     set_timer(box, 0);
     *out = box;
     return MAIL_OK;
+}
+
+void dropbox_tell(struct dropbox *box, const mail_delivery *delivery)
+{
+    if (box != NULL) {
+        control_note_delivery(box->control, delivery);
+    }
 }
 
 void dropbox_stop(struct dropbox *box)

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "mta/drop.h"
 
 /* How long the owner may say nothing: it may have to read much from a slow disk. */
@@ -335,4 +337,158 @@ int operator_ask_stats(mail_operator *op, mail_queue_stats *out, mail_error *err
     *out = (mail_queue_stats){0};
     code = ask(op, CONTROL_STATS, &none, &hr, err);
     return code < 0 ? (int)code : MAIL_OK;
+}
+
+static mail_time now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * MAIL_SECOND + ts.tv_nsec;
+}
+
+/* The owner may say nothing for so long. */
+static int be_patient(const mail_operator *op, mail_duration left)
+{
+    /* Zero would be for ever. */
+    mail_duration least = left > MAIL_MILLISECOND ? left : MAIL_MILLISECOND;
+    const struct timeval patience = {
+        .tv_sec = (time_t)(least / MAIL_SECOND),
+        .tv_usec = (suseconds_t)(least % MAIL_SECOND / 1000),
+    };
+
+    setsockopt(op->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    return left > 0 ? MAIL_OK : MAIL_ETIMEDOUT;
+}
+
+/* What is heard of a message that is awaited. */
+typedef struct vigil {
+    mail_delivery_fn *fn;
+    void *arg;
+    bool has_begun; /* the owner has heard us */
+    bool is_over;
+    char outcome[CONTROL_LINE_MAX]; /* of the recipient whose reply comes next */
+    size_t length;                  /* 0: none */
+} vigil;
+
+static int keep_outcome(vigil *vg, mail_span rest)
+{
+    if (rest.length > sizeof(vg->outcome)) {
+        return MAIL_EPROTO;
+    }
+    memcpy(vg->outcome, rest.data, rest.length);
+    vg->length = rest.length;
+    return MAIL_OK;
+}
+
+static int tell_outcome(vigil *vg, mail_span rest)
+{
+    mail_delivery delivery;
+
+    if (!control_outcome_parse(mail_span_of(vg->outcome, vg->length), &delivery) ||
+        mail_reply_parse(mail_span_from(rest, 1), &delivery.reply) != MAIL_OK) {
+        return MAIL_EPROTO;
+    }
+    vg->length = 0;
+    vg->fn(&delivery, vg->arg);
+    return MAIL_OK;
+}
+
+static int hear_line(vigil *vg, mail_span line, mail_error *err)
+{
+    mail_span rest = mail_span_first(line, line.length - 1);
+    mail_span word = {NULL, 0};
+
+    (void)control_word(&rest, &word);
+    if (is_word(word, "awaiting")) {
+        vg->has_begun = true;
+    } else if (is_word(word, "outcome") && vg->fn != NULL) {
+        return rest.length > 0 ? keep_outcome(vg, rest) : MAIL_EPROTO;
+    } else if (is_word(word, "reply") && vg->length > 0) {
+        return rest.length > 0 ? tell_outcome(vg, rest) : MAIL_EPROTO;
+    } else if (is_word(word, "ok") || is_word(word, "error")) {
+        int64_t code = end_reply(rest, is_word(word, "ok"), err);
+
+        vg->is_over = true;
+        return code < 0 ? (int)code : MAIL_OK;
+    }
+    return MAIL_OK;
+}
+
+/* Up to the end, or until the owner has said that it waits with us. */
+static int keep_vigil(mail_operator *op, vigil *vg, mail_duration patience, mail_error *err)
+{
+    mail_time until = now() + patience;
+    bool had_begun = vg->has_begun;
+    int code = MAIL_OK;
+
+    while (code == MAIL_OK && !vg->is_over && vg->has_begun == had_begun) {
+        mail_span line;
+
+        code = be_patient(op, until - now());
+        if (code == MAIL_OK) {
+            code = next_line(op, &line);
+        }
+        if (code == MAIL_OK) {
+            code = hear_line(vg, line, err);
+            buffer_consume(&op->in, line.length);
+        }
+    }
+    return code;
+}
+
+static int ask_to_wait(mail_operator *op, const char *file, mail_error *err)
+{
+    const mail_queue_selector which = {.ids = &file, .id_count = 1};
+    vigil vg = {.fn = NULL};
+    buffer line;
+    int code;
+
+    buffer_init(&line, op->mem, CONTROL_LINE_MAX);
+    code = control_request_print(CONTROL_AWAIT, &which, &line);
+    if (code == MAIL_OK) {
+        code = send_all(op->fd, buffer_bytes(&line));
+    }
+    buffer_deinit(&line);
+    if (code == MAIL_OK) {
+        code = keep_vigil(op, &vg, PATIENCE_SECONDS * MAIL_SECOND, err);
+    }
+    if (code == MAIL_ECONN) {
+        return MAIL_ENOENT; /* it hears its own user alone */
+    }
+    return code == MAIL_OK && !vg.has_begun ? MAIL_EPROTO : code;
+}
+
+int mail_operator_await(mail_operator **out, const char *dir, const char *file, const mail_mem *mem,
+                        mail_error *err)
+{
+    mail_operator *op = mem_alloc(mem, sizeof(*op));
+    int code;
+
+    if (op == NULL) {
+        return mail_error_set(err, MAIL_ENOMEM, "%s", mail_strerror(MAIL_ENOMEM));
+    }
+    op->mem = mem;
+    op->fd = operator_connect(dir);
+    buffer_init(&op->in, mem, OPERATOR_IN_MAX);
+    buffer_init(&op->block, mem, 1);
+    code = op->fd >= 0 ? ask_to_wait(op, file, err) : MAIL_ENOENT;
+    if (code != MAIL_OK) {
+        mail_operator_close(op);
+        return mail_error_set(err, code, "%.180s: the owner can't be asked to wait: %s", dir,
+                              mail_strerror(code));
+    }
+    *out = op;
+    return MAIL_OK;
+}
+
+int mail_operator_outcomes(mail_operator *op, mail_duration patience, mail_delivery_fn *fn,
+                           void *arg, mail_error *err)
+{
+    vigil vg = {.fn = fn, .arg = arg, .has_begun = true};
+    int code = keep_vigil(op, &vg, patience, err);
+
+    return code == MAIL_OK || vg.is_over
+               ? code
+               : mail_error_set(err, code, "the spool's owner: %s", mail_strerror(code));
 }

@@ -526,6 +526,11 @@ int mail_receive_watch_drop(mail_receive *rcv, const char *spool, mail_error *er
     return dropbox_create(&rcv->dropbox, rcv, spool, err);
 }
 
+void mail_receive_tell(mail_receive *rcv, const mail_delivery *delivery)
+{
+    dropbox_tell(rcv->dropbox, delivery);
+}
+
 void mail_receive_set_aliases(mail_receive *rcv, mail_aliases *aliases)
 {
     mail_aliases_destroy(rcv->aliases);

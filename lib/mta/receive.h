@@ -106,5 +106,6 @@ int arrival_begin(arrival *av, const mail_envelope *envelope, const origin *from
 int dropbox_create(struct dropbox **out, mail_receive *rcv, const char *spool, mail_error *err);
 void dropbox_destroy(struct dropbox *box);
 void dropbox_stop(struct dropbox *box);
+void dropbox_tell(struct dropbox *box, const mail_delivery *delivery);
 
 #endif

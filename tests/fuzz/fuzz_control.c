@@ -71,12 +71,36 @@ static void check_item(mail_span lines)
     buffer_deinit(&second);
 }
 
+static void check_outcome(mail_span rest)
+{
+    mail_delivery first;
+    mail_delivery second;
+    mail_span line;
+    buffer text;
+
+    if (!control_outcome_parse(rest, &first)) {
+        return;
+    }
+    buffer_init(&text, NULL, 64 << 20);
+    require(control_outcome_print(&first, &text) == MAIL_OK);
+    line = buffer_bytes(&text);
+    require(memcmp(line.data, "outcome ", 8) == 0);
+    line = mail_span_from(
+        mail_span_first(line,
+                        (size_t)((const char *)memchr(line.data, '\n', line.length) - line.data)),
+        8);
+    require(control_outcome_parse(line, &second) && second.kind == first.kind &&
+            second.recipient.length == first.recipient.length);
+    buffer_deinit(&text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     mail_queue_stats stats = {0};
 
     check_request(mail_span_of(data, size));
     check_item(mail_span_of(data, size));
+    check_outcome(mail_span_of(data, size));
     control_stats_parse(mail_span_of(data, size), &stats);
     return 0;
 }

@@ -320,6 +320,24 @@ class Sendmail(World):
         self.call(["-q"], spool=owner.spool)
         wait_for(lambda: " sent " in owner.log(), "a second try")
 
+    def test_the_owner_tells_what_becomes_of_a_message(self):
+        users = self.dir / "users"
+        users.write_text("bob@b.example:*\n")
+        owner = self.relay("--local", "b.example", "--users", users, "--max-message-size", "2000", "--route",
+                           f"gone.example=127.0.0.1:{self.port()}", "--route", "held.example=hold", "--route",
+                           "bad.example=error:550 5.7.1 not that", name="owner")
+        for recipients, code, said in ((["bob@b.example"], 0, ""),
+                                       (["nobody@b.example"], 67, "nobody@b.example: 550 5.1.1 "),
+                                       (["bob@b.example", "x@bad.example"], 69, "x@bad.example: 550 5.7.1 not that"),
+                                       (["x@gone.example"], 75, "x@gone.example: 451 4.4.1 "),
+                                       (["x@held.example"], 75, "stored, and on hold or removed")):
+            with self.subTest(recipients=recipients):
+                said_of_it = self.call(["--wait=3600", "-f", "x@a.example", *recipients], code=code, spool=owner.spool)
+                self.assertIn(said, said_of_it)
+        self.assertIn("too big", self.call(["-odi", "-f", "x@a.example", "bob@b.example"], code=65, spool=owner.spool,
+                                           stdin=TEXT + 100 * (70 * b"x" + b"\n")))
+        self.assertEqual(len(self.messages(owner.mail / "b.example/bob")), 2)
+
 
 class Alone(World):
     """Without a relay sendmail delivers by itself, or keeps the message."""

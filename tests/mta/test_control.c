@@ -390,11 +390,12 @@ static void answers_each_line_in_turn(void **state)
         {"two bodies", "body id a id b\n", "error -2 the request says too little or too much\n"},
         {"no value", "hold id\n", "error -2 cannot read what the request is about\n"},
         {"no sender", "hold sender \n", "error -2 cannot read what the request is about\n"},
-        {"long id", "hold id 01234567890123456789\n",
+        {"long id", "hold id 0123456789012345678901234567890123456789012345678901234567890123\n",
          "error -2 cannot read what the request is about\n"},
         {"CR", "list all\r\n", "error -2 control characters in a request\n"},
         {"empty queue", "list all\nhold all\n", "ok 0\nok 0\n"},
-        {"unknown id", "hold id nonsense\nlist id ../../x\n", "ok 0\nok 0\n"},
+        {"unknown id", "hold id nonsense\nlist id ../../x\nlist id 01234567890123456789\n",
+         "ok 0\nok 0\nok 0\n"},
         {"body of none", "body id 06HZ2V0000000\n", "error -6 no such file, message or mailbox\n"},
     };
 
@@ -477,6 +478,205 @@ static void takes_no_more_than_so_many(void **state)
     kit_close(&k);
 }
 
+/* What a program hears that waits for `00.mail`, on a thread of its own because it blocks. */
+typedef struct vigil {
+    kit *k;
+    mail_duration patience;
+    int result;
+    mail_error err;
+    char text[2000];
+    int end; /* a byte comes when the owner has heard it, and one when all is done */
+} vigil;
+
+static void note_outcome(const mail_delivery *delivery, void *arg)
+{
+    vigil *vg = arg;
+    size_t used = strlen(vg->text);
+    char reply[MAIL_REPLY_TEXT_SIZE];
+
+    mail_reply_print(&delivery->reply, reply, sizeof(reply));
+    snprintf(vg->text + used, sizeof(vg->text) - used, "%s %.*s: %s\n",
+             mail_outcome_kind_name(delivery->kind), (int)delivery->recipient.length,
+             delivery->recipient.data, reply);
+}
+
+static void *vigil_thread(void *arg)
+{
+    vigil *vg = arg;
+    mail_operator *op;
+
+    assert_int_equal(mail_operator_await(&op, vg->k->spool, "00.mail", NULL, &vg->err), MAIL_OK);
+    assert_int_equal(write(vg->end, "x", 1), 1);
+    vg->result = mail_operator_outcomes(op, vg->patience, note_outcome, vg, &vg->err);
+    mail_operator_close(op);
+    assert_int_equal(write(vg->end, "x", 1), 1);
+    return NULL;
+}
+
+/* Calls `happens` once the other waits, and lets the owner serve until it has heard enough. */
+static void vigil_run(vigil *vg, kit *k, void (*happens)(kit *k))
+{
+    pthread_t thread;
+    char byte;
+    int ends[2];
+
+    vg->k = k;
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    vg->end = ends[1];
+    assert_int_equal(pthread_create(&thread, NULL, vigil_thread, vg), 0);
+    while (read(ends[0], &byte, 1) != 1) {
+        world_step(&k->w);
+    }
+    happens(k);
+    while (read(ends[0], &byte, 1) != 1) {
+        world_step(&k->w);
+    }
+    pthread_join(thread, NULL);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void deliver_one(kit *k, const char *id, mail_outcome_kind kind, const char *to,
+                        const mail_reply *reply)
+{
+    const mail_delivery delivery = {
+        .queue_id = id, .recipient = mail_span_text(to), .kind = kind, .reply = *reply};
+
+    control_note_delivery(k->control, &delivery);
+}
+
+static void come_to_an_end(kit *k)
+{
+    const mail_reply good = MAIL_REPLY(250, 2, 0, 0, "Stored");
+    const mail_reply bad = MAIL_REPLY(550, 5, 1, 1, "Nobody of that name");
+
+    control_note_taken(k->control, "01.mail", "06HZ2V0000001", 1);
+    control_note_taken(k->control, "00.mail", "06HZ2V0000002", 7);
+    control_note_taken(k->control, "00.mail", "06HZ2V0000000", 2); /* that came to nothing */
+    deliver_one(k, "06HZ2V0000001", MAIL_OUTCOME_ACCEPTED, "other@example.org", &good);
+    deliver_one(k, "06HZ2V0000000", MAIL_OUTCOME_ACCEPTED, "anna@example.org", &good);
+    control_note_safe(k->control, "00.mail");
+    control_note_lost(k->control, "01.mail", MAIL_ELIMIT, NULL);
+    deliver_one(k, "06HZ2V0000000", MAIL_OUTCOME_PERMANENT, "\"b b\"@example.org", &bad);
+    deliver_one(k, "06HZ2V0000000", MAIL_OUTCOME_PERMANENT, "late@example.org", &bad);
+}
+
+static void be_gone(kit *k)
+{
+    control_note_taken(k->control, "00.mail", "06HZ2V0000000", 2);
+    control_note_safe(k->control, "00.mail");
+}
+
+static void be_held(kit *k)
+{
+    const mail_queue_selector all = {.all = true};
+
+    put(k, "a@client.example", "anna@example.org", MAIL_SPAN("x\r\n"));
+    assert_int_equal(mail_queue_hold(k->queue, &all), 1);
+    control_note_taken(k->control, "00.mail", k->id, 1);
+    control_note_safe(k->control, "00.mail");
+}
+
+static void be_too_big(kit *k)
+{
+    control_note_lost(k->control, "00.mail", MAIL_ELIMIT, "the message is too big");
+}
+
+static void be_on_its_way(kit *k)
+{
+    put(k, "a@client.example", "anna@example.org", MAIL_SPAN("x\r\n"));
+    control_note_taken(k->control, "00.mail", k->id, 1);
+    control_note_safe(k->control, "00.mail");
+}
+
+static void end_the_owner(kit *k)
+{
+    mail_control_destroy(k->control);
+    k->control = NULL;
+}
+
+static void tells_whoever_waits_what_becomes_of_a_message(void **state)
+{
+    static const struct {
+        const char *name;
+        void (*happens)(kit *k);
+        mail_duration patience;
+        int result;
+        const char *heard;
+        const char *err;
+    } cases[] = {
+        {"all are tried", come_to_an_end, 60 * MAIL_SECOND, MAIL_OK,
+         "accepted anna@example.org: 250 2.0.0 Stored\n"
+         "permanent \"b b\"@example.org: 550 5.1.1 Nobody of that name\n",
+         ""},
+        {"removed, or done unheard", be_gone, 60 * MAIL_SECOND, MAIL_OK, "", ""},
+        {"held", be_held, 60 * MAIL_SECOND, MAIL_OK, "", ""},
+        {"not taken", be_too_big, 60 * MAIL_SECOND, MAIL_ELIMIT, "",
+         "the owner says: the message is too big"},
+        {"nothing in time", be_on_its_way, 1, MAIL_ETIMEDOUT, "", "the spool's owner: timed out"},
+        {"the owner ends", end_the_owner, 60 * MAIL_SECOND, MAIL_ECONN, "",
+         "the spool's owner: connection failed"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
+        vigil vg = {.patience = cases[i].patience};
+        kit k;
+
+        mail_test_case(cases[i].name);
+        kit_open(&k, WORLD_POLL);
+        vigil_run(&vg, &k, cases[i].happens);
+        assert_int_equal(vg.result, cases[i].result);
+        assert_string_equal(vg.text, cases[i].heard);
+        assert_string_equal(vg.err.text, cases[i].err);
+        kit_close(&k);
+    }
+}
+
+static void is_not_asked_to_wait_where_nobody_is(void **state)
+{
+    char *dir = mail_test_make_dir();
+    mail_error err = {0};
+    mail_operator *op;
+
+    (void)state;
+    assert_int_equal(mail_operator_await(&op, dir, "00.mail", NULL, &err), MAIL_ENOENT);
+    assert_non_null(strstr(err.text, "the owner can't be asked to wait"));
+    mail_test_remove_dir(dir);
+}
+
+/* They are many, but leave room for others; and only wait. */
+static void lets_so_many_wait_beside_its_operators(void **state)
+{
+    enum {
+        WAITING = 64
+    };
+    int fds[WAITING];
+    char heard[8192];
+    kit k;
+
+    (void)state;
+    kit_open(&k, WORLD_POLL);
+    for (size_t i = 0; i < WAITING; i++) {
+        fds[i] = dial(&k);
+        world_says(&k.w, fds[i], "await id 00.mail\n");
+        world_hears(&k.w, fds[i], "awaiting\n");
+    }
+    converse(&k, "await id 01.mail\nlist all\n", 26, heard, sizeof(heard));
+    assert_string_equal(heard, "error -8 too many wait already\nok 0\n");
+    world_says(&k.w, fds[0], "list all\n");
+    world_hears(&k.w, fds[0], "error -13 nothing may come while something is awaited\n");
+    for (size_t i = 0; i < WAITING; i++) {
+        close(fds[i]);
+    }
+    while (mail_control_connections(k.control) > 0) {
+        world_step(&k.w);
+    }
+    converse(&k, "await id 01.mail\n", 17, heard, sizeof(heard)); /* and goes */
+    assert_string_equal(heard, "awaiting\n");
+    kit_close(&k);
+}
+
 static void is_for_its_user_alone(void **state)
 {
     char path[4096];
@@ -523,6 +723,21 @@ static void works_without_an_owner(void **state)
     kit_close(&k);
 }
 
+/* Whatever fails on our way. */
+static void wait_in_vain(kit *k)
+{
+    const mail_reply good = MAIL_REPLY(250, 2, 0, 0, "Stored");
+    int fd = dial(k);
+
+    world_says(&k->w, fd, "await id 00.mail\n");
+    world_idle(&k->w);
+    control_note_taken(k->control, "00.mail", "06HZ2V0000000", 2);
+    deliver_one(k, "06HZ2V0000000", MAIL_OUTCOME_ACCEPTED, "anna@example.org", &good);
+    deliver_one(k, "06HZ2V0000000", MAIL_OUTCOME_ACCEPTED, "bob@example.org", &good);
+    world_idle(&k->w);
+    close(fd);
+}
+
 /* The memory of connections and of what is sent to them. */
 static void lives_with_little_memory(void **state)
 {
@@ -540,6 +755,7 @@ static void lives_with_little_memory(void **state)
         if (listen_here(&k, &walk.mem) == MAIL_OK) {
             converse(&k, "list all\nstats\n", 15, heard, sizeof(heard));
             assert_true(walk.failed || strstr(heard, "ok 3\nstat messages 3\n") != NULL);
+            wait_in_vain(&k);
         }
         kit_close(&k);
     }
@@ -555,6 +771,9 @@ int main(void)
         cmocka_unit_test(gives_up_on_a_line_without_end),
         cmocka_unit_test(hears_whoever_only_connects),
         cmocka_unit_test(takes_no_more_than_so_many),
+        cmocka_unit_test(tells_whoever_waits_what_becomes_of_a_message),
+        cmocka_unit_test(is_not_asked_to_wait_where_nobody_is),
+        cmocka_unit_test(lets_so_many_wait_beside_its_operators),
         cmocka_unit_test(is_for_its_user_alone),
         cmocka_unit_test(works_without_an_owner),
         cmocka_unit_test(lives_with_little_memory),
