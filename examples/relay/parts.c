@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
+
+#include <mail/drop.h>
 
 static void on_due(void *arg)
 {
@@ -81,6 +84,32 @@ static int exit_code_of(int code)
     }
 }
 
+/* How long commands that have the spool for a moment are waited for, and how often it is tried. */
+#define SPOOL_PATIENCE (10 * MAIL_SECOND)
+#define SPOOL_PAUSE    (100 * MAIL_MILLISECOND)
+
+/*
+ * A command that an operator gives, or sendmail on its way, must not keep us from starting: a service
+ * manager soon gives up. An owner that stays listens to what others have to say.
+ */
+static int open_free_queue(relay *rl, const mail_queue_options *opts, mail_error *err)
+{
+    static const struct timespec pause = {.tv_nsec = SPOOL_PAUSE};
+    const char *spool = rl->config.spool;
+    int code = mail_queue_open(&rl->queue, spool, opts, err);
+
+    for (mail_duration waited = 0;
+         code == MAIL_EBUSY && waited < SPOOL_PATIENCE && !mail_drop_poke(spool);
+         waited += SPOOL_PAUSE) {
+        if (waited == 0) {
+            server_say(&rl->log, MAIL_LOG_INFO, "waiting for the spool", err->text);
+        }
+        nanosleep(&pause, NULL);
+        code = mail_queue_open(&rl->queue, spool, opts, err);
+    }
+    return code;
+}
+
 static int open_queue(relay *rl)
 {
     const relay_config *config = &rl->config;
@@ -95,7 +124,7 @@ static int open_queue(relay *rl)
     opts.warn_after = config->warn_after;
     opts.on_due = on_due;
     opts.on_due_arg = rl;
-    code = mail_queue_open(&rl->queue, config->spool, &opts, &err);
+    code = open_free_queue(rl, &opts, &err);
     return code == MAIL_OK ? EX_OK : relay_fail(exit_code_of(code), config->spool, err.text);
 }
 

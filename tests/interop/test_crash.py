@@ -6,6 +6,7 @@ only what was under way may come twice. By hand, with more kills: --kills 100 --
 """
 
 import collections
+import fcntl
 import hashlib
 import json
 import os
@@ -252,6 +253,16 @@ class Spools(World):
         self.assertIn("in use by another process", second.stderr.decode())
         with smtplib.SMTP(*first.address("smtp"), "client.test", PATIENCE) as client:
             self.assertEqual(client.noop()[0], 250)
+
+    def test_a_spool_that_a_command_has_for_a_moment(self):
+        first = self.relay(name="first")
+        self.assertEqual(first.stop(), 0)
+        with open(first.spool / "spool", "rb") as spool:
+            fcntl.flock(spool, fcntl.LOCK_EX)
+            again = self.start("again", [RELAY, "--listen", "127.0.0.1:0", "--spool", first.spool, "--mail-dir",
+                                         self.dir / "m", "--hostname", "x.test"])
+            wait_for(lambda: "waiting for the spool" in again.log(), "the wait")
+        again.wait_ready()
 
 
 if __name__ == "__main__":
