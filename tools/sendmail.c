@@ -389,6 +389,7 @@ int main(int argc, char **argv)
     standard_files_open();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on the length of files is met as a full disk */
     umask(077);
     sendmail_rights_leave();
     switch (sendmail_options_parse(&opts, argc, argv, problem)) {

@@ -133,6 +133,7 @@ void server_raise_limits(void)
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit); /* what there is must do */
     }
+    set_handler(SIGXFSZ, SIG_IGN);
 }
 
 void server_hostname(char out[SERVER_HOSTNAME_SIZE])

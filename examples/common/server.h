@@ -51,7 +51,10 @@ void server_ready_add_endpoint(server_ready *ready, const char *service, const m
 /* Prints the line and flushes it. False: standard output is gone. */
 bool server_ready_print(const server_ready *ready);
 
-/* As many open files as the system lets this process have. */
+/*
+ * As many open files as the system lets this process have. A limit on their length is met as a full
+ * disk: an error, and not a signal that would end the process.
+ */
 void server_raise_limits(void);
 
 /* This host's name as the system knows it. Asks no DNS, which may be down or take its time. */

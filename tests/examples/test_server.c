@@ -103,6 +103,8 @@ static void hears_signals_on_the_loop(void **state)
     assert_int_equal(mail_loop_poll_run(hd.loop), MAIL_OK);
     assert_int_equal(hd.reloads, 1);
     raise(SIGPIPE);
+    server_raise_limits();
+    raise(SIGXFSZ);
     raise(SIGINT);
     assert_int_equal(mail_loop_poll_run(hd.loop), MAIL_OK);
     raise(SIGTERM);

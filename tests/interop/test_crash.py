@@ -232,6 +232,27 @@ class Spools(World):
                               timeout=PATIENCE)
         self.assertEqual(done.returncode, 0, done.stdout)
 
+    def test_a_limit_on_the_length_of_files(self):
+        """A segment that can't be made as long as it should be is refused by the system, with a signal."""
+        limit = ["prlimit", f"--fsize={8 << 20}:{8 << 20}"]
+        relay = self.start("relay", [*limit, RELAY, "--listen", "127.0.0.1:0", "--spool", self.dir / "s", "--mail-dir",
+                                     self.dir / "m", "--hostname", "x.test", "--route", "*=hold"]).wait_ready()
+        codes = set()
+        with smtplib.SMTP(*relay.address("smtp"), "client.test", PATIENCE) as client:
+            client.ehlo()
+            while not codes & {452, 451}:
+                client.rset()
+                code, _ = client.mail("a@b.example")
+                if code == 250:
+                    client.rcpt("c@d.example")
+                    code, _ = client.data("Subject: x\r\n\r\n" + ("x" * 70 + "\r\n") * 10000)
+                codes.add(code)
+        self.assertIn(250, codes)
+        self.assertEqual(relay.stop(), 0)
+        done = subprocess.run([*limit, str(SENDMAIL), "--spool", str(self.dir / "new"), "c@d.example"],
+                              input=b"Subject: x\n\n" + b"x\n" * (8 << 20), stderr=subprocess.PIPE, timeout=PATIENCE)
+        self.assertIn(done.returncode, (74, 75))
+
     def test_a_read_only_file_system(self):
         folder = self.mounted("80m")
         relay = self.start("before", [RELAY, "--listen", "127.0.0.1:0", "--spool", folder / "spool", "--mail-dir",
