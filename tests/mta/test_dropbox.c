@@ -110,6 +110,23 @@ static void stubborn_init(stubborn *self, const char *name)
     self->files.ops = &self->ops;
 }
 
+/* A front that sees its spool, which it gives, by `fs`. */
+static char *kit_begin(kit *k, stubborn *fs)
+{
+    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
+
+    opts.files = &fs->files;
+    kit_open(k, WORLD_POLL);
+    kit_receive(k, &opts);
+    return mail_test_make_dir();
+}
+
+static void kit_end(kit *k, char *spool)
+{
+    kit_close(k);
+    mail_test_remove_dir(spool);
+}
+
 /* Begins to drop a message, whose file will be called `name`. */
 static mail_sink *begin_drop(const char *spool, const char *sender, const mail_recipient *to,
                              char name[MAIL_DROP_NAME_SIZE])
@@ -180,8 +197,7 @@ static void goes_on_with_others_when_nothing_can_be_done_about_one(void **state)
 
     (void)state;
     for (size_t i = 0; i < MAIL_COUNT(cases); i++) {
-        mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
-        char *spool = mail_test_make_dir();
+        char *spool;
         char path[600];
         stubborn fs;
         kit k;
@@ -192,9 +208,7 @@ static void goes_on_with_others_when_nothing_can_be_done_about_one(void **state)
         fs.no_unlink = cases[i].no_unlink;
         fs.unreadable_from = cases[i].unreadable_from;
         fs.open_error = cases[i].open_error;
-        opts.files = &fs.files;
-        kit_open(&k, WORLD_POLL);
-        kit_receive(&k, &opts);
+        spool = kit_begin(&k, &fs);
         drop_named(spool, "00.mail", cases[i].size);
         snprintf(path, sizeof(path), "%s/drop/00.mail", spool);
         if (cases[i].size == 0) {
@@ -210,16 +224,14 @@ static void goes_on_with_others_when_nothing_can_be_done_about_one(void **state)
         assert_int_equal(lines_with(&k, "file=00.mail"), 1);
         assert_int_equal(kit_list(&k).count, cases[i].queued + 20);
         assert_int_equal(access(path, F_OK), 0);
-        kit_close(&k);
-        mail_test_remove_dir(spool);
+        kit_end(&k, spool);
     }
 }
 
 /* More than can be remembered, and than one look sees: whose names come first has no advantage. */
 static void goes_on_with_others_however_many_nothing_can_be_done_about(void **state)
 {
-    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
-    char *spool = mail_test_make_dir();
+    char *spool;
     char path[600];
     stubborn fs;
     kit k;
@@ -227,9 +239,7 @@ static void goes_on_with_others_however_many_nothing_can_be_done_about(void **st
     (void)state;
     stubborn_init(&fs, "01");
     fs.no_rename = true;
-    opts.files = &fs.files;
-    kit_open(&k, WORLD_POLL);
-    kit_receive(&k, &opts);
+    spool = kit_begin(&k, &fs);
     drop_named(spool, NULL, 10);
     for (unsigned i = 0; i < 1200; i++) {
         FILE *file;
@@ -250,8 +260,7 @@ static void goes_on_with_others_however_many_nothing_can_be_done_about(void **st
         world_until(&k.w, kit_list(&k).count == n);
     }
     assert_int_equal(lines_with(&k, "error neither taken from drop nor set aside"), DROP_SHELF_MAX);
-    kit_close(&k);
-    mail_test_remove_dir(spool);
+    kit_end(&k, spool);
 }
 
 /* Anybody can make a file of any length that takes no room. It is kept, for when there is room. */
@@ -495,17 +504,14 @@ static void remembers_what_was_told_as_long_as_there_is_any(void **state)
 /* A folder in the place of what was taken can't be removed as that can. */
 static void sets_aside_what_took_the_place_of_one_that_was_taken(void **state)
 {
-    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
-    char *spool = mail_test_make_dir();
+    char *spool;
     char path[600];
     stubborn fs;
     kit k;
 
     (void)state;
     stubborn_init(&fs, "00.");
-    opts.files = &fs.files;
-    kit_open(&k, WORLD_POLL);
-    kit_receive(&k, &opts);
+    spool = kit_begin(&k, &fs);
     drop_named(spool, "00.mail", 10);
     snprintf(path, sizeof(path), "%s/drop/00.mail", spool);
     fs.unwanted = path;
@@ -515,8 +521,7 @@ static void sets_aside_what_took_the_place_of_one_that_was_taken(void **state)
     world_idle(&k.w);
     assert_int_equal(kit_list(&k).count, 1);
     assert_int_equal(lines_with(&k, "set aside from drop file=00.mail"), 1);
-    kit_close(&k);
-    mail_test_remove_dir(spool);
+    kit_end(&k, spool);
 }
 
 /* One that is held a moment too late is in the queue already, and would come twice once released. */
@@ -526,16 +531,13 @@ static void takes_once_what_an_operator_holds_too_late(void **state)
 
     (void)state;
     for (size_t i = 0; i < MAIL_COUNT(names); i++) {
-        mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
-        char *spool = mail_test_make_dir();
+        char *spool;
         stubborn fs;
         kit k;
 
         stubborn_init(&fs, "00.");
         fs.held = names[i];
-        opts.files = &fs.files;
-        kit_open(&k, WORLD_POLL);
-        kit_receive(&k, &opts);
+        spool = kit_begin(&k, &fs);
         drop_named(spool, "00.mail", 10);
         drop_named(spool, i == 0 ? "another.held" : "00.held", 10); /* these are others */
         assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
@@ -543,24 +545,20 @@ static void takes_once_what_an_operator_holds_too_late(void **state)
         assert_int_equal(kit_list(&k).count, 1);
         assert_int_equal(drop_is_there(&file_system, spool, "00.held"), i == 1);
         assert_true(drop_is_there(&file_system, spool, "another.held"));
-        kit_close(&k);
-        mail_test_remove_dir(spool);
+        kit_end(&k, spool);
     }
 }
 
 static void takes_nothing_that_an_operator_has_just_removed(void **state)
 {
-    mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
-    char *spool = mail_test_make_dir();
+    char *spool;
     char path[600];
     stubborn fs;
     kit k;
 
     (void)state;
     stubborn_init(&fs, "00");
-    opts.files = &fs.files;
-    kit_open(&k, WORLD_POLL);
-    kit_receive(&k, &opts);
+    spool = kit_begin(&k, &fs);
     drop_named(spool, "00.mail", 100000);
     snprintf(path, sizeof(path), "%s/drop/00.mail", spool);
     fs.unwanted = path;
@@ -571,8 +569,7 @@ static void takes_nothing_that_an_operator_has_just_removed(void **state)
     world_idle(&k.w);
     assert_int_equal(kit_list(&k).count, 1);
     assert_int_equal(lines_with(&k, "file=00.mail"), 0);
-    kit_close(&k);
-    mail_test_remove_dir(spool);
+    kit_end(&k, spool);
 }
 
 /* What fails for want of something else than a sound file is no verdict on it. */
@@ -582,16 +579,13 @@ static void keeps_what_it_cannot_open_for_now(void **state)
 
     (void)state;
     for (size_t i = 0; i < MAIL_COUNT(errors); i++) {
-        mail_receive_options opts = MAIL_RECEIVE_OPTIONS_INIT;
-        char *spool = mail_test_make_dir();
+        char *spool;
         stubborn fs;
         kit k;
 
         stubborn_init(&fs, "00");
         fs.open_error = errors[i];
-        opts.files = &fs.files;
-        kit_open(&k, WORLD_POLL);
-        kit_receive(&k, &opts);
+        spool = kit_begin(&k, &fs);
         drop_named(spool, "00.mail", 10);
         assert_int_equal(mail_receive_watch_drop(k.receive, spool, NULL), MAIL_OK);
         for (unsigned looks = 0; looks < 3; looks++) { /* said once, whoever looks in */
@@ -604,8 +598,7 @@ static void keeps_what_it_cannot_open_for_now(void **state)
         assert_true(mail_drop_poke(spool));
         world_until(&k.w, kit_list(&k).count == 1);
         assert_int_equal(lines_with(&k, "set aside"), 0);
-        kit_close(&k);
-        mail_test_remove_dir(spool);
+        kit_end(&k, spool);
     }
 }
 

@@ -181,6 +181,16 @@ static int echo_open(echo *e, world *w, const mail_mem *mem, int *peer)
     return MAIL_OK;
 }
 
+/* The same in a world of its own; gives the peer's end. */
+static int echo_begin(echo *e, world *w, int kind)
+{
+    int peer;
+
+    assert_int_equal(world_open(w, kind, NULL), MAIL_OK);
+    assert_int_equal(echo_open(e, w, NULL, &peer), MAIL_OK);
+    return peer;
+}
+
 static void answer(echo *e)
 {
     e->asks = false;
@@ -255,8 +265,7 @@ static void answers_a_group_of_lines_with_one_read_and_one_write(void **state)
         echo e;
         int peer;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+        peer = echo_begin(&e, &w, kind);
         world_idle(&w);
         peer_says(peer, "one\ntwo\nthree\nfour\n");
         peer_hears(&w, peer, "one\ntwo\nthree\nfour\n");
@@ -362,8 +371,7 @@ static void stops_reading_from_a_peer_that_does_not_read(void **state)
         echo e;
         int peer;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+        peer = echo_begin(&e, &w, kind);
         e.out_limit = 1000;
         for (int i = 0; i < 100; i++) { /* until every buffer on the way is full */
             ssize_t n = write(peer, flood + sent % 100, sizeof(flood) - sent % 100);
@@ -394,8 +402,7 @@ static void a_large_answer_goes_out_in_its_time(void **state)
         echo e;
         int peer;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+        peer = echo_begin(&e, &w, kind);
         peer_says(peer, "big 3000000\nquit\n");
         while (!(heard == 3000000 + 5)) {
             char bytes[65536];
@@ -430,8 +437,7 @@ static void a_lost_connection_ends_it_once(void **state)
             int peer;
 
             mail_test_case(cases[i].name);
-            world_open(&w, kind, NULL);
-            assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+            peer = echo_begin(&e, &w, kind);
             w.fail_at[cases[i].call] = 1;
             w.fail_count = 1000;
             w.failure = cases[i].failure;
@@ -456,8 +462,7 @@ static void a_spurious_wake_up_is_no_end(void **state)
         echo e;
         int peer;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+        peer = echo_begin(&e, &w, kind);
         w.fail_at[CALL_READ] = 1;
         w.failure = -EAGAIN;
         peer_says(peer, "one\n");
@@ -478,8 +483,7 @@ static void tells_when_the_deadline_has_come(void **state)
         echo e;
         int peer;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+        peer = echo_begin(&e, &w, kind);
         e.patience = MAIL_MINUTE;
         for (int i = 0; i < 5; i++) { /* each line puts it off */
             peer_says(peer, "one\n");
@@ -507,8 +511,7 @@ static void lingers_so_that_the_last_words_arrive(void **state)
         echo e;
         int peer;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+        peer = echo_begin(&e, &w, kind);
         world_hold_timers(&w); /* it lingers as long as this takes */
         net_link_linger(&e.link);
         peer_says(peer, "quit\nmuch more\n");
@@ -532,8 +535,7 @@ static void lingers_neither_for_ever_nor_for_any_amount(void **state)
         echo e;
         int peer;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+        peer = echo_begin(&e, &w, kind);
         net_link_linger(&e.link);
         peer_says(peer, "quit\n");
         peer_hears(&w, peer, "quit\n");
@@ -568,8 +570,7 @@ static void may_be_destroyed_in_any_callback(void **state)
             int peer;
 
             mail_test_case(places[i]);
-            world_open(&w, kind, NULL);
-            assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+            peer = echo_begin(&e, &w, kind);
             world_idle(&w);
             e.dies_in = mail_span_text(places[i]);
             e.deadline = mail_loop_now(w.loop) + (i == 3 ? 0 : MAIL_HOUR);
@@ -588,8 +589,7 @@ static void may_be_destroyed_in_any_callback(void **state)
             echo e;
             int peer;
 
-            world_open(&w, kind, NULL);
-            assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+            peer = echo_begin(&e, &w, kind);
             peer_says(peer, "ask\n");
             world_until(&w, e.asks);
             e.dies_in = MAIL_SPAN("sent");
@@ -616,8 +616,7 @@ static void an_owner_that_uses_nothing_is_cut_off(void **state)
         echo e;
         int peer;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+        peer = echo_begin(&e, &w, kind);
         while (!(e.closed == 1)) {
             ssize_t n = send(peer, line, sizeof(line), MSG_NOSIGNAL);
             (void)n;
@@ -738,8 +737,7 @@ static void all_bytes_pass_through_a_filter(void **state)
         echo e;
         int peer;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+        peer = echo_begin(&e, &w, kind);
         net_link_set_filter(&e.link, &v.filter);
         peer_says(peer, veiled("one\ntw"));
         peer_hears(&w, peer, veiled("one\n"));
@@ -769,8 +767,7 @@ static void a_filter_that_fails_ends_the_link(void **state)
         echo e;
         int peer;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+        peer = echo_begin(&e, &w, kind);
         net_link_set_filter(&e.link, &v.filter);
         peer_says(peer, "this is no handshake\n");
         world_until(&w, e.closed == 1);
@@ -790,8 +787,7 @@ static void what_came_before_the_filter_is_thrown_away(void **state)
         echo e;
         int peer;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(echo_open(&e, &w, NULL, &peer), MAIL_OK);
+        peer = echo_begin(&e, &w, kind);
         peer_says(peer, "ask\ninjected\n");
         world_until(&w, e.asks);
         net_link_set_filter(&e.link, &v.filter);

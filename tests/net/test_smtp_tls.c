@@ -55,6 +55,13 @@ static int tls_party_open(party *p, world *w, const mail_mem *mem, mail_smtp_ser
     return tls_party_open_with(p, w, shared.server, engine, &opts);
 }
 
+/* The same in a world of its own. */
+static void tls_party_begin(party *p, world *w, int kind, mail_smtp_server_options *engine)
+{
+    assert_int_equal(world_open(w, kind, NULL), MAIL_OK);
+    assert_int_equal(tls_party_open(p, w, NULL, engine), MAIL_OK);
+}
+
 /* Up to the handshake. */
 static void starttls(guest *g, party *p)
 {
@@ -78,8 +85,7 @@ static void takes_a_message_after_starttls(void **state)
         world w;
         party p;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        tls_party_begin(&p, &w, kind, &engine);
         p.box.bytes = bytes;
         p.box.keep = sizeof(bytes);
         starttls(&g, &p);
@@ -112,9 +118,8 @@ static void greets_inside_tls_where_that_comes_first(void **state)
         world w;
         party p;
 
-        world_open(&w, kind, NULL);
         engine.implicit_tls = true;
-        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        tls_party_begin(&p, &w, kind, &engine);
         guest_begin_tls(&g, &w, guest_open(&p), shared.doubting);
         guest_hears_in_tls(&g, "220 mx.example");
         guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
@@ -145,9 +150,8 @@ static void binds_logins_to_the_session_where_they_may_be(void **state)
         party p;
 
         mail_test_case(cases[i].name);
-        world_open(&w, 0, NULL);
         engine.auth_mechanisms = cases[i].mechanisms;
-        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        tls_party_begin(&p, &w, 0, &engine);
         starttls(&g, &p);
         guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
         guest_asks_in_tls(&g, "AUTH SCRAM-SHA-256-PLUS\r\n", cases[i].want);
@@ -169,8 +173,7 @@ static void drops_and_reports_input_behind_starttls(void **state)
         party p;
         int fd;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        tls_party_begin(&p, &w, kind, &engine);
         fd = guest_open(&p);
         guest_hears(&p, fd, "220 mx.example");
         guest_asks(&p, fd, "EHLO client.example\r\n", "250");
@@ -262,8 +265,7 @@ static void a_cut_never_ends_a_message(void **state)
             world w;
             party p;
 
-            world_open(&w, kind, NULL);
-            assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+            tls_party_begin(&p, &w, kind, &engine);
             starttls(&g, &p);
             guest_asks_in_tls(&g, "EHLO client.example\r\n", "250");
             guest_asks_in_tls(&g, "MAIL FROM:<a@client.example>\r\n", "250");
@@ -292,9 +294,8 @@ static void ends_a_session_whose_handshake_fails(void **state)
         party p;
         int fd;
 
-        world_open(&w, kind, NULL);
         engine.implicit_tls = true;
-        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        tls_party_begin(&p, &w, kind, &engine);
         fd = guest_open(&p);
         guest_says(&p, fd, "EHLO client.example\r\n");
         world_until(&w, p.opened == 0 && p.heard[0] != '\0');
@@ -314,9 +315,8 @@ static void does_not_wait_for_handshakes_when_it_ends(void **state)
         party p;
         int fd;
 
-        world_open(&w, kind, NULL);
         engine.implicit_tls = true;
-        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        tls_party_begin(&p, &w, kind, &engine);
         fd = guest_open(&p);
         world_until(&w, mail_smtp_service_sessions(p.service) == 1);
         mail_smtp_service_drain(p.service, party_drained, &p);
@@ -337,8 +337,7 @@ static void a_new_certificate_serves_sessions_to_come(void **state)
         world w;
         party p;
 
-        world_open(&w, kind, NULL);
-        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        tls_party_begin(&p, &w, kind, &engine);
         starttls(&g[0], &p);
         mail_smtp_service_set_tls(p.service, renewed);
         mail_tls_context_unref(renewed);
@@ -366,10 +365,9 @@ static void learns_who_the_client_is(void **state)
         party p;
         int fd;
 
-        world_open(&w, kind, NULL);
         engine.auth_mechanisms = 1U << MAIL_SASL_PLAIN;
         engine.requires_auth = true;
-        assert_int_equal(tls_party_open(&p, &w, NULL, &engine), MAIL_OK);
+        tls_party_begin(&p, &w, kind, &engine);
         fd = guest_open(&p);
         guest_hears(&p, fd, "220 mx.example");
         guest_asks(&p, fd, "EHLO client.example\r\n", "250");
