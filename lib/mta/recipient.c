@@ -247,6 +247,13 @@ static mail_reply add_local(const mail_receive *rcv, const mail_path *path,
     return add_good(rcv, path, given, envelope);
 }
 
+/* `postmaster`, or as if he had been called so, by a name of ours that no mail is received for. */
+static bool is_host_postmaster(const mail_receive *rcv, const mail_path *path)
+{
+    return is_postmaster(path) && !recipient_is_local(rcv, path) &&
+           mail_span_equal_nocase(mail_path_domain(path), mail_span_text(rcv->hostname));
+}
+
 mail_reply recipient_add(const mail_receive *rcv, const origin *from, const mail_path *path,
                          const mail_recipient *given, mail_envelope *envelope)
 {
@@ -259,6 +266,11 @@ mail_reply recipient_add(const mail_receive *rcv, const origin *from, const mail
     recipient.address = mail_path_text(&whole);
     if (rcv->opts.accept_all) {
         return add(envelope, &recipient);
+    }
+    if (is_host_postmaster(rcv, &whole) &&
+        mail_path_from_text(MAIL_SPAN("postmaster"), MAIL_PATH_BARE, &whole) == MAIL_OK &&
+        complete(&whole, rcv->default_domain)) {
+        recipient.address = mail_path_text(&whole);
     }
     if (recipient_is_local(rcv, &whole)) {
         return add_local(rcv, &whole, &recipient, envelope);
