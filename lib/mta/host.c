@@ -11,7 +11,11 @@
 void host_book_init(host_book *book, const mail_mem *mem, const hash_seed *seed,
                     mail_duration backoff, mail_duration backoff_max)
 {
-    *book = (host_book){.mem = mem, .seed = *seed, .backoff = backoff, .backoff_max = backoff_max};
+    *book = (host_book){.mem = mem,
+                        .seed = *seed,
+                        .sweep_at = BOOK_LARGE,
+                        .backoff = backoff,
+                        .backoff_max = backoff_max};
     table_init(&book->hosts, mem);
 }
 
@@ -60,6 +64,18 @@ static void forget_idle(table_entry *entry, void *arg)
     }
 }
 
+/* Not for each new one while none of many can be forgotten: that they be twice as many is waited for. */
+static void sweep(host_book *book, mail_time now)
+{
+    forgetting fg = {book, now};
+
+    if (book->hosts.count < book->sweep_at) {
+        return;
+    }
+    table_each(&book->hosts, forget_idle, &fg);
+    book->sweep_at = book->hosts.count * 2 > BOOK_LARGE ? book->hosts.count * 2 : BOOK_LARGE;
+}
+
 static bool is_at(const host *hst, const mail_endpoint *at, unsigned demand, const char *path)
 {
     if (path != NULL) {
@@ -83,7 +99,6 @@ static host *use(host_book *book, const mail_endpoint *at, unsigned demand, cons
                  mail_time now)
 {
     uint64_t hash = hash_of(book, at, path);
-    forgetting fg = {book, now};
     host *hst;
 
     for (table_entry *e = table_first(&book->hosts, hash); e != NULL; e = table_next(e)) {
@@ -93,9 +108,7 @@ static host *use(host_book *book, const mail_endpoint *at, unsigned demand, cons
             return hst;
         }
     }
-    if (book->hosts.count >= BOOK_LARGE) {
-        table_each(&book->hosts, forget_idle, &fg);
-    }
+    sweep(book, now);
     hst = mem_alloc(book->mem, sizeof(*hst));
     if (hst == NULL || table_insert(&book->hosts, &hst->by_place, hash) != MAIL_OK) {
         mem_free(book->mem, hst, sizeof(*hst));

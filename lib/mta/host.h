@@ -40,6 +40,7 @@ typedef struct host_book {
     hash_seed seed;
     const mail_random *random; /* set after init; NULL: the system's */
     table hosts;
+    size_t sweep_at; /* how many there must be before it is looked which can be forgotten */
     mail_duration backoff;
     mail_duration backoff_max;
 } host_book;

@@ -125,6 +125,38 @@ static void forgets_the_oldest_of_too_many(void **state)
     host_book_deinit(&book);
 }
 
+static void use_and_fail(host_book *book, unsigned number, mail_time now)
+{
+    const mail_reply reply = {.code = 451};
+    mail_endpoint at = {.ip = {.family = 4, .bytes = {10}}, .port = 25};
+    host *hst;
+
+    at.ip.bytes[1] = (uint8_t)(number >> 16);
+    at.ip.bytes[2] = (uint8_t)(number >> 8);
+    at.ip.bytes[3] = (uint8_t)number;
+    hst = host_use(book, &at, 0, now);
+    host_failed(book, hst, &reply, true, now);
+    host_drop(book, hst);
+}
+
+/* To look through all of them for each new one would take minutes. */
+static void remembers_a_hundred_thousand_that_are_down(void **state)
+{
+    host_book book;
+
+    (void)state;
+    host_book_init(&book, NULL, &seed, MAIL_MINUTE, MAIL_HOUR);
+    for (unsigned i = 0; i < 100000; i++) {
+        use_and_fail(&book, i, 0);
+    }
+    assert_int_equal(book.hosts.count, 100000);
+    for (unsigned i = 100000; i < 200000; i++) {
+        use_and_fail(&book, i, MAIL_HOUR);
+    }
+    assert_in_range(book.hosts.count, 1, 150000); /* those that were down first are forgotten */
+    host_book_deinit(&book);
+}
+
 static void survives_every_failed_allocation(void **state)
 {
     const mail_endpoint at = endpoint_of("192.0.2.1:25");
@@ -191,6 +223,7 @@ int main(void)
         cmocka_unit_test(counts_failures_at_the_same_time_once),
         cmocka_unit_test(knows_a_place_again_as_long_as_it_has_something_to_tell),
         cmocka_unit_test(forgets_the_oldest_of_too_many),
+        cmocka_unit_test(remembers_a_hundred_thousand_that_are_down),
         cmocka_unit_test(survives_every_failed_allocation),
         cmocka_unit_test(tells_those_apart_who_ask_for_more),
         cmocka_unit_test(remembers_whose_tls_does_not_work),
