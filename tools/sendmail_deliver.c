@@ -89,6 +89,24 @@ static bool is_older(const attempt *at, const char *id)
     return false;
 }
 
+/*
+ * Each step where that was asked for. Else what is refused for good where nobody waits for the
+ * outcome: it is said here, since a report to a user of this host may have no way to him.
+ */
+static void tell(const sendmail_options *opts, const mail_delivery *delivery, const char *reply)
+{
+    int length = (int)delivery->recipient.length;
+
+    if (opts->verbose || opts->explain) {
+        fprintf(stderr, "sendmail: %.*s: %s: %s", length, delivery->recipient.data,
+                mail_outcome_kind_name(delivery->kind), reply);
+        fprintf(stderr, delivery->host.length > 0 ? " (%.*s)\n" : "%.*s\n",
+                (int)delivery->host.length, delivery->host.data);
+    } else if (delivery->kind == MAIL_OUTCOME_PERMANENT && !opts->wait && !opts->flushes) {
+        fprintf(stderr, "sendmail: %.*s: %s\n", length, delivery->recipient.data, reply);
+    }
+}
+
 /* What became of one recipient; a refusal for good outweighs one for now. */
 static void note_outcome(const mail_delivery *delivery, void *arg)
 {
@@ -98,12 +116,7 @@ static void note_outcome(const mail_delivery *delivery, void *arg)
 
     at->outcomes++;
     mail_reply_print(&delivery->reply, reply, sizeof(reply));
-    if (at->opts->verbose || at->opts->explain) {
-        fprintf(stderr, "sendmail: %.*s: %s: %s", (int)delivery->recipient.length,
-                delivery->recipient.data, mail_outcome_kind_name(delivery->kind), reply);
-        fprintf(stderr, delivery->host.length > 0 ? " (%.*s)\n" : "%.*s\n",
-                (int)delivery->host.length, delivery->host.data);
-    }
+    tell(at->opts, delivery, reply);
     if (code != EX_OK && (at->worst == EX_OK || at->worst == EX_TEMPFAIL)) {
         at->worst = code;
         snprintf(at->reply, sizeof(at->reply), "%.*s: %.200s", (int)delivery->recipient.length,

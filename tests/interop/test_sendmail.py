@@ -376,6 +376,15 @@ class Alone(World):
         self.call([*smart, "bob@b.example"])
         self.assertIn("5.1.1", self.call([*smart, "nobody@b.example"], code=67))
 
+    def test_refusal_is_told_also_where_nobody_waits(self):
+        users = self.dir / "users"
+        users.write_text("bob@b.example:{PLAIN}x\n")
+        server = self.relay("--local", "b.example", "--users", users)
+        smart = ["--smarthost", server.ready["smtp"][0], "-f", "<>"]
+        wait_for(lambda: self.call([*smart, "bob@b.example", "nobody@b.example"]) ==
+                 "sendmail: nobody@b.example: 550 5.1.1 No such user here\n", "a call that had the time for it")
+        self.assertEqual(self.call([*smart, "bob@b.example"]), "")
+
     def test_exit_code_is_that_of_the_own_message(self):
         users = self.dir / "users"
         users.write_text("bob@b.example:{PLAIN}x\n")
