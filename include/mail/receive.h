@@ -32,7 +32,7 @@ extern "C" {
  */
 typedef struct mail_receive mail_receive;
 
-/** Whether there is a mailbox for a local address. */
+/** Whether there is a mailbox for an address of a local domain, or of one with the next hop LOCAL. */
 typedef bool mail_has_user_fn(const mail_path *address, void *arg);
 
 /**
@@ -54,7 +54,7 @@ typedef struct mail_receive_options {
     bool accept_all; /* any recipient, from anybody: for capturing mail that goes nowhere */
     mail_has_user_fn *has_user; /* NULL: every local part exists */
     void *user_arg;
-    mail_route_of_fn *route_of; /* what leads to an error is refused at once; NULL: nothing is */
+    mail_route_of_fn *route_of; /* what leads to an error, or to no mailbox here, is refused at once */
     void *route_arg;
     mail_accounts *accounts; /* who may log in; referenced. NULL: those that `login` knows, if any */
     const mail_login_options *login; /* as in mail_smtp_service_options */

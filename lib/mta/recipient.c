@@ -92,13 +92,15 @@ static mail_reply add(mail_envelope *envelope, const mail_recipient *recipient)
 static mail_reply refusal_of(const mail_receive *rcv, const mail_path *path)
 {
     const mail_nexthop *hop = NULL;
+    bool is_here = recipient_is_local(rcv, path);
 
-    if (recipient_is_local(rcv, path) && !is_postmaster(path) && rcv->opts.has_user != NULL &&
-        !rcv->opts.has_user(path, rcv->opts.user_arg)) {
-        return MAIL_REPLY(550, 5, 1, 1, "No such user here");
-    }
     if (rcv->opts.route_of != NULL) {
         hop = rcv->opts.route_of(mail_path_domain(path), rcv->opts.route_arg);
+        is_here = is_here || (hop != NULL && hop->kind == MAIL_NEXTHOP_LOCAL);
+    }
+    if (is_here && !is_postmaster(path) && rcv->opts.has_user != NULL &&
+        !rcv->opts.has_user(path, rcv->opts.user_arg)) {
+        return MAIL_REPLY(550, 5, 1, 1, "No such user here");
     }
     return hop != NULL && hop->kind == MAIL_NEXTHOP_ERROR ? hop->reply : (mail_reply){0};
 }

@@ -133,10 +133,12 @@ static const mail_nexthop *route_of(mail_span domain, void *arg)
                                       .reply = MAIL_REPLY_INIT(551, 5, 1, 6, "Moved")};
     static const mail_nexthop later = {.kind = MAIL_NEXTHOP_ERROR,
                                        .reply = MAIL_REPLY_INIT(450, 4, 2, 1, "On holiday")};
+    static const mail_nexthop here = {.kind = MAIL_NEXTHOP_LOCAL};
 
     (void)arg;
     return mail_span_equal(domain, MAIL_SPAN("gone.example"))    ? &gone
            : mail_span_equal(domain, MAIL_SPAN("later.example")) ? &later
+           : mail_span_equal(domain, MAIL_SPAN("here.example"))  ? &here
                                                                  : NULL;
 }
 
@@ -155,6 +157,9 @@ static void refuses_at_once_what_could_only_be_returned(void **state)
         {"alias of nobody", "ghost@example.org", "550 5.1.1"},
         {"alias of several who are none", "ghosts@example.org", "550 5.1.1"},
         {"alias of one who will come back", "soon@example.org", "450 4.2.1 On holiday"},
+        {"nobody's mailbox by a route", "x@here.example", "550 5.1.1 No such user here"},
+        {"somebody's", "anna@here.example", "250"},
+        {"the postmaster's", "Postmaster@here.example", "250"},
     };
     const mail_network loopback_only = {{.family = 4, .bytes = {127}}, 8};
     mail_receive_options opts = strict_options();
