@@ -125,9 +125,10 @@ MAIL_API mail_lane *mail_queue_take_lane(mail_queue *queue);
 MAIL_API mail_span mail_lane_domain(const mail_lane *lane);
 
 /**
- * Gives a lane back. It is not offered before `not_before`. MAIL_NEVER keeps all that is in it and
- * will come: it is listed as held until `mail_queue_unhold`, `mail_queue_flush` or
- * `mail_queue_offer_kept`, or a restart. The lane may be gone afterwards.
+ * Gives a lane back. It is not offered before `not_before`, with INT64_MIN as soon as something in
+ * it is due. MAIL_NEVER keeps all that is in it and will come: it is listed as held until
+ * `mail_queue_unhold`, `mail_queue_flush` or `mail_queue_offer_kept`, or a restart. The lane may be
+ * gone afterwards.
  */
 MAIL_API void mail_lane_give_back(mail_lane *lane, mail_time not_before);
 

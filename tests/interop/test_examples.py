@@ -15,6 +15,19 @@ class Examples(World):
         self.assertIn("Hello Bob.\r\n", text)
         self.assertIn("221 2.0.0", text)
 
+    def test_queue_only(self):
+        def run():
+            argv = [str(BUILD / "examples/queue_only"), str(self.dir / "spool")]
+            return subprocess.run(argv, stdout=subprocess.PIPE, timeout=PATIENCE, check=True).stdout.decode()
+
+        kept = "waits for bob@busy.example, tried 1: 450 4.2.0 Not now\n"
+        for number in (1, 2):  # the second run finds what the first one has left
+            text = run()
+            for domain in ("b.example", "busy.example"):
+                self.assertIn(f"-- 2 stored for bob@{domain}\n", text)
+            self.assertEqual((text.count("to bob@b.example\n"), text.count("\nHello Bob\r\n")), (2, 2), text)
+            self.assertEqual(text.count(kept), 2 * number, text)
+
     def test_send_and_receive(self):
         receiver = self.start("receive", [BUILD / "examples/receive", "127.0.0.1:0"], dict(os.environ, ONCE="1"))
         receiver.wait_ready()
