@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "mta/control.h"
 #include "mta/drop.h"
+#include "mta/drop_envelope.h"
 #include "mta/drop_report.h"
 #include "mta/drop_shelf.h"
 
@@ -326,52 +327,6 @@ static void go_on(void *arg)
     }
 }
 
-/* What is refused for now, for want of memory, says nothing of the address: the file stays. */
-static int add_recipient(const taking *tk, const mail_recipient *given, mail_envelope *envelope)
-{
-    const mail_receive *rcv = tk->box->rcv;
-    const origin from = {.may_relay = true};
-    mail_recipient recipient = *given;
-    mail_path path = {.length = 0};
-    mail_reply reply;
-
-    recipient_complete(rcv, given->address, &path);
-    reply = recipient_add(rcv, &from, &path, given, envelope);
-    if (reply.code == 0) {
-        return MAIL_OK;
-    }
-    if (mail_reply_is_transient(&reply)) {
-        return MAIL_ENOMEM;
-    }
-    recipient.address = mail_path_text(&path);
-    return mail_envelope_add(envelope, &recipient);
-}
-
-/*
- * Addresses without domain are completed. Nobody is there any more to be told of a bad
- * one: it goes into the queue, and delivery reports it to the sender.
- */
-static int make_envelope(const taking *tk, mail_envelope *envelope)
-{
-    const mail_receive *rcv = tk->box->rcv;
-    const mail_envelope *given = mail_drop_envelope(tk->drop);
-    mail_path path = {.length = 0};
-    int code;
-
-    envelope->ret = given->ret;
-    envelope->body = given->body;
-    envelope->smtputf8 = given->smtputf8;
-    envelope->requiretls = given->requiretls;
-    recipient_complete(rcv, mail_envelope_sender(given), &path);
-    code = mail_envelope_set_sender(envelope, mail_path_text(&path), mail_envelope_envid(given));
-    for (size_t i = 0; code == MAIL_OK && i < mail_envelope_count(given); i++) {
-        mail_recipient recipient = mail_envelope_recipient(given, i);
-
-        code = add_recipient(tk, &recipient, envelope);
-    }
-    return code;
-}
-
 /* Asks the queue for a place for what this envelope goes with. */
 static int begin_arrival(taking *tk, const mail_envelope *envelope, uint64_t size)
 {
@@ -382,7 +337,7 @@ static int begin_arrival(taking *tk, const mail_envelope *envelope, uint64_t siz
 
 static int begin_message(taking *tk, mail_envelope *envelope)
 {
-    int code = make_envelope(tk, envelope);
+    int code = drop_envelope_make(envelope, tk->box->rcv, mail_drop_envelope(tk->drop));
 
     return code == MAIL_OK ? begin_arrival(tk, envelope, mail_drop_size(tk->drop)) : code;
 }
