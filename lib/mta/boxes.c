@@ -157,10 +157,15 @@ int boxes_write(boxes *bx, box_copy *copy)
 
 /* A worker's part. */
 
+/*
+ * Whether there is such a user was settled before. What is missing or lies in the way here, such as a
+ * plain file for a folder, is for somebody to mend, and mail waits for it.
+ */
 static void end_copy(box_copy *copy, int code)
 {
-    /* A file that has vanished says nothing of the user. */
-    copy->code = code == MAIL_ENOENT ? MAIL_EIO : code;
+    bool blames_user = code == MAIL_ENOENT || code == MAIL_EINVAL || code == MAIL_ELIMIT;
+
+    copy->code = blames_user ? MAIL_EIO : code;
     copy->sink = NULL;
 }
 

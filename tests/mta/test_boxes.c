@@ -79,6 +79,9 @@ static int store_append(mail_store *store, const char *path, mail_sink **out, ma
     if (strcmp(path, "missing") == 0) {
         return MAIL_ENOENT;
     }
+    if (strcmp(path, "a plain file") == 0) {
+        return MAIL_EINVAL;
+    }
     *out = calloc(1, sizeof(**out));
     assert_non_null(*out);
     (*out)->ops = &ops;
@@ -198,7 +201,7 @@ static void writes_a_copy_in_pieces(void **state)
 static void fails_one_copy_and_not_its_neighbours(void **state)
 {
     box_copy copies[] = {copy_for("x", "a"), copy_for("x", "b"), copy_for("x", "c"),
-                         copy_for("missing", "d")};
+                         copy_for("missing", "d"), copy_for("a plain file", "e")};
     fixture own;
 
     (void)state;
@@ -215,6 +218,7 @@ static void fails_one_copy_and_not_its_neighbours(void **state)
     assert_int_equal(copies[1].code, MAIL_ENOSPC);
     assert_int_equal(copies[2].code, MAIL_OK);
     assert_int_equal(copies[3].code, MAIL_EIO); /* nothing is said of the user */
+    assert_int_equal(copies[4].code, MAIL_EIO);
     assert_int_equal(fx->groups[0], 2);
     tear_down();
 }
