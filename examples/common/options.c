@@ -76,7 +76,8 @@ static int take_line(const reading *rd, const config_line *line, bool *seen)
     mail_error err;
 
     if (i == rd->count) {
-        return complain_line(rd, line, "no such key");
+        return complain_line(rd, line,
+                             value != NULL ? "no such key" : "neither a key nor `name = value`");
     }
     if (value == NULL && row->argument != NULL) {
         return complain_line(rd, line, "no value");

@@ -151,7 +151,7 @@ int option_set_networks(void *field, const char *value, mail_error *err)
     mail_network network;
 
     if (mail_network_parse(mail_span_text(value), &network) != MAIL_OK) {
-        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no network", value);
+        return mail_error_set(err, MAIL_EINVAL, "\"%s\" is no network such as 192.0.2.0/24", value);
     }
     items = realloc(networks->items, (networks->count + 1) * sizeof(*items));
     if (items == NULL) {

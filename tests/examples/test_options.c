@@ -404,7 +404,9 @@ static void refuses_a_bad_file_with_file_line_and_reason(void **state)
     } cases[] = {
 #define CONTENT(text) text, sizeof(text) - 1
         {"unknown key", CONTENT("\nspul = x\n"), ":2: spul: no such key\n"},
-        {"section", CONTENT("[relay]\n"), ":1: [relay]: no such key\n"},
+        {"section", CONTENT("[relay]\n"), ":1: [relay]: neither a key nor `name = value`\n"},
+        {"no sign between", CONTENT("spool x\n"),
+         ":1: spool x: neither a key nor `name = value`\n"},
         {"built in", CONTENT("config = x\n"), ":1: config: no such key\n"},
         {"no key", CONTENT("= x\n"), ":1: : no such key\n"},
         {"no value", CONTENT("spool\n"), ":1: spool: no value\n"},
