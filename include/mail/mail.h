@@ -13,7 +13,8 @@
  * - `create`/`destroy` allocate and free, `init`/`deinit` set up a struct that you hold,
  *   `open`/`close` are for things outside the process. `destroy(NULL)` does nothing.
  * - Options structs: zero means default for every field. Those with a field `size` begin with
- *   their `…_OPTIONS_INIT`.
+ *   their `…_OPTIONS_INIT`; in C++ `mail_x_options opts{}; opts.size = sizeof(opts);` is the same
+ *   and keeps compilers from missing the other fields.
  * - What a function makes (`create`, `open`, `begin`) is its first parameter; elsewhere the object
  *   comes first, then what goes in, then what comes out, and last of all, where there is one, an
  *   optional `mail_error` that says for a person what went wrong.
