@@ -7,8 +7,6 @@
 #include <sysexits.h>
 #include <time.h>
 
-#include <mail/drop.h>
-
 static void on_due(void *arg)
 {
     relay *rl = arg;
@@ -84,13 +82,13 @@ static int exit_code_of(int code)
     }
 }
 
-/* How long commands that have the spool for a moment are waited for, and how often it is tried. */
-#define SPOOL_PATIENCE (10 * MAIL_SECOND)
-#define SPOOL_PAUSE    (100 * MAIL_MILLISECOND)
+/* How long an owner of the spool may take to let go of it, and how often it is tried. */
+#define SPOOL_PATIENCE (5 * MAIL_SECOND)
+#define SPOOL_PAUSE    (20 * MAIL_MILLISECOND)
 
 /*
- * A command that an operator gives, or sendmail on its way, must not keep us from starting: a service
- * manager soon gives up. An owner that stays listens to what others have to say.
+ * A command that an operator gives, or sendmail with two seconds to deliver, must not keep us from
+ * starting: a service manager soon gives up.
  */
 static int open_free_queue(relay *rl, const mail_queue_options *opts, mail_error *err)
 {
@@ -98,11 +96,10 @@ static int open_free_queue(relay *rl, const mail_queue_options *opts, mail_error
     const char *spool = rl->config.spool;
     int code = mail_queue_open(&rl->queue, spool, opts, err);
 
-    for (mail_duration waited = 0;
-         code == MAIL_EBUSY && waited < SPOOL_PATIENCE && !mail_drop_poke(spool);
+    for (mail_duration waited = 0; code == MAIL_EBUSY && waited < SPOOL_PATIENCE;
          waited += SPOOL_PAUSE) {
         if (waited == 0) {
-            server_say(&rl->log, MAIL_LOG_INFO, "waiting for the spool", err->text);
+            server_say(&rl->log, MAIL_LOG_DEBUG, "waiting for the spool", err->text);
         }
         nanosleep(&pause, NULL);
         code = mail_queue_open(&rl->queue, spool, opts, err);

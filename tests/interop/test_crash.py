@@ -281,7 +281,7 @@ class Spools(World):
         with open(first.spool / "spool", "rb") as spool:
             fcntl.flock(spool, fcntl.LOCK_EX)
             again = self.start("again", [RELAY, "--listen", "127.0.0.1:0", "--spool", first.spool, "--mail-dir",
-                                         self.dir / "m", "--hostname", "x.test"])
+                                         self.dir / "m", "--hostname", "x.test", "--log-level", "debug"])
             wait_for(lambda: "waiting for the spool" in again.log(), "the wait")
         again.wait_ready()
 
