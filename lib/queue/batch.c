@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "queue/log.h"
 
-#include <assert.h>
-
 /*
  * What is written and synced together, and how those who wait get to know.
  *

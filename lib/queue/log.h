@@ -176,14 +176,14 @@ void queue_segment_used(queue_log *log, queue_segment *segment);
 
 /* batch.c. Whether the active segment has room for it. */
 bool queue_batch_fits(const queue_log *log, const queue_record *record);
-/* Writes the records of `batch`, which go to `unsynced`, or to those who wait if it fails. */
-void queue_batch_write(queue_log *log, list *batch);
-/* Syncs what is written: it goes to `untold`, or as above. MAIL_… code. */
-int queue_batch_sync(queue_log *log);
-/* What is `unsynced` could not be made safe. */
-void queue_batch_fail(queue_log *log, int code);
 /* Those who wait for what is `untold` get to know. */
 void queue_batch_tell(queue_log *log);
+/* What is `unsynced` could not be made safe. */
+void queue_batch_fail(queue_log *log, int code);
+/* Syncs what is written: it goes to `untold`, or as above. MAIL_… code. */
+int queue_batch_sync(queue_log *log);
+/* Writes the records of `batch`, which go to `unsynced`, or to those who wait if it fails. */
+void queue_batch_write(queue_log *log, list *batch);
 /* Writes one record, syncs it and tells of it. MAIL_… code; if it failed, it lies in `unsynced`. */
 int queue_batch_alone(queue_log *log, queue_record *record);
 
