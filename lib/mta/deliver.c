@@ -266,7 +266,7 @@ static void go(void *arg)
     feed_starving(agent);
     take_lanes(agent);
     go_instant(agent);
-    local_go(agent->local);
+    local_go_on(agent->local);
     deliver_arm(agent);
 }
 

@@ -27,6 +27,7 @@ struct local {
     list running;
     size_t count; /* running */
     size_t bytes; /* what their pieces take */
+    bool awaits_reports;
 };
 
 struct writing;
@@ -399,10 +400,11 @@ static bool goes_local(mail_span domain, void *arg)
     return route_of(lc->agent->routes, domain)->kind == MAIL_NEXTHOP_LOCAL;
 }
 
-static bool may_begin(const local *lc, unsigned begun)
+static bool may_begin(local *lc, unsigned begun)
 {
+    lc->awaits_reports = bounce_desk_is_full(lc->agent->bounces);
     return lc->count < (size_t)lc->agent->opts.max_local * EACH_MAILBOX && lc->bytes < MOST_BYTES &&
-           !bounce_desk_is_full(lc->agent->bounces) &&
+           !lc->awaits_reports &&
            (begun < AT_ONCE || !boxes_are_busy(lc->boxes)); /* else on_idle comes */
 }
 
@@ -430,6 +432,13 @@ void local_go(local *lc)
         } else {
             lane_release(hold, lane_again_at(agent, code));
         }
+    }
+}
+
+void local_go_on(local *lc)
+{
+    if (lc->awaits_reports) {
+        local_go(lc);
     }
 }
 

@@ -21,6 +21,9 @@ void local_take(local *lc, lane_hold *hold);
 /* Goes on; when the agent is draining, only with what is under way. */
 void local_go(local *lc);
 
+/* The same if it had stopped for the sake of reports, which have become fewer. */
+void local_go_on(local *lc);
+
 /* Messages under way. */
 size_t local_count(const local *lc);
 
