@@ -130,7 +130,7 @@ int mail_queue_list(mail_queue *queue, const mail_queue_selector *which,
     showing show = {.queue = queue, .fn = fn, .arg = arg};
     int code;
 
-    queue->store->ops->flush(queue->store); /* what was just said of them is to be seen */
+    (void)queue_select_begins(queue, which);
     show.now = queue_now(queue);
     show.wall = queue_wall(queue);
     code = queue_select(queue, which, show_message, &show);

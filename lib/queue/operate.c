@@ -134,10 +134,9 @@ static int64_t operate(mail_queue *queue, const mail_queue_selector *which, chan
     operation op = {.queue = queue, .change = change, .now = queue_now(queue)};
     int code;
 
-    if (which->page == NULL || which->page->after[0] == '\0') {
+    if (queue_select_begins(queue, which)) {
         queue->round++;
     }
-    queue->store->ops->flush(queue->store); /* what was just said of them is to be kept */
     code = queue_select(queue, which, change_message, &op);
     if (op.changed > 0 && queue->opts.on_due != NULL) { /* what was let go may be due at once */
         queue->opts.on_due(queue->opts.on_due_arg);

@@ -14,4 +14,10 @@ typedef int queue_select_fn(queue_message *message, const mail_lane *lane, void 
 int queue_select(mail_queue *queue, const mail_queue_selector *which, queue_select_fn *fn,
                  void *arg);
 
+/*
+ * To be called before: at the beginning of a walk what was just said of messages is waited for, so that
+ * it is seen and kept. Not for each part, since that is for as long as the disk takes. True: it begins.
+ */
+bool queue_select_begins(mail_queue *queue, const mail_queue_selector *which);
+
 #endif

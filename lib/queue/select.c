@@ -195,6 +195,16 @@ static int walk(selection *sel)
     return code == MAIL_EAGAIN ? MAIL_OK : code;
 }
 
+bool queue_select_begins(mail_queue *queue, const mail_queue_selector *which)
+{
+    bool begins = which->page == NULL || which->page->number == 0;
+
+    if (begins) {
+        queue->store->ops->flush(queue->store);
+    }
+    return begins;
+}
+
 int queue_select(mail_queue *queue, const mail_queue_selector *which, queue_select_fn *fn,
                  void *arg)
 {

@@ -163,6 +163,55 @@ static void misses_no_message_when_it_goes_by_parts(void **state)
     }
 }
 
+static struct {
+    queue_store_ops ops;
+    const queue_store_ops *normal;
+    unsigned flushes;
+} counted;
+
+static void count_flush(queue_store *store)
+{
+    counted.flushes++;
+    counted.normal->flush(store);
+}
+
+static bool take_any(const mail_queue_item *item, void *arg)
+{
+    (void)item;
+    (void)arg;
+    return true;
+}
+
+/* A disk that is slow would keep everything else waiting each time. */
+static void waits_for_the_disk_once_when_it_goes_by_parts(void **state)
+{
+    mail_queue_selector which = {.all = true};
+    mail_queue_page page = {.limit = 1};
+    kit k;
+
+    (void)state;
+    kit_init(&k, NULL);
+    assert_int_equal(kit_open(&k, NULL), MAIL_OK);
+    bring_out_of_order(&k);
+    counted.normal = k.queue->store->ops;
+    counted.ops = *counted.normal;
+    counted.ops.flush = count_flush;
+    counted.flushes = 0;
+    k.queue->store->ops = &counted.ops;
+    which.page = &page;
+    while (!page.is_last) {
+        assert_int_equal(mail_queue_list(k.queue, &which, take_any, NULL), MAIL_OK);
+    }
+    assert_int_equal(counted.flushes, 1);
+    page = (mail_queue_page){.limit = 1};
+    while (!page.is_last) {
+        assert_true(mail_queue_remove(k.queue, &which) >= 0);
+    }
+    assert_int_equal(counted.flushes, 2);
+    k.queue->store->ops = counted.normal;
+    kit_close(&k);
+}
+
 static void takes_no_id_that_is_none(void **state)
 {
     const char *ids[] = {"", "x", "../../../../etc", "0000000000000", "ZZZZZZZZZZZZZ"};
@@ -594,6 +643,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(means_the_messages_that_are_selected),
         cmocka_unit_test(misses_no_message_when_it_goes_by_parts),
+        cmocka_unit_test(waits_for_the_disk_once_when_it_goes_by_parts),
         cmocka_unit_test(takes_no_id_that_is_none),
         cmocka_unit_test(never_offers_what_is_held),
         cmocka_unit_test(lets_an_operator_act_while_a_message_is_leased),
