@@ -229,15 +229,17 @@ MAIL_API void mail_lease_end(mail_lease *lease);
 
 /**
  * A walk through the queue in parts, so that nobody has to wait for the whole of it. Begin with
- * all zero but `limit`; each call goes on where the last one stopped. What leaves the queue or comes
- * in between the calls does no harm. Ids that are given one by one are all one part.
+ * all zero but `limit`; each call goes on where the last one stopped. What leaves the queue between
+ * the calls does no harm, and what comes after the first is not met. Ids that are given one by one
+ * are all one part.
  */
 typedef struct mail_queue_page {
     size_t limit; /* messages to look at, at most; required */
-    char
-        after[MAIL_QUEUE_ID_SIZE]; /* set by the call: the last one looked at that is still there */
-    uint64_t number;               /* private: where the last one looked at stood */
-    bool is_last;                  /* set by the call: nothing is behind it */
+    /* set by the call: the last one looked at that is still there */
+    char after[MAIL_QUEUE_ID_SIZE];
+    uint64_t number; /* private: where the last one looked at stood */
+    uint64_t end;    /* private: where the last of all stood at the beginning */
+    bool is_last;    /* set by the call: nothing is behind it */
 } mail_queue_page;
 
 /** Messages an operator means. All zero: none. */

@@ -10,6 +10,7 @@ typedef struct selection {
     mail_span sender;
     uint32_t sender_hash;
     size_t left;      /* of the page */
+    bool is_over;     /* what is next came after the beginning */
     uint64_t skip_to; /* messages up to this one were looked at before */
     queue_select_fn *fn;
     void *arg;
@@ -73,7 +74,8 @@ static int visit(selection *sel, queue_message *message)
     if (message->number <= sel->skip_to) {
         return MAIL_OK;
     }
-    if (sel->left == 0) {
+    sel->is_over = page != NULL && message->number > page->end;
+    if (sel->is_over || sel->left == 0) {
         return MAIL_EAGAIN;
     }
     sel->left--;
@@ -190,7 +192,7 @@ static int walk(selection *sel)
     sel->left = page != NULL && sel->which->id_count == 0 ? page->limit : SIZE_MAX;
     code = sel->which->id_count > 0 ? visit_ids(sel) : walk_from(sel, last_looked_at(sel));
     if (page != NULL) {
-        page->is_last = code == MAIL_OK;
+        page->is_last = code == MAIL_OK || sel->is_over;
     }
     return code == MAIL_EAGAIN ? MAIL_OK : code;
 }
@@ -201,6 +203,10 @@ bool queue_select_begins(mail_queue *queue, const mail_queue_selector *which)
 
     if (begins) {
         queue->store->ops->flush(queue->store);
+        queue_drain(queue);
+    }
+    if (begins && which->page != NULL) {
+        which->page->end = queue->numbered;
     }
     return begins;
 }

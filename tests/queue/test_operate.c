@@ -163,6 +163,32 @@ static void misses_no_message_when_it_goes_by_parts(void **state)
     }
 }
 
+/* Such as the reports of what was just given up: nobody has meant them. */
+static void leaves_alone_what_comes_after_the_beginning(void **state)
+{
+    mail_queue_page page = {.limit = 7};
+    mail_queue_selector all = {.all = true, .page = &page};
+    mail_queue_stats stats;
+    int64_t removed = 0;
+    int came = 0;
+    kit k;
+
+    (void)state;
+    kit_init(&k, NULL);
+    assert_int_equal(kit_open(&k, NULL), MAIL_OK);
+    bring_out_of_order(&k);
+    while (!page.is_last) {
+        removed += mail_queue_remove(k.queue, &all);
+        for (int i = 0; i < 10; i++, came++) {
+            assert_int_equal(kit_accept_text(&k, "a@x.example", "b@one.example", BODY), MAIL_OK);
+        }
+    }
+    assert_int_equal(removed, MANY);
+    mail_queue_stats_read(k.queue, &stats);
+    assert_int_equal(stats.messages, came);
+    kit_close(&k);
+}
+
 static struct {
     queue_store_ops ops;
     const queue_store_ops *normal;
@@ -643,6 +669,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(means_the_messages_that_are_selected),
         cmocka_unit_test(misses_no_message_when_it_goes_by_parts),
+        cmocka_unit_test(leaves_alone_what_comes_after_the_beginning),
         cmocka_unit_test(waits_for_the_disk_once_when_it_goes_by_parts),
         cmocka_unit_test(takes_no_id_that_is_none),
         cmocka_unit_test(never_offers_what_is_held),
