@@ -83,7 +83,7 @@ static int exit_code_of(int code)
 }
 
 /* How long an owner of the spool may take to let go of it, and how often it is tried. */
-#define SPOOL_PATIENCE (5 * MAIL_SECOND)
+#define SPOOL_PATIENCE (3 * MAIL_SECOND)
 #define SPOOL_PAUSE    (20 * MAIL_MILLISECOND)
 
 /*
