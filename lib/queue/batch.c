@@ -315,18 +315,15 @@ static bool is_crowd(const list *records)
 /* All that was written is on the disk. */
 static void note_safe(queue_log *log)
 {
-    list safe;
-
     mark_safe(log);
-    list_take_all(&safe, &log->unsynced);
-    if (log->doubts < CROWD_DOUBTS && is_crowd(&safe)) {
+    if (log->doubts < CROWD_DOUBTS && is_crowd(&log->unsynced)) {
         log->doubts = CROWD_DOUBTS;
     }
     log->unsynced_urgent = false;
     pthread_mutex_lock(&log->lock);
     log->syncs++;
     pthread_mutex_unlock(&log->lock);
-    append(&log->untold, &safe);
+    append(&log->untold, &log->unsynced);
 }
 
 int queue_batch_sync(queue_log *log)
