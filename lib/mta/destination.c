@@ -324,12 +324,14 @@ void destination_session_failed(destination *dest, const session *ss, const mail
     host_failed(&dest->agent->hosts, ss->hst, reply, is_local, now);
 }
 
-static session *idle_session(destination *dest)
+/* One for whatever waits; with `second` one to that host for what a better one has refused for now. */
+static session *idle_session(const destination *dest, const host *second)
 {
     for (list *link = dest->sessions.next; link != &dest->sessions; link = link->next) {
         session *ss = LIST_OWNER(link, session, link);
 
-        if (ss->is_ready && !ss->is_second) {
+        if (ss->is_ready &&
+            (second == NULL ? !ss->is_second : ss->is_second && ss->hst == second)) {
             return ss;
         }
     }
@@ -432,22 +434,10 @@ const plan_entry *destination_next(const destination *dest, const session *ss)
     return NULL;
 }
 
-static session *idle_second(destination *dest, const host *hst)
-{
-    for (list *link = dest->sessions.next; link != &dest->sessions; link = link->next) {
-        session *ss = LIST_OWNER(link, session, link);
-
-        if (ss->is_second && ss->is_ready && ss->hst == hst) {
-            return ss;
-        }
-    }
-    return NULL;
-}
-
 bool destination_hand_on(destination *dest, const plan_entry *entry, job *jb)
 {
     const mail_deliver *agent = dest->agent;
-    session *idle = idle_second(dest, entry->hst);
+    session *idle = idle_session(dest, entry->hst);
 
     if (idle != NULL) {
         session_send(idle, jb);
@@ -461,7 +451,7 @@ bool destination_hand_on(destination *dest, const plan_entry *entry, job *jb)
 static void send_all(destination *dest)
 {
     for (;;) {
-        session *ss = idle_session(dest);
+        session *ss = idle_session(dest, NULL);
 
         if (dest->stash == NULL && !awaits_reports(dest)) {
             dest->stash = lease_next(dest);
