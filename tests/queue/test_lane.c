@@ -82,11 +82,16 @@ static void widens_a_lease_to_domains_of_the_same_host(void **state)
 /* A message for so many that what is read of it is not kept. */
 #define CROWD 2000
 
-static void accept_for_a_crowd(kit *k)
+/* A queue whose memory is counted, with one message for so many. */
+static void open_with_a_crowd(kit *k, mail_test_walk *walk)
 {
     static char to[CROWD * 40];
     size_t used = 0;
 
+    mail_test_mem_init(walk);
+    kit_init(k, NULL);
+    k->opts.mem = &walk->mem;
+    assert_int_equal(kit_open(k, NULL), MAIL_OK);
     for (int i = 0; i < CROWD; i++) {
         used += (size_t)snprintf(to + used, sizeof(to) - used, "%su@d%d.example", i > 0 ? " " : "",
                                  i % (CROWD / 2));
@@ -115,11 +120,7 @@ static void does_not_keep_all_recipients_in_each_lease_of_a_message(void **state
     kit k;
 
     (void)state;
-    mail_test_mem_init(&walk);
-    kit_init(&k, NULL);
-    k.opts.mem = &walk.mem;
-    assert_int_equal(kit_open(&k, NULL), MAIL_OK);
-    accept_for_a_crowd(&k);
+    open_with_a_crowd(&k, &walk);
     before = walk.bytes;
     for (size_t i = 0; i < MAIL_COUNT(leases); i++) {
         lanes[i] = mail_queue_take_lane(k.queue);
@@ -152,11 +153,7 @@ static void widens_a_lease_of_a_message_for_a_crowd(void **state)
     kit k;
 
     (void)state;
-    mail_test_mem_init(&walk);
-    kit_init(&k, NULL);
-    k.opts.mem = &walk.mem;
-    assert_int_equal(kit_open(&k, NULL), MAIL_OK);
-    accept_for_a_crowd(&k);
+    open_with_a_crowd(&k, &walk);
     lane = mail_queue_take_lane(k.queue);
     assert_int_equal(mail_lane_lease(lane, &lease), MAIL_OK);
     walk.fail_at = walk.count + 1;
