@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "loop/timers.h"
@@ -57,21 +58,13 @@ struct mail_loop_poll {
     bool stopped;
 };
 
-static mail_time clock_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * MAIL_SECOND + ts.tv_nsec;
-}
-
 /* Outside a round there is no start of one: whoever sets up takes a fresh look. */
 static mail_time poll_now(mail_loop *loop)
 {
     mail_loop_poll *pl = (mail_loop_poll *)loop;
 
     if (!pl->running) {
-        pl->now = clock_now();
+        pl->now = clock_monotonic();
     }
     return pl->now;
 }
@@ -319,7 +312,7 @@ mail_loop *mail_loop_poll_loop(mail_loop_poll *pl)
 static struct timespec until(mail_loop_poll *pl, mail_time limit)
 {
     mail_time next = loop_timers_next(&pl->timers);
-    mail_time now = clock_now();
+    mail_time now = clock_monotonic();
     mail_duration wait;
 
     if (next > limit) {
@@ -411,7 +404,7 @@ static int run_round(mail_loop_poll *pl, mail_time limit)
     if (n < 0 && errno != EINTR) {
         return mail_error_from_errno(errno);
     }
-    pl->now = clock_now();
+    pl->now = clock_monotonic();
     if (n > 0) {
         answer_wake(pl);
     }
@@ -426,7 +419,7 @@ int mail_loop_poll_run_once(mail_loop_poll *pl, mail_duration timeout)
 {
     int code;
 
-    pl->now = clock_now();
+    pl->now = clock_monotonic();
     pl->running = true;
     code = run_round(pl, timeout < MAIL_NEVER - pl->now ? pl->now + timeout : MAIL_NEVER);
     pl->running = false;
@@ -443,7 +436,7 @@ int mail_loop_poll_run(mail_loop_poll *pl)
 {
     int code = MAIL_OK;
 
-    pl->now = clock_now();
+    pl->now = clock_monotonic();
     pl->running = true;
     while (code == MAIL_OK && !pl->stopped && is_alive(pl)) {
         code = run_round(pl, MAIL_NEVER);

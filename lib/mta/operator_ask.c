@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "mta/drop.h"
 
@@ -339,14 +339,6 @@ int operator_ask_stats(mail_operator *op, mail_queue_stats *out, mail_error *err
     return code < 0 ? (int)code : MAIL_OK;
 }
 
-static mail_time now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * MAIL_SECOND + ts.tv_nsec;
-}
-
 /* The owner may say nothing for so long. */
 static int be_patient(const mail_operator *op, mail_duration left)
 {
@@ -418,14 +410,14 @@ static int hear_line(vigil *vg, mail_span line, mail_error *err)
 /* Up to the end, or until the owner has said that it waits with us. */
 static int keep_vigil(mail_operator *op, vigil *vg, mail_duration patience, mail_error *err)
 {
-    mail_time until = now() + patience;
+    mail_time until = clock_monotonic() + patience;
     bool had_begun = vg->has_begun;
     int code = MAIL_OK;
 
     while (code == MAIL_OK && !vg->is_over && vg->has_begun == had_begun) {
         mail_span line;
 
-        code = be_patient(op, until - now());
+        code = be_patient(op, until - clock_monotonic());
         if (code == MAIL_OK) {
             code = next_line(op, &line);
         }

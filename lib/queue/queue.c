@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #define SEGMENT_BYTES ((uint64_t)64 << 20)
@@ -15,13 +16,7 @@
 
 mail_time queue_now(const mail_queue *queue)
 {
-    struct timespec ts;
-
-    if (queue->opts.now != NULL) {
-        return queue->opts.now(queue->opts.clock_arg);
-    }
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * MAIL_SECOND + ts.tv_nsec;
+    return queue->opts.now != NULL ? queue->opts.now(queue->opts.clock_arg) : clock_monotonic();
 }
 
 mail_wall queue_wall(const mail_queue *queue)
