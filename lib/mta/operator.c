@@ -199,16 +199,9 @@ int mail_operator_list(mail_operator *op, const mail_queue_selector *which,
     return code;
 }
 
-/* What is looked for, and what was found of it. */
-typedef struct search {
-    const char *const *ids;
-    size_t count;
-    bool *found;
-} search;
-
 static bool note(const mail_queue_item *item, void *arg)
 {
-    const search *sr = arg;
+    const operator_search *sr = arg;
 
     for (size_t i = 0; i < sr->count; i++) {
         sr->found[i] = sr->found[i] || strcmp(sr->ids[i], item->id) == 0;
@@ -220,7 +213,7 @@ int mail_operator_find(mail_operator *op, const char *const *ids, size_t count, 
                        mail_error *err)
 {
     const mail_queue_selector which = {.ids = ids, .id_count = count};
-    search sr = {ids, count, found};
+    operator_search sr = {ids, count, found};
     listing ls = {note, &sr, true};
     int code = MAIL_OK;
 
@@ -230,7 +223,7 @@ int mail_operator_find(mail_operator *op, const char *const *ids, size_t count, 
     if (count > 0) {
         code = list_queue(op, &which, &ls, err);
     }
-    return code == MAIL_OK ? operator_drop_find(op, ids, count, found, err) : code;
+    return code == MAIL_OK ? operator_drop_find(op, &sr, err) : code;
 }
 
 static int64_t change_here(mail_operator *op, mail_operator_action action,

@@ -27,9 +27,16 @@ bool operator_drop_is_there(const char *dir); /* or ever was */
 int operator_drop_list(mail_operator *op, const mail_queue_selector *which,
                        bool (*fn)(const mail_queue_item *item, void *arg), void *arg,
                        mail_error *err);
+
+/* Ids that are looked for, and whether each was found. */
+typedef struct operator_search {
+    const char *const *ids;
+    size_t count;
+    bool *found;
+} operator_search;
+
 /* Leaves what it does not find as it is. */
-int operator_drop_find(mail_operator *op, const char *const *ids, size_t count, bool *found,
-                       mail_error *err);
+int operator_drop_find(mail_operator *op, const operator_search *search, mail_error *err);
 int64_t operator_drop_change(mail_operator *op, mail_operator_action action,
                              const mail_queue_selector *which, mail_error *err);
 int operator_drop_body(mail_operator *op, const char *id, mail_sink *out, mail_error *err);

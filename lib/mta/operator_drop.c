@@ -281,16 +281,9 @@ int operator_drop_list(mail_operator *op, const mail_queue_selector *which,
     return code == MAIL_ECANCELED ? MAIL_OK : explain(code, err);
 }
 
-/* What is looked for, and what was found of it. */
-typedef struct search {
-    const char *const *ids;
-    size_t count;
-    bool *found;
-} search;
-
 static int note_found(const dropped *file, mail_drop *drop, void *arg)
 {
-    const search *sr = arg;
+    const operator_search *sr = arg;
 
     (void)drop;
     for (size_t i = 0; i < sr->count; i++) {
@@ -320,16 +313,18 @@ static bool is_set_aside(const mail_operator *op, const char *id)
     return name_bad(id, bad) && drop_is_there(&file_system, op->dir, bad);
 }
 
-int operator_drop_find(mail_operator *op, const char *const *ids, size_t count, bool *found,
-                       mail_error *err)
+int operator_drop_find(mail_operator *op, const operator_search *search, mail_error *err)
 {
-    const mail_queue_selector which = {.ids = ids, .id_count = count};
-    search sr = {ids, count, found};
-    const walk wk = {.op = op, .which = &which, .unread = true, .fn = note_found, .arg = &sr};
+    const mail_queue_selector which = {.ids = search->ids, .id_count = search->count};
+    const walk wk = {.op = op,
+                     .which = &which,
+                     .unread = true,
+                     .fn = note_found,
+                     .arg = (void *)(uintptr_t)search};
     int code = walk_all(&wk);
 
-    for (size_t i = 0; i < count; i++) {
-        found[i] = found[i] || is_set_aside(op, ids[i]);
+    for (size_t i = 0; i < search->count; i++) {
+        search->found[i] = search->found[i] || is_set_aside(op, search->ids[i]);
     }
     return explain(code, err);
 }
